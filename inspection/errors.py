@@ -1,0 +1,46 @@
+"""The error tree. Everything a user can put right is a `LoomwatchError`: one line that names the thing and the way out.
+
+LoomwatchError
+|-- SettingsError         a setting or an argument is wrong
+|-- ImageError            a picture or frame cannot be read or inspected
+|-- SourceError           a camera, folder or video cannot be opened or read
+|-- WireError             bytes from the network do not follow the protocol
+|-- StorageError          the database, the picture store or Redis
+|   `-- SchemaError       the database is of another version than this program
+`-- ServiceError          a port in use, a full disk, a process that would not start
+
+`cras_core` knows nothing of ours and has its own root, `cras_core.errors.CrasError`; the command line treats both
+alike.
+"""
+
+
+class LoomwatchError(Exception):
+    """One clear line: what is wrong, where, what to do. The command line prints it and exits with 2."""
+
+
+class SettingsError(LoomwatchError):
+    """A setting or an argument is wrong."""
+
+
+class ImageError(LoomwatchError):
+    """A picture or frame cannot be read or inspected."""
+
+
+class SourceError(LoomwatchError):
+    """A camera, folder or video cannot be opened or read."""
+
+
+class WireError(LoomwatchError):
+    """Bytes from the network do not follow the protocol."""
+
+
+class StorageError(LoomwatchError):
+    """The database, the picture store or Redis refuses."""
+
+
+class SchemaError(StorageError):
+    """The database is of another version than this program."""
+
+
+class ServiceError(LoomwatchError):
+    """A port in use, a full disk, a process that would not start."""

@@ -1,0 +1,259 @@
+"""The tables. SQLAlchemy 2, for SQLite and PostgreSQL; changed only through a migration in `storage/migrations`.
+
+A frame or gap names no roll: the roll is found by line and time of capture (`storage.rolls`), so a late frame still
+lands on its own roll and a corrected boundary takes its frames with it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Index, LargeBinary, String, TypeDecorator
+from sqlalchemy import UniqueConstraint as Unique
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, also on SQLite, which keeps no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone cannot be stored: {value}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        str: String,
+        bytes: LargeBinary,
+        float: Float,
+    }
+
+
+class LineRow(Table):
+    """A textile line. Rows appear with the first frame, gap or roll that names the line."""
+
+    __tablename__ = "lines"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+
+
+class CameraRow(Table):
+    """A camera; its name is unique in the plant."""
+
+    __tablename__ = "cameras"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    created_at: Mapped[datetime]
+
+
+class StyleRow(Table):
+    """A fabric style that rolls, samples and models refer to by name."""
+
+    __tablename__ = "styles"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+
+
+class RollRow(Table):
+    """A roll covers its line's cloth captured in [opened_at, closed_at); an automatic one, what no other covers."""
+
+    __tablename__ = "rolls"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"), index=True)
+    name: Mapped[str]
+    style: Mapped[str]  # "" when none was entered
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    automatic: Mapped[bool]
+    __table_args__ = (Unique("line", "name"),)
+
+
+class FrameRow(Table):
+    """One inspected frame. `scores` are the tiles' image scores, `grid` the map's maxima in coarse cells."""
+
+    __tablename__ = "frames"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    camera: Mapped[str] = mapped_column(ForeignKey("cameras.name"))
+    session: Mapped[str]
+    sequence: Mapped[int]
+    origin: Mapped[str]  # the file a frame came from, "" for a camera
+    captured_at: Mapped[datetime]
+    position_mm: Mapped[float]
+    length_mm: Mapped[float]
+    x_offset_mm: Mapped[float]
+    fabric_width_mm: Mapped[float]
+    mm_per_px: Mapped[float]
+    tile_px: Mapped[int]
+    overlap_px: Mapped[int]
+    tiles: Mapped[int]
+    model: Mapped[str]
+    style: Mapped[str]
+    threshold: Mapped[float]
+    score_max: Mapped[float]
+    score_p50: Mapped[float]  # median tile score
+    scores: Mapped[bytes]  # (tiles,) float32, little endian
+    grid: Mapped[bytes]  # (grid_rows, grid_columns) float32, little endian
+    grid_rows: Mapped[int]
+    grid_columns: Mapped[int]
+    quality_flags: Mapped[list[Any]]
+    inference_ms: Mapped[float]  # received -> scored
+    latency_ms: Mapped[float]  # captured -> stored
+    stored_at: Mapped[datetime]
+    __table_args__ = (
+        Unique("camera", "session", "sequence"),
+        Index("ix_frames_line_time", "line", "captured_at"),
+    )
+
+
+class GapRow(Table):
+    """Cloth that was not inspected, with its reason."""
+
+    __tablename__ = "gaps"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    camera: Mapped[str] = mapped_column(ForeignKey("cameras.name"))
+    session: Mapped[str]
+    sequence: Mapped[int]
+    captured_at: Mapped[datetime]
+    position_mm: Mapped[float]
+    length_mm: Mapped[float]
+    reason: Mapped[str]
+    stored_at: Mapped[datetime]
+    __table_args__ = (Unique("camera", "session", "sequence"), Index("ix_gaps_line_time", "line", "captured_at"))
+
+
+class CaptureRow(Table):
+    """A camera session's own count of what it captured: the other side of `inspected + gaps = captured`."""
+
+    __tablename__ = "captures"
+    camera: Mapped[str] = mapped_column(ForeignKey("cameras.name"), primary_key=True)
+    session: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    frames: Mapped[int]
+    captured_mm: Mapped[float]
+    started_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    ended: Mapped[bool]
+
+
+class DefectRow(Table):
+    """A region over the threshold, on the roll in mm; its mask (bit-packed PNG) covers the pixel box of the frame."""
+
+    __tablename__ = "defects"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id", ondelete="CASCADE"), index=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    camera: Mapped[str] = mapped_column(ForeignKey("cameras.name"))
+    captured_at: Mapped[datetime]
+    x0_mm: Mapped[float]
+    x1_mm: Mapped[float]
+    y0_mm: Mapped[float]
+    y1_mm: Mapped[float]
+    x0_px: Mapped[int]
+    x1_px: Mapped[int]
+    y0_px: Mapped[int]
+    y1_px: Mapped[int]
+    area_mm2: Mapped[float]
+    score: Mapped[float]
+    threshold: Mapped[float]
+    style: Mapped[str]
+    mask: Mapped[bytes]  # 1-bit PNG
+    crop: Mapped[str]  # key in the picture store, "" when the picture could not be kept
+    heat: Mapped[str]  # the same place, score map
+    state: Mapped[str] = mapped_column(index=True)  # unreviewed, confirmed, rejected
+    __table_args__ = (Index("ix_defects_line_time", "line", "captured_at"),)
+
+
+class ReviewRow(Table):
+    """The history of a defect's review: each act of staff, the latest one is the defect's state."""
+
+    __tablename__ = "reviews"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    defect_id: Mapped[int] = mapped_column(ForeignKey("defects.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    previous: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class SampleRow(Table):
+    """A picture of normal fabric to learn from. What was captured together (`roll_group`) stays on one side of a split."""
+
+    __tablename__ = "samples"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    style: Mapped[str] = mapped_column(ForeignKey("styles.name"), index=True)
+    picture: Mapped[str] = mapped_column(unique=True)  # key in the picture store
+    source: Mapped[str]  # golden (what the first model learned from) or review (a rejected defect)
+    roll_group: Mapped[str]
+    defect_id: Mapped[int | None] = mapped_column(ForeignKey("defects.id", ondelete="SET NULL"))
+    mm_per_px: Mapped[float]
+    active: Mapped[bool]
+    by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class ModelRow(Table):
+    """A registered bundle. It runs when it is the latest promotion's."""
+
+    __tablename__ = "models"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    path: Mapped[str]  # bundle folder
+    sha256: Mapped[str]  # of the manifest
+    manifest: Mapped[dict[str, Any]]
+    source: Mapped[str]  # imported, trained or retrained
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class PromotionRow(Table):
+    """An act of staff that made a model the running one."""
+
+    __tablename__ = "promotions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    action: Mapped[str]  # promote or rollback
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class JobRow(Table):
+    """A retraining, from request to its end."""
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]  # queued, running, done, failed
+    progress: Mapped[float]  # 0 to 1
+    message: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    by: Mapped[str]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class AuditRow(Table):
+    """Every change by a person: who, when, what."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    by: Mapped[str]
+    action: Mapped[str]  # roll.open, roll.close, defect.review, sample.add, model.import, model.promote, ...
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]]
