@@ -19,6 +19,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import SettingsError as UnreadableValue
 
 from inspection.errors import SettingsError
 
@@ -127,6 +128,7 @@ class IngestSettings(_Settings):
     tile_px: int = Field(256, ge=16, le=4096, description="side of a tile; the model's")
     overlap_px: int = Field(0, ge=0, description="overlap of neighbouring tiles")
     lease_s: float = Field(30.0, gt=0, description="a frame not done within it goes to another worker")
+    drain_s: float = Field(20.0, ge=0, description="at a stop, time for workers to finish what is spooled")
     heartbeat_s: float = Field(1.0, gt=0, description="between signs of life; five missed mean gone")
     dark_level: float = Field(8.0, ge=0, le=255, description="fabric with a lower mean is too dark to inspect")
     bright_level: float = Field(250.0, ge=0, le=255, description="fabric with a higher mean is saturated")
@@ -159,7 +161,7 @@ class WorkerSettings(_Settings):
     batch_size: int = Field(32, ge=1, description="tiles scored at once")
     credit: int = Field(2, ge=1, le=64, description="frames asked for ahead")
     model_poll_s: float = Field(1.0, gt=0, description="between looks for a newly promoted model")
-    min_defect_mm2: float = Field(0.2, ge=0, description="smaller regions over the threshold are noise")
+    merge_mm: float = Field(10.0, ge=0, description="regions of one frame at most this far apart are one defect")
 
     @model_validator(mode="before")
     @classmethod
@@ -203,9 +205,13 @@ def load(settings: type[S], **overrides: Any) -> S:
     """Reads one service's settings; `overrides` that are None are left out. Raises `SettingsError`, one line."""
     given = {key: value for key, value in overrides.items() if value is not None}
     secrets = os.environ.get("LOOMWATCH_SECRETS_DIR")
+    if secrets and not Path(secrets).is_dir():
+        raise SettingsError(f"LOOMWATCH_SECRETS_DIR names {secrets}, which is no folder: correct it or unset it")
     try:
-        return settings(**given, **({"_secrets_dir": secrets} if secrets else {}))
+        return settings(_secrets_dir=secrets or None, **given)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or settings.__name__
         raise SettingsError(f"setting {place}: {first['msg']}, got {first['input']!r}") from error
+    except UnreadableValue as error:
+        raise SettingsError(f"{error}: {error.__cause__}") from error
