@@ -1,0 +1,1 @@
+"""Cameras to tiles to ZeroMQ: sources, fabric edges, quality, cutting, spool, sender. No torch, no database."""

@@ -1,0 +1,168 @@
+"""Who gets which record, and who has it: the state machine of the transport. Pure: no sockets, no clock, no threads.
+
+A record, from `add` to `done`:
+
+                     next(): the oldest, to a worker with credit
+        add ---> WAITING ------------------------------------> LEASED ---- done() ----> gone
+                    ^                                             |
+                    +---------------------------------------------+
+                      lease over, or the worker left, fell silent,
+                      or said hello again without holding it
+
+A worker, known by its connection (`peer`):
+
+        hello ---> KNOWN, no credit --- credit(n) ---> n records may go to it, one less with each
+                     |
+                     +--- bye, five heartbeats without a sign of life, or a new connection of the same worker ---> gone
+
+A record whose lease is over goes to another worker, never again down the connection that has it: there it is still in
+hand, and its `done` counts, however late.
+"""
+
+import heapq
+from dataclasses import dataclass, field
+
+from inspection.wire import MAX_CREDIT, RecordKey
+
+MISSED_HEARTBEATS = 5
+
+
+@dataclass(slots=True)
+class _Worker:
+    name: str
+    heard_at: float
+    credit: int = 0
+    served: int = 0  # when it last got a record, as a count of all records given out
+    has: set[RecordKey] = field(default_factory=set)  # sent down this connection and not done
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What `expire` took from a worker: all it had (it is gone), or one record whose lease is over."""
+
+    worker: str
+    gone: bool
+    records: int
+
+
+class Leases:
+    """Times are seconds of any clock that never goes back. Peers are ZeroMQ's routing ids."""
+
+    def __init__(self, *, lease_s: float, heartbeat_s: float) -> None:
+        self._lease_s = lease_s
+        self._silence_s = MISSED_HEARTBEATS * heartbeat_s
+        self._workers: dict[bytes, _Worker] = {}
+        self._order: dict[RecordKey, tuple[int, int]] = {}  # of all records, waiting and leased
+        self._waiting: list[tuple[tuple[int, int], RecordKey]] = []  # a heap; what left it otherwise is skipped
+        self._queued: set[RecordKey] = set()
+        self._leased: dict[RecordKey, tuple[bytes, float]] = {}  # to whom, until when
+        self._added = self._served = 0
+
+    def add(self, key: RecordKey) -> None:
+        """A record waits. Counts go before frames and gaps, those go oldest first."""
+        self._added += 1
+        self._order[key] = (int(key.kind == "record"), self._added)
+        self._queue(key)
+
+    def done(self, key: RecordKey) -> None:
+        """Committed by whomever, or superseded. Harmless when unknown."""
+        if self._order.pop(key, None) is None:
+            return
+        self._queued.discard(key)
+        self._leased.pop(key, None)
+        for worker in self._workers.values():
+            worker.has.discard(key)
+
+    def hello(self, peer: bytes, name: str, holds: tuple[RecordKey, ...], *, now: float) -> None:
+        """A worker starts, or starts over: without credit, and with nothing but what it holds."""
+        for other in [other for other, worker in self._workers.items() if worker.name == name]:
+            self.leave(other)
+        worker = self._workers[peer] = _Worker(name, now)
+        for key in holds:
+            if key not in self._order:
+                continue
+            worker.has.add(key)
+            if key in self._queued:
+                self._lease(key, peer, now)
+
+    def heard(self, peer: bytes, *, now: float) -> bool:
+        """A sign of life. False when this peer has not said hello."""
+        if (worker := self._workers.get(peer)) is None:
+            return False
+        worker.heard_at = now
+        return True
+
+    def credit(self, peer: bytes, records: int) -> None:
+        worker = self._workers[peer]
+        worker.credit = min(worker.credit + records, MAX_CREDIT)
+
+    def leave(self, peer: bytes) -> int:
+        """The worker is gone; others get what it had. Returns how many records that is."""
+        if self._workers.pop(peer, None) is None:
+            return 0
+        keys = [key for key, (holder, _) in self._leased.items() if holder == peer]
+        for key in keys:
+            self._queue(key)
+        return len(keys)
+
+    def next(self, *, now: float) -> tuple[bytes, RecordKey] | None:
+        """The record to send now and to whom: the worker with fewest in hand, then the one that waited longest."""
+        ready = {peer: worker for peer, worker in self._workers.items() if worker.credit > 0}
+        if not ready:
+            return None
+        aside = []
+        found = None
+        while self._waiting and found is None:
+            item = heapq.heappop(self._waiting)
+            key = item[1]
+            if key not in self._queued:
+                continue
+            able = [peer for peer, worker in ready.items() if key not in worker.has]
+            if able:
+                peer = min(able, key=lambda peer: (len(ready[peer].has), ready[peer].served))
+                found = peer, key
+            else:
+                aside.append(item)
+        for item in aside:
+            heapq.heappush(self._waiting, item)
+        if found is not None:
+            peer, key = found
+            worker = ready[peer]
+            self._served += 1
+            worker.credit -= 1
+            worker.served = self._served
+            worker.has.add(key)
+            self._lease(key, peer, now)
+        return found
+
+    def expire(self, *, now: float) -> list[Lost]:
+        """Takes back what silent workers had, and every record whose lease is over."""
+        lost = []
+        for peer, worker in list(self._workers.items()):
+            if now - worker.heard_at > self._silence_s:
+                lost.append(Lost(worker.name, True, self.leave(peer)))
+        for key, (peer, until) in list(self._leased.items()):
+            if now >= until:
+                self._queue(key)
+                lost.append(Lost(self._workers[peer].name, False, 1))
+        return lost
+
+    @property
+    def peers(self) -> list[bytes]:
+        return list(self._workers)
+
+    @property
+    def leased(self) -> int:
+        return len(self._leased)
+
+    def name(self, peer: bytes) -> str:
+        return self._workers[peer].name
+
+    def _queue(self, key: RecordKey) -> None:
+        self._leased.pop(key, None)
+        self._queued.add(key)
+        heapq.heappush(self._waiting, (self._order[key], key))
+
+    def _lease(self, key: RecordKey, peer: bytes, now: float) -> None:
+        self._queued.discard(key)
+        self._leased[key] = (peer, now + self._lease_s)

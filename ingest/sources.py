@@ -1,0 +1,48 @@
+"""Where pictures come from. `open_source` is the only place that knows which sources there are: another kind of
+camera is one more entry here, and a file that gives `Shot`s.
+
+A source tells of everything that passed it. What could not be read is a shot without pixels, with its length and its
+reason, so that the count of millimetres stays whole.
+"""
+
+from pathlib import Path
+
+from ingest.folder import FolderSource
+from ingest.shots import Shot, Source
+from ingest.simulator import SCHEME, SimulatedCamera, read_url
+from ingest.video import VIDEO_SUFFIXES, VideoSource
+from inspection.errors import SourceError
+from inspection.pictures import PICTURE_SUFFIXES
+from inspection.settings import CameraSettings
+
+__all__ = ["Shot", "Source", "open_source"]
+
+
+def open_source(camera: CameraSettings) -> Source:
+    """The source a camera's setting names, opened and found usable.
+
+    Raises `SourceError`: unknown kind, missing path, folder without pictures, video that cannot be decoded, unknown
+    style or parameter of the simulator.
+    """
+    source = camera.source
+    if source.startswith(SCHEME):
+        cloth, run = read_url(source, mm_per_px=camera.mm_per_px)
+        return SimulatedCamera(cloth, run, frame_lines=camera.frame_lines)
+    if "://" in source:
+        raise SourceError(
+            f"camera {camera.name}: unknown kind of source {source!r}: give a folder, a picture, a video file or "
+            f"{SCHEME}STYLE"
+        )
+    path = Path(source).expanduser()
+    if not source or not path.exists():
+        raise SourceError(
+            f"camera {camera.name}: there is no {source!r}: give a folder, a picture, a video file or {SCHEME}STYLE"
+        )
+    if path.is_dir():
+        return FolderSource(path, mm_per_px=camera.mm_per_px, frame_lines=camera.frame_lines, follow=camera.follow)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return FolderSource(path, mm_per_px=camera.mm_per_px, frame_lines=camera.frame_lines)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return VideoSource(path, mm_per_px=camera.mm_per_px)
+    known = " ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
+    raise SourceError(f"camera {camera.name}: {path} is no picture or video by its name: known are {known}")
