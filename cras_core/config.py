@@ -1,0 +1,144 @@
+"""`CrasConfig`: every setting of the method. `CrasConfig()` is ours, `CrasConfig.paper()` the paper's recipe.
+
+Where the two differ, and what each difference measured, is in docs/method.md.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+from cras_core.errors import ConfigError
+
+Centers = Literal["kmeans", "position"]
+Routing = Literal["discriminant", "cosine"]
+Schedule = Literal["cosine", "constant"]
+Calibration = Literal["crossfit", "holdout"]
+ScoreScale = Literal["probability", "logit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrasConfig:
+    """Raises `ConfigError` for impossible values."""
+
+    # the picture
+    backbone: str = "efficientnet_lite0"
+    tile_px: int = 256
+    mm_per_px: float = 0.2
+    # MCMC
+    levels: tuple[int, ...] = (2, 3)  # level l has stride 2 ** (l + 1)
+    embedding_dim: int | None = None  # 0: the levels' own channels; None: the backbone's usual (1536 for the paper's)
+    standardize: bool = True  # each channel by the training set's mean and deviation
+    centers: Centers = "kmeans"  # "position": eq. 1
+    centers_per_style: int = 64  # of k-means
+    # HPI
+    routing: Routing = "discriminant"  # "cosine": eq. 2
+    # DAFS
+    noise_deviation: float = 0.3  # s; in units of a channel's deviation when features are standardized
+    noise_scaling: float = 0.3  # k
+    # training
+    epochs: int | None = None  # None: as many as make `steps`, so that few tiles are not learned too little
+    steps: int = 800
+    batch_size: int = 8  # tiles
+    adapter_rate: float = 3e-4
+    discriminator_rate: float = 6e-4
+    discriminator_decay: float = 1e-5
+    schedule: Schedule = "cosine"
+    vectors_per_tile: int = 256  # drawn anew each epoch; 0: all
+    averaging: float = 0.0  # decay of the heads' running average a step, which is then the model; 0: the last step is
+    seed: int = 0
+    # scoring
+    score_scale: ScoreScale = "probability"  # eq. 9; "logit": the same before the sigmoid
+    smoothing_px: float = 4.0  # sigma
+    # thresholds
+    calibration: Calibration = "crossfit"
+    calibration_folds: int = 5
+    false_alarms_per_100m: float = 10.0
+    fabric_width_mm: float = 1000.0  # what one metre of roll is wide
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name, low in _AT_LEAST.items():
+            if getattr(self, name) < low:
+                raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be greater than 0, got {getattr(self, name)}")
+        if not self.levels or sorted(set(self.levels)) != list(self.levels) or not {*self.levels} <= {1, 2, 3, 4}:
+            raise ConfigError(f"levels must be ascending, among 1, 2, 3, 4, got {self.levels}")
+        if not 0 <= self.averaging < 1:
+            raise ConfigError(f"averaging must be in [0, 1), got {self.averaging}")
+        if self.epochs is not None and self.epochs < 1:
+            raise ConfigError(f"epochs must be at least 1, got {self.epochs}")
+        if self.embedding_dim is not None and self.embedding_dim < 0:
+            raise ConfigError(f"embedding_dim must be at least 0, got {self.embedding_dim}")
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """The paper's recipe (method and training as published; one seed, raw scores, last epoch)."""
+        recipe: dict[str, Any] = {
+            "backbone": "wide_resnet50_2",
+            "tile_px": 288,
+            "embedding_dim": 1536,
+            "standardize": False,
+            "centers": "position",
+            "routing": "cosine",
+            "noise_deviation": 0.015,
+            "epochs": 100,
+            "batch_size": 32,
+            "adapter_rate": 1e-4,
+            "discriminator_rate": 2e-4,
+            "vectors_per_tile": 0,
+            "schedule": "constant",
+            "averaging": 0.0,
+        }
+        return cls(**(recipe | changes))
+
+    def epochs_for(self, tiles: int) -> int:
+        """Passes over so many tiles."""
+        return self.epochs or math.ceil(self.steps / math.ceil(tiles / self.batch_size))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"levels": list(self.levels)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The reverse of `to_dict`. Raises `ConfigError` for unknown names and wrong types."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
+        try:
+            return cls(**{**values, "levels": tuple(values.get("levels", cls.levels))})
+        except TypeError as error:
+            raise ConfigError(f"a setting has the wrong type: {error}") from error
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "centers": get_args(Centers),
+    "routing": get_args(Routing),
+    "schedule": get_args(Schedule),
+    "calibration": get_args(Calibration),
+    "score_scale": get_args(ScoreScale),
+}
+_AT_LEAST = {
+    "tile_px": 32,
+    "centers_per_style": 1,
+    "steps": 1,
+    "batch_size": 1,
+    "vectors_per_tile": 0,
+    "noise_scaling": 0,
+    "discriminator_decay": 0,
+    "smoothing_px": 0,
+    "calibration_folds": 2,
+    "seed": 0,
+}
+_POSITIVE = (
+    "mm_per_px",
+    "noise_deviation",
+    "adapter_rate",
+    "discriminator_rate",
+    "false_alarms_per_100m",
+    "fabric_width_mm",
+)

@@ -1,0 +1,33 @@
+"""The error tree of the method. Each is one clear line: what is wrong, where, what to do.
+
+CrasError
+|-- ConfigError    a setting of the method is impossible
+|-- PictureError   a picture cannot be read or has the wrong form
+|-- DataSetError   a data set's folders are incomplete, or samples do not fit together
+|-- BackboneError  a backbone's weights are missing or are not the ones expected
+`-- BundleError    a bundle is damaged, incomplete, or made for something else
+"""
+
+
+class CrasError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class ConfigError(CrasError):
+    """A setting of the method is impossible."""
+
+
+class PictureError(CrasError):
+    """A picture cannot be read or has the wrong form."""
+
+
+class DataSetError(CrasError):
+    """A data set's folders are incomplete, or samples do not fit together."""
+
+
+class BackboneError(CrasError):
+    """A backbone's weights are missing or are not the ones expected."""
+
+
+class BundleError(CrasError):
+    """A bundle is damaged, incomplete, or made for something else."""

@@ -1,0 +1,106 @@
+"""MCMC, multi-class contextual memory center: standardization, the feature adapter, and the centers (eq. 1).
+
+Eq. 1 averages the adapted features of a class's normal images position by position. Cloth has no fixed phase, so the
+default memory of a class is instead a few k-means vectors over all its positions; `centers="position"` is eq. 1.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Vectors = Callable[[Sequence[int]], Tensor]  # indices of tiles -> (n, P, D) float32
+
+
+class Standardization(nn.Module):
+    """Each channel by the training set's mean and deviation, so that one noise fits every backbone."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("deviation", torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.deviation
+
+    @torch.no_grad()
+    def fit(self, vectors: Vectors, tiles: Sequence[int], *, batch_size: int = 32) -> None:
+        """Over every position of the tiles, equally; in double precision. A constant channel keeps deviation 1."""
+        count, total, square = 0, torch.zeros(()), torch.zeros(())
+        for start in range(0, len(tiles), batch_size):
+            x = vectors(tiles[start : start + batch_size]).flatten(0, 1).double().cpu()
+            count += len(x)
+            total, square = total + x.sum(0), square + x.square().sum(0)
+        mean = total / count
+        deviation = (square / count - mean.square()).clamp_min(0).sqrt()
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
+
+
+def make_adapter(*, dim: int, generator: torch.Generator) -> nn.Linear:
+    """The trainable linear feature adapter, D -> D, Xavier-normal weights, no bias at the start."""
+    adapter = nn.Linear(dim, dim)
+    nn.init.xavier_normal_(adapter.weight, generator=generator)
+    nn.init.zeros_(adapter.bias)
+    return adapter
+
+
+@torch.no_grad()
+def position_centers(vectors: Vectors, tiles: Sequence[int], *, batch_size: int = 32) -> Tensor:
+    """Eq. 1: the mean over a class's tiles, position by position. -> (P, D).
+
+    Every tile weighs the same, also those of a ragged last batch.
+    """
+    total = torch.zeros(())
+    for start in range(0, len(tiles), batch_size):
+        total = total + vectors(tiles[start : start + batch_size]).double().sum(0).cpu()
+    return (total / len(tiles)).float()
+
+
+@torch.no_grad()
+def kmeans_centers(
+    vectors: Vectors,
+    tiles: Sequence[int],
+    *,
+    count: int,
+    generator: torch.Generator,
+    sample: int = 8_192,
+    rounds: int = 20,
+    batch_size: int = 32,
+) -> Tensor:
+    """`count` k-means vectors over all positions of a class's tiles, from a seeded sample of them. -> (count, D)."""
+    per_tile = -(-sample // len(tiles))
+    drawn: list[Tensor] = []
+    for start in range(0, len(tiles), batch_size):
+        x = vectors(tiles[start : start + batch_size]).cpu()
+        chosen = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, :per_tile]
+        drawn.append(x.gather(1, chosen[:, :, None].expand(-1, -1, x.shape[2])).flatten(0, 1))
+    points = torch.cat(drawn)
+    centers = _spread_start(points, count, generator)
+    for _ in range(rounds):
+        nearest = (centers.square().sum(1) - 2 * points @ centers.T).argmin(1)
+        members = torch.zeros(len(points), count).scatter_(1, nearest[:, None], 1.0)
+        sizes = members.sum(0)[:, None]
+        moved = torch.where(sizes > 0, members.T @ points / sizes.clamp_min(1), centers)
+        if torch.equal(moved, centers):
+            break
+        centers = moved
+    return centers
+
+
+def _spread_start(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """k-means++: each next start drawn by its squared distance from those there are."""
+    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
+    squares = points.square().sum(1)
+    distance = torch.full_like(squares, torch.inf)
+    for _ in range(count - 1):
+        last = chosen[-1]
+        distance = torch.minimum(distance, (squares - 2 * (points @ points[last]) + squares[last]).clamp_min(0))
+        # where every point already is a start (a constant picture), any will do
+        weights = (distance if bool(distance.sum() > 0) else torch.ones_like(distance)).double().cumsum(0)
+        place = torch.rand((), generator=generator, dtype=torch.float64) * weights[-1]
+        chosen.append(int(torch.searchsorted(weights, place).clamp_max(len(points) - 1)))
+    return points[chosen]

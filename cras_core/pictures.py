@@ -1,0 +1,105 @@
+"""Pictures: files to (H, W, 3) uint8 RGB, fitted to tiles. One error at the door, whatever is wrong with a file."""
+
+import io
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cras_core.errors import PictureError
+
+Pixels = NDArray[np.uint8]
+
+_EIGHT_BIT = {"L", "RGB", "RGBA", "P", "1"}
+
+
+def read_picture(path: Path) -> Pixels:
+    """A picture file as (H, W, 3) uint8 RGB; grey becomes three equal channels, an alpha channel is dropped.
+
+    Raises `PictureError` when it is missing, truncated, not a picture, 16-bit, or of 2 channels or other than RGB.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot read {path}: {error.strerror or error}") from error
+    return decode_picture(data, name=str(path))
+
+
+def decode_picture(data: bytes, *, name: str) -> Pixels:
+    """The same from a file's bytes; `name` is what an error calls it."""
+    image = _open(data, name=name)
+    if image.mode not in _EIGHT_BIT:
+        what = "16-bit or floating point" if image.mode[0] in "IF" else f"of mode {image.mode}"
+        raise PictureError(f"{name} is {what}: save it as 8-bit grey or RGB")
+    if image.mode in ("RGBA", "RGB", "L"):
+        pixels = np.asarray(image)
+        return as_rgb(pixels[:, :, :3] if image.mode == "RGBA" else pixels, name=name)
+    return np.array(image.convert("RGB"))
+
+
+def _open(data: bytes, *, name: str) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+            image.load()
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name} is not a picture that can be read: replace or remove it") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise PictureError(f"{name} is truncated or damaged ({error}): replace or remove it") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise PictureError(f"{name} is too large for one picture ({error}): cut it") from error
+    # Pillow reads 16-bit RGB files as 8-bit without a word; only the file's header tells.
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 24 and data[24] == 16:
+        raise PictureError(f"{name} is 16-bit: save it as 8-bit grey or RGB")
+    return image
+
+
+def as_rgb(pixels: Pixels, *, name: str) -> Pixels:
+    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (H, W, 3). Raises `PictureError` for any other form."""
+    if pixels.dtype != np.uint8:
+        raise PictureError(f"{name} must have 8-bit pixels, got {pixels.dtype}")
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
+        raise PictureError(f"{name} must have 1 or 3 channels, got an array of shape {pixels.shape}")
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def resize_to_tile(pixels: Pixels, *, tile_px: int) -> Pixels:
+    """The whole picture as one tile: (H, W, 3) -> (1, tile_px, tile_px, 3), by areas when it shrinks."""
+    height, width = pixels.shape[:2]
+    if (height, width) != (tile_px, tile_px):
+        shrinks = min(height, width) > tile_px
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        pixels = np.asarray(cv2.resize(pixels, (tile_px, tile_px), interpolation=how), np.uint8)
+    return pixels[None]
+
+
+def cut_to_tiles(pixels: Pixels, *, tile_px: int, name: str) -> Pixels:
+    """A picture at its own scale as tiles side by side, the last ones flush with the edge.
+
+    (H, W, 3) -> (N, tile_px, tile_px, 3). Raises `PictureError` when it is smaller than a tile.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < tile_px:
+        raise PictureError(f"{name} is {width} x {height} px, smaller than a tile of {tile_px} px")
+    rows, columns = _starts(height, tile_px), _starts(width, tile_px)
+    return np.stack([pixels[row : row + tile_px, col : col + tile_px] for row in rows for col in columns])
+
+
+def _starts(length_px: int, tile_px: int) -> list[int]:
+    starts = list(range(0, length_px - tile_px + 1, tile_px))
+    return starts if starts[-1] + tile_px == length_px else [*starts, length_px - tile_px]
+
+
+def read_mask(path: Path, *, tile_px: int) -> NDArray[np.bool_]:
+    """A ground truth mask, everything above 0 is defect: (tile_px, tile_px), nearest neighbour. `PictureError`."""
+    pixels = read_picture(path).max(axis=2)
+    size = (tile_px, tile_px)
+    if pixels.shape != size:
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+    return np.asarray(pixels > 0)

@@ -1,0 +1,104 @@
+"""Scoring: tiles to raw score maps. A tile is routed by itself or by the style given, and never sees its batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cras_core.backbone import Backbone
+from cras_core.errors import BundleError, PictureError
+from cras_core.features import Extractor
+from cras_core.folding import FoldedHeads
+from cras_core.heads import Heads
+from cras_core.score_map import ScoreMap, image_scores
+
+Maps = NDArray[np.float32]
+
+SCORE_BATCH = 16  # tiles at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """maps: (N, T, T) raw scores (eq. 9); scores: (N,), each map's maximum (eq. 10); styles: which each tile was
+    compared with; thresholds: (N,), those styles'."""
+
+    maps: Maps
+    scores: Maps
+    styles: tuple[str, ...]
+    thresholds: Maps
+
+
+class Scorer:
+    """A model ready to score on one device. Made by `bundle.load_bundle`, or of a model in memory."""
+
+    def __init__(
+        self, *, name: str, backbone: Backbone, heads: Heads, manifest: Mapping[str, Any], device: torch.device
+    ):
+        config = heads.config
+        self.name = name
+        self.manifest = dict(manifest)
+        self.config = config
+        self.tile_px = config.tile_px
+        self.mm_per_px = config.mm_per_px
+        self.styles = heads.styles
+        self.device = device
+        self._thresholds = np.asarray([manifest["styles"][style]["threshold"] for style in heads.styles], np.float32)
+        self._extractor = Extractor(backbone, config, device=device)
+        self._heads = FoldedHeads(heads).to(device)
+        self._maps = ScoreMap(
+            grid_px=self._extractor.grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px
+        ).to(device)
+
+    def check(self, *, tile_px: int, mm_per_px: float) -> None:
+        """Raises `BundleError` when frames of another tile size or scale would be scored."""
+        if tile_px != self.tile_px:
+            raise BundleError(
+                f"bundle {self.name} was trained on tiles of {self.tile_px} px, not {tile_px} px: "
+                "cut tiles of its size, or train a bundle for yours"
+            )
+        if abs(mm_per_px - self.mm_per_px) > 0.01 * self.mm_per_px:
+            raise BundleError(
+                f"bundle {self.name} was trained at {self.mm_per_px:g} mm/px, not {mm_per_px:g} mm/px: "
+                "set the camera's scale right, or train a bundle at yours"
+            )
+
+    def score(self, tiles: NDArray[np.uint8], *, style: str = "") -> Scored:
+        """tiles: (N, T, T, C) uint8, C 1 or 3. A known `style` is compared with; otherwise each tile is routed.
+
+        Raises `PictureError` for any other form.
+        """
+        if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:3] != (self.tile_px,) * 2:
+            raise PictureError(
+                f"tiles must be (N, {self.tile_px}, {self.tile_px}, 1 or 3) uint8, got {tiles.shape} {tiles.dtype}"
+            )
+        if tiles.shape[3] not in (1, 3):
+            raise PictureError(f"tiles must have 1 or 3 channels, got {tiles.shape[3]}")
+        given = self.styles.index(style) if style in self.styles else None
+        maps = np.empty((len(tiles), self.tile_px, self.tile_px), np.float32)
+        scores = np.empty(len(tiles), np.float32)
+        styles = np.empty(len(tiles), np.int64)
+        for start in range(0, len(tiles), SCORE_BATCH):
+            part = np.s_[start : start + SCORE_BATCH]
+            batch, batch_styles = self._score_batch(tiles[part], given)
+            maps[part] = batch.cpu().numpy()
+            scores[part] = image_scores(batch).cpu().numpy()
+            styles[part] = batch_styles.cpu().numpy()
+        return Scored(
+            maps=maps,
+            scores=scores,
+            styles=tuple(self.styles[index] for index in styles),
+            thresholds=self._thresholds[styles],
+        )
+
+    @torch.inference_mode()
+    def _score_batch(self, tiles: NDArray[np.uint8], given: int | None) -> tuple[Tensor, Tensor]:
+        x = self._extractor.extract(np.broadcast_to(tiles, (*tiles.shape[:3], 3)))
+        styles = self._heads.route(x) if given is None else torch.full((len(tiles),), given, device=self.device)
+        logits = self._heads(x, styles)
+        patch = torch.sigmoid(logits) if self.config.score_scale == "probability" else logits
+        maps: Tensor = self._maps(patch)
+        return maps, styles

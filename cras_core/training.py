@@ -1,0 +1,248 @@
+"""Training: normal tiles to a model with thresholds. Features are computed once; an epoch trains two small heads.
+
+The model is the last step's heads, or their running average: never a pick by any score. One seed gives one result,
+bit for bit, on one machine with one number of threads.
+"""
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cras_core.anomaly_synthesis import synthesize
+from cras_core.backbone import Backbone, build_backbone
+from cras_core.calibration import Threshold, set_thresholds, split_folds
+from cras_core.config import CrasConfig
+from cras_core.errors import DataSetError
+from cras_core.features import Extractor, Features, NormalSample, extract_features
+from cras_core.heads import Heads
+from cras_core.memory_center import kmeans_centers, position_centers
+from cras_core.pattern_integration import describe, fit_discriminant
+from cras_core.residual_discrimination import discrimination_loss
+from cras_core.score_map import ScoreMap, image_scores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """stage: "features", "calibration" or "training"; fraction: of the whole training, 0 to 1; loss: the last epoch's
+    mean (eq. 8), 0 before the first."""
+
+    stage: str
+    fraction: float
+    epoch: int
+    epochs: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleFacts:
+    """What a style was learned from."""
+
+    tiles: int
+    groups: int
+    threshold: Threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A trained model in memory; `bundle.save_bundle` writes it."""
+
+    config: CrasConfig
+    backbone: Backbone
+    heads: Heads
+    styles: dict[str, StyleFacts]
+    losses: tuple[float, ...]  # eq. 8, each epoch's mean
+
+
+def train(
+    samples: Sequence[NormalSample],
+    config: CrasConfig,
+    *,
+    device: torch.device,
+    progress: Callable[[Progress], None] = lambda _: None,
+    weights: Path | None = None,
+) -> Model:
+    """Learns normal fabric, one style or many. `weights` is a backbone's state file, for those that need one.
+
+    Raises `DataSetError`, `PictureError`, `BackboneError`.
+    """
+    backbone = build_backbone(config.backbone, levels=config.levels, weights=weights)
+    extractor = Extractor(backbone, config, device=device)
+    runs = config.calibration_folds + 1 if config.calibration == "crossfit" else 1
+    report = _Reporter(progress, runs=runs)
+    features = extract_features(samples, extractor, tile_px=config.tile_px, progress=report.features)
+    log.info("training on %d tiles of %d styles", len(features), len(features.styles))
+    folds = split_folds(features, folds=config.calibration_folds, seed=config.seed)
+    maps = ScoreMap(grid_px=extractor.grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px).to(device)
+    held_out = np.full(len(features), np.nan)
+    everything = np.arange(len(features))
+    tested = range(config.calibration_folds) if config.calibration == "crossfit" else range(1)
+    for fold in tested:
+        kept, out = everything[folds.of_tile != fold], everything[folds.of_tile == fold]
+        report.start("calibration" if config.calibration == "crossfit" else "training")
+        heads, losses = fit_heads(features, kept, config, report=report.epoch)
+        held_out[out] = score_features(heads, maps, features, out)
+    if config.calibration == "crossfit":
+        report.start("training")
+        heads, losses = fit_heads(features, everything, config, report=report.epoch)
+    thresholds = set_thresholds(held_out, features, folds, config)
+    facts = {
+        style: StyleFacts(
+            tiles=len(tiles := features.of_style(index)),
+            groups=len({features.groups[tile] for tile in tiles}),
+            threshold=thresholds[style],
+        )
+        for index, style in enumerate(features.styles)
+    }
+    return Model(config=config, backbone=backbone, heads=heads.eval(), styles=facts, losses=tuple(losses))
+
+
+def fit_heads(
+    features: Features, tiles: NDArray[np.int64], config: CrasConfig, *, report: Callable[[int, int, float], None]
+) -> tuple[Heads, list[float]]:
+    """Trains heads on the given tiles. `report(epoch, epochs, loss)` after each epoch. -> heads, losses."""
+    generator = torch.Generator().manual_seed(config.seed)
+    heads = prepare_heads(features, tiles, config, generator=generator)
+    adapter = torch.optim.AdamW(heads.adapter.parameters(), lr=config.adapter_rate)
+    discriminator = torch.optim.Adam(
+        heads.discriminator.parameters(), lr=config.discriminator_rate, weight_decay=config.discriminator_decay
+    )
+    epochs = config.epochs_for(len(tiles))
+    steps = epochs * math.ceil(len(tiles) / config.batch_size)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(each, lambda step: _rate(step, steps, config))
+        for each in (adapter, discriminator)
+    ]
+    average = copy.deepcopy(heads) if config.averaging else heads
+    losses: list[float] = []
+    for epoch in range(1, epochs + 1):
+        heads.train()
+        total = 0.0
+        order = tiles[torch.randperm(len(tiles), generator=generator).numpy()]
+        for start in range(0, len(order), config.batch_size):
+            batch = order[start : start + config.batch_size]
+            loss = _loss(heads, features, batch, config, generator=generator)
+            adapter.zero_grad(set_to_none=True)
+            discriminator.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            for optimizer, schedule in zip((adapter, discriminator), schedules, strict=True):
+                optimizer.step()
+                schedule.step()
+            if average is not heads:
+                _average(average, heads, decay=config.averaging)
+            total += float(loss.detach()) * len(batch)
+        losses.append(total / len(order))
+        if not math.isfinite(losses[-1]):
+            raise DataSetError(f"training diverged in epoch {epoch}: lower the learning rates")
+        report(epoch, epochs, losses[-1])
+    return average.eval(), losses
+
+
+def prepare_heads(
+    features: Features, tiles: NDArray[np.int64], config: CrasConfig, *, generator: torch.Generator
+) -> Heads:
+    """Everything that is computed rather than trained: statistics, centers, routing. On the features' device."""
+    _, positions, dim = features.vectors.shape
+    heads = Heads(config=config, styles=features.styles, dim=dim, positions=positions, generator=generator)
+    heads = heads.to(features.device)
+    if config.standardize:
+        heads.standardization.fit(features.take, tiles.tolist())
+    with torch.no_grad():
+        for index in range(len(features.styles)):
+            own = tiles[features.style_of[tiles] == index].tolist()
+            needs_position = "position" in (config.centers, "position" if config.routing == "cosine" else "")
+            adapted = lambda chosen: heads.adapt(features.take(chosen))  # noqa: E731
+            mean = position_centers(adapted, own) if needs_position else torch.empty(0)
+            if config.routing == "cosine":
+                heads.routing_centers[index] = mean
+            heads.centers[index] = (
+                mean
+                if config.centers == "position"
+                else kmeans_centers(adapted, own, count=config.centers_per_style, generator=generator)
+            )
+        if config.routing == "discriminant":
+            described = [
+                describe(heads.standardization(features.take(tiles[start : start + 32]))).double().cpu().numpy()
+                for start in range(0, len(tiles), 32)
+            ]
+            labels = features.style_of[tiles].tolist()
+            heads.routing_weights[:], heads.routing_offsets[:] = fit_discriminant(np.concatenate(described), labels)
+    return heads
+
+
+@torch.inference_mode()
+def score_features(
+    heads: Heads, maps: ScoreMap, features: Features, tiles: NDArray[np.int64], *, batch_size: int = 32
+) -> NDArray[np.float64]:
+    """Image scores (eq. 10) of cached tiles, each compared with its own style. -> (n,)."""
+    heads.eval()
+    found: list[NDArray[np.float64]] = []
+    for start in range(0, len(tiles), batch_size):
+        batch = tiles[start : start + batch_size]
+        logits = heads(features.take(batch), torch.from_numpy(features.style_of[batch]).to(features.device))
+        patch = torch.sigmoid(logits) if heads.config.score_scale == "probability" else logits
+        found.append(image_scores(maps(patch)).double().cpu().numpy())
+    return np.concatenate(found)
+
+
+def _loss(
+    heads: Heads, features: Features, batch: NDArray[np.int64], config: CrasConfig, *, generator: torch.Generator
+) -> Tensor:
+    """Eq. 3 to 8 for a batch of tiles whose styles are known."""
+    x = features.take(batch)
+    if 0 < config.vectors_per_tile < x.shape[1]:
+        chosen = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, : config.vectors_per_tile].to(x.device)
+        x = x.gather(1, chosen[:, :, None].expand(-1, -1, x.shape[2]))
+    u = heads.adapt(x)
+    recomposed = heads.recompose(u, torch.from_numpy(features.style_of[batch]).to(x.device))
+    v = synthesize(u, recomposed, deviation=config.noise_deviation, scaling=config.noise_scaling, generator=generator)
+    # one pass over both: BatchNorm sees normal and anomalous vectors together, as it will
+    logits = heads.discriminate(torch.cat([u, v]), torch.cat([recomposed, recomposed]))
+    return discrimination_loss(logits[: len(batch)], logits[len(batch) :])
+
+
+@torch.no_grad()
+def _average(average: Heads, heads: Heads, *, decay: float) -> None:
+    """Moves the running average a step towards the heads, BatchNorm statistics included."""
+    for mean, now in zip(average.state_dict().values(), heads.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, 1 - decay)
+
+
+def _rate(step: int, steps: int, config: CrasConfig) -> float:
+    return 1.0 if config.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+class _Reporter:
+    """Turns what happens into one fraction that only grows: features first, then the runs of the heads."""
+
+    FEATURES = 0.3
+
+    def __init__(self, progress: Callable[[Progress], None], *, runs: int) -> None:
+        self._progress = progress
+        self._runs = runs
+        self._run = -1
+        self._stage = "features"
+
+    def features(self, fraction: float) -> None:
+        self._send(self.FEATURES * fraction, epoch=0, epochs=0, loss=0.0)
+
+    def start(self, stage: str) -> None:
+        self._run += 1
+        self._stage = stage
+
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        done = (self._run + epoch / epochs) / self._runs
+        self._send(self.FEATURES + (1 - self.FEATURES) * done, epoch=epoch, epochs=epochs, loss=loss)
+
+    def _send(self, fraction: float, *, epoch: int, epochs: int, loss: float) -> None:
+        self._progress(Progress(stage=self._stage, fraction=fraction, epoch=epoch, epochs=epochs, loss=loss))

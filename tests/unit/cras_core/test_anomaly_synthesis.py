@@ -1,0 +1,49 @@
+"""DAFS: eq. 4 to 6 against plain numpy."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cras_core.anomaly_synthesis import scale_noise, synthesize
+
+
+def test_the_ratio_follows_equations_4_and_5():
+    random = np.random.default_rng(0)
+    u, c, e = (random.normal(size=(2, 5, 4)) for _ in range(3))
+    ratio = scale_noise(*(torch.from_numpy(a) for a in (u, c, e)), scaling=0.3)
+    raw = [[np.linalg.norm(e[n, p]) / np.linalg.norm(u[n, p] - c[n, p]) for p in range(5)] for n in range(2)]
+    expected = 0.3 * (np.asarray(raw) / np.mean(raw) - 1) + 1
+    np.testing.assert_allclose(ratio.numpy(), expected)
+
+
+def test_anomalies_are_features_plus_scaled_noise_of_the_seed():
+    u, c = torch.randn(2, 3, 8, 4, generator=torch.Generator().manual_seed(0)).unbind()
+    v = synthesize(u, c, deviation=0.5, scaling=0.3, generator=torch.Generator().manual_seed(7))
+    noise = 0.5 * torch.randn(u.shape, generator=torch.Generator().manual_seed(7))
+    expected = u + scale_noise(u, c, noise, scaling=0.3)[..., None] * noise
+    assert torch.equal(v, expected)
+
+
+def test_noise_is_detached_so_gradients_pass_as_through_an_identity():
+    u = torch.randn(2, 5, 4, requires_grad=True)
+    v = synthesize(u, torch.zeros(2, 5, 4), deviation=0.5, scaling=0.3, generator=torch.Generator().manual_seed(0))
+    (gradient,) = torch.autograd.grad(v.sum(), u)
+    assert torch.equal(gradient, torch.ones_like(u))
+
+
+@given(scaling=st.floats(0, 1), seed=st.integers(0, 99))
+def test_the_ratio_averages_one_and_is_larger_nearer_to_the_center(scaling, seed):
+    generator = torch.Generator().manual_seed(seed)
+    c = torch.zeros(1, 6, 3, dtype=torch.float64)
+    direction = torch.randn(3, dtype=torch.float64, generator=generator)
+    u = direction * torch.arange(1, 7)[None, :, None]
+    ratio = scale_noise(u, c, torch.ones(1, 6, 3, dtype=torch.float64), scaling=scaling)
+    assert abs(float(ratio.mean()) - 1) < 1e-9
+    assert bool((ratio.diff() <= 1e-12).all())
+
+
+def test_a_feature_on_its_center_gives_no_infinity():
+    u = torch.ones(1, 4, 3)
+    v = synthesize(u, u.clone(), deviation=0.1, scaling=0.3, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(v).all()

@@ -1,0 +1,87 @@
+"""MCMC: the embedding, standardization and eq. 1, against plain implementations."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cras_core.embedding import Embedding
+from cras_core.memory_center import Standardization, kmeans_centers, make_adapter, position_centers
+
+
+def embed_plainly(maps, embedding_dim):
+    """As the paper words it: unfold 3 x 3, upsample, average to D, concatenate, average to D."""
+    height, width = maps[0].shape[-2:]
+    levels = []
+    for level in maps:
+        batch, channels, h, w = level.shape
+        unfolded = F.unfold(level, 3, padding=1).view(batch, channels * 9, h, w)
+        grown = F.interpolate(unfolded, size=(height, width), mode="bilinear", align_corners=False)
+        vectors = grown.flatten(2).transpose(1, 2)
+        levels.append(F.adaptive_avg_pool1d(vectors, embedding_dim or channels))
+    if embedding_dim == 0:
+        return torch.cat(levels, dim=2)
+    return F.adaptive_avg_pool1d(torch.cat(levels, dim=2), embedding_dim)
+
+
+@pytest.mark.parametrize("embedding_dim", [0, 48, 20, 144])
+def test_embedding_equals_unfolding_every_neighbourhood(embedding_dim):
+    generator = torch.Generator().manual_seed(1)
+    maps = [torch.randn(2, 16, 8, 8, generator=generator), torch.randn(2, 32, 4, 4, generator=generator)]
+    embedding = Embedding(channels=(16, 32), embedding_dim=embedding_dim)
+    torch.testing.assert_close(embedding(maps), embed_plainly(maps, embedding_dim), atol=1e-6, rtol=1e-5)
+    assert embedding.dim == embedding(maps).shape[2]
+
+
+def test_the_papers_embedding_of_wide_resnet_has_its_size():
+    maps = [torch.randn(1, 512, 6, 6), torch.randn(1, 1024, 3, 3)]
+    embedding = Embedding(channels=(512, 1024), embedding_dim=1536)
+    torch.testing.assert_close(embedding(maps), embed_plainly(maps, 1536), atol=1e-6, rtol=1e-5)
+
+
+def test_standardized_features_have_mean_zero_and_deviation_one():
+    features = torch.randn(10, 7, 5, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 6) + 3
+    standardization = Standardization(dim=5)
+    standardization.fit(lambda tiles: features[tiles], range(10), batch_size=4)  # a ragged last batch
+    standardized = standardization(features).flatten(0, 1)
+    torch.testing.assert_close(standardized.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(standardized.std(0, correction=0), torch.ones(5), atol=1e-5, rtol=0)
+
+
+def test_a_constant_channel_is_centered_and_otherwise_left_alone():
+    standardization = Standardization(dim=2)
+    features = torch.ones(3, 4, 2)
+    standardization.fit(lambda tiles: features[tiles], range(3))
+    assert torch.equal(standardization(features), torch.zeros(3, 4, 2))
+
+
+def test_position_centers_are_the_mean_over_images_also_with_a_ragged_last_batch():
+    features = torch.randn(11, 6, 4, generator=torch.Generator().manual_seed(0))
+    centers = position_centers(lambda tiles: features[tiles], range(11), batch_size=4)
+    np.testing.assert_allclose(centers.numpy(), features.numpy().astype(np.float64).mean(0), atol=1e-6)
+
+
+def test_kmeans_centers_find_separate_clusters_and_repeat_with_the_seed():
+    generator = torch.Generator().manual_seed(0)
+    truth = 20 * torch.randn(5, 3, generator=generator)
+    features = (truth[None, :, None] + 0.1 * torch.randn(6, 5, 8, 3, generator=generator)).flatten(1, 2)
+
+    def find():
+        return kmeans_centers(lambda t: features[t], range(6), count=5, generator=torch.Generator().manual_seed(3))
+
+    centers = find()
+    assert torch.cdist(truth, centers).min(1).values.max() < 0.2
+    assert torch.equal(centers, find())
+
+
+def test_kmeans_centers_of_a_constant_picture_are_that_constant():
+    features = torch.full((2, 9, 4), 2.5)
+    centers = kmeans_centers(lambda t: features[t], range(2), count=3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(centers, torch.full((3, 4), 2.5))
+
+
+def test_the_adapter_starts_the_same_from_one_seed_and_leaves_the_scale():
+    first, second = (make_adapter(dim=64, generator=torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first.weight, second.weight)
+    x = torch.randn(1000, 64, generator=torch.Generator().manual_seed(1))
+    assert 0.9 < float(first(x).detach().std()) < 1.1

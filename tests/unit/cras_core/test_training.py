@@ -1,0 +1,119 @@
+"""Training: repeatable, honest about its input, and really learning."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cras_core.backbone import build_backbone
+from cras_core.errors import DataSetError, PictureError
+from cras_core.features import Extractor, NormalSample, extract_features
+from cras_core.training import train
+
+from .conftest import TILE_PX, normal_samples, weave
+
+CPU = torch.device("cpu")
+
+
+def test_one_seed_gives_one_model_bit_for_bit_and_leaves_other_randomness_alone(small_config, small_model):
+    torch.manual_seed(123)
+    expected = torch.rand(3)
+    torch.manual_seed(123)
+    again = train(normal_samples(), small_config, device=CPU)
+    assert torch.equal(torch.rand(3), expected)
+    first, second = small_model.heads.state_dict(), again.heads.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert small_model.styles == again.styles
+    assert small_model.losses == again.losses
+
+
+def test_another_seed_gives_another_model(small_config, small_model):
+    from dataclasses import replace
+
+    other = train(normal_samples(), replace(small_config, seed=1), device=CPU)
+    assert not torch.equal(small_model.heads.adapter.weight, other.heads.adapter.weight)
+
+
+def test_the_loss_falls(small_model):
+    assert small_model.losses[-1] < 0.8 * small_model.losses[0]
+
+
+def test_progress_only_grows_and_ends_at_one(small_config):
+    from dataclasses import replace
+
+    seen = []
+    train(normal_samples(count=4), replace(small_config, steps=4), device=CPU, progress=seen.append)
+    fractions = [each.fraction for each in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert [each.stage for each in seen][0] == "features"
+    assert seen[-1].stage == "training"
+    assert seen[-1].epoch == seen[-1].epochs
+
+
+def test_a_model_knows_what_each_style_was_learned_from(small_model):
+    assert list(small_model.styles) == ["canvas", "denim"]
+    assert {(facts.tiles, facts.groups) for facts in small_model.styles.values()} == {(12, 4)}
+
+
+def test_nothing_to_learn_from_is_refused(small_config):
+    with pytest.raises(DataSetError, match="no normal picture"):
+        train([], small_config, device=CPU)
+
+
+def test_a_style_of_one_tile_is_refused(small_config):
+    alone = NormalSample.from_pixels(weave("denim", 1), style="lonely", group="g")
+    with pytest.raises(DataSetError, match="lonely has a single tile"):
+        train([*normal_samples(count=4), alone], small_config, device=CPU)
+
+
+def test_a_sample_without_style_is_refused(small_config):
+    with pytest.raises(DataSetError, match=r"nameless.png has no style"):
+        train(
+            [NormalSample.from_pixels(weave("denim", 1), style="", group="g", name="nameless.png")],
+            small_config,
+            device=CPU,
+        )
+
+
+def test_larger_pictures_are_cut_and_smaller_ones_refused(small_config):
+    large = weave("denim", 1, height=TILE_PX, width=3 * TILE_PX + 10)
+    sample = NormalSample.from_pixels(large, style="denim", group="g")
+    tiles = sample.tiles(tile_px=TILE_PX)
+    assert tiles.shape == (4, TILE_PX, TILE_PX, 3)
+    np.testing.assert_array_equal(tiles[3], large[:, -TILE_PX:])
+    small = NormalSample.from_pixels(large[:, :40], style="denim", group="g", name="strip.png")
+    with pytest.raises(PictureError, match=r"strip.png is 40 x 64 px, smaller than a tile of 64 px"):
+        small.tiles(tile_px=TILE_PX)
+
+
+def test_pictures_of_a_data_set_are_resized_whole():
+    picture = weave("denim", 1, height=50, width=90)
+    sample = NormalSample.from_pixels(picture, style="denim", group="g", fit="resize")
+    assert sample.tiles(tile_px=TILE_PX).shape == (1, TILE_PX, TILE_PX, 3)
+
+
+def test_samples_come_from_files_and_from_bytes(tmp_path):
+    picture = weave("denim", 1)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    from_file = NormalSample.from_file(tmp_path / "a.png", style="denim", group="g")
+    from_bytes = NormalSample.from_bytes((tmp_path / "a.png").read_bytes(), style="denim", group="g", name="a")
+    for sample in (from_file, from_bytes):
+        np.testing.assert_array_equal(sample.tiles(tile_px=TILE_PX)[0], picture)
+
+
+def test_features_too_large_for_memory_come_back_the_same_from_a_file(small_config):
+    extractor = Extractor(build_backbone("efficientnet_lite0", levels=(2, 3)), small_config, device=CPU)
+
+    def extract(limit):
+        return extract_features(
+            normal_samples(count=20),
+            extractor,
+            tile_px=TILE_PX,
+            progress=lambda _: None,
+            in_memory_bytes=limit,
+        ).vectors
+
+    kept, filed = extract(10**9), extract(1)
+    assert isinstance(filed, np.memmap)
+    np.testing.assert_array_equal(kept, filed)
