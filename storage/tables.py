@@ -7,7 +7,7 @@ lands on its own roll and a corrected boundary takes its frames with it.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Index, LargeBinary, String, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Index, LargeBinary, MetaData, String, TypeDecorator
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -32,6 +32,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Table(DeclarativeBase):
+    metadata = MetaData(  # every constraint has a name, without which SQLite's could not be altered later
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(column_0_N_label)s",
+        }
+    )
     type_annotation_map = {  # noqa: RUF012
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
@@ -191,7 +199,7 @@ class ReviewRow(Table):
 
 
 class SampleRow(Table):
-    """A picture of normal fabric to learn from. What was captured together (`roll_group`) stays on one side of a split."""
+    """A picture of normal fabric to learn from. What was captured together (`roll_group`) stays together in a split."""
 
     __tablename__ = "samples"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,0 +1,90 @@
+"""The database: one engine, one transaction a `with`, the schema's version checked at the door.
+
+`session()` writes, `reading()` only reads (the screens): on SQLite a reader never waits for the writer nor holds it up,
+and on both databases all that one reading transaction sees is of one moment.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from sqlalchemy import inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, reading_options, sqlite_path
+from storage.schema import SchemaStatus, refuse_unless_current, schema_status, status_of, upgrade
+from storage.tables import Table
+
+__all__ = ["Database", "SchemaStatus", "open_database", "schema_status", "upgrade"]
+
+
+class Database:
+    """A SQLite file or a PostgreSQL database. Connects when first used; the threads of a process share it."""
+
+    def __init__(self, url: str) -> None:
+        """Raises `StorageError` for a URL of anything else."""
+        self.url = parse_url(url)
+        self.engine = make_engine(self.url)
+        self._sqlite = is_sqlite(self.url)
+        self._reader = self.engine.execution_options(**reading_options(self.url))
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One writing transaction: committed at the end, rolled back on any exception.
+
+        Raises `StorageError`, one line without a password, for what a user can mend (server away, disk full, file
+        not writable); a violated constraint stays SQLAlchemy's `IntegrityError`.
+        """
+        with errors_explained(self.url), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One reading transaction, a snapshot. Raises `StorageError` as `session` does."""
+        with errors_explained(self.url), Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def lock(self, session: Session, name: str) -> None:
+        """Holds `name` until the transaction ends against every other that locks it.
+
+        SQLite has one writer at a time anyway; PostgreSQL takes an advisory lock.
+        """
+        if not self._sqlite:
+            number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
+            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+    def insert_new(self, session: Session, table: type[Table], /, **values: Any) -> Any | None:
+        """Inserts a row unless a unique constraint holds it already: its first key column, or None."""
+        insert = sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+        key = inspect(table).primary_key[0]
+        return session.execute(insert.values(**values).on_conflict_do_nothing().returning(key)).scalar()
+
+
+def open_database(url: str) -> Database:
+    """A database of just this program's version.
+
+    Raises `SchemaError` for an older or newer one and `StorageError` when it cannot be reached; neither alters it.
+    """
+    database = Database(url)
+    if is_sqlite(database.url) and not sqlite_path(database.url).exists():
+        refuse_unless_current(schema_status(url), str(database))  # looking must not make the file
+    try:
+        refuse_unless_current(status_of(database.engine), str(database))
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -1,0 +1,121 @@
+"""Engines for the two databases, and their drivers' errors as one clear line.
+
+SQLite runs in WAL, so readers never wait for the writer; a writing transaction takes the write lock at once
+(`BEGIN IMMEDIATE`) and waits for it up to `BUSY_S`, because two writers that both began by reading would deadlock. A
+commit is on the disk when it returns (`synchronous = FULL`): an ingestor forgets a frame after it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from inspection.errors import StorageError
+
+BUSY_S = 30.0
+CONNECT_S = 10
+
+_WAYS_OUT = {  # sign in the driver's message, in order of precedence -> what to do
+    "readonly": "make the file and its folder writable for this user",
+    "read-only": "connect to a server that may be written to",
+    "disk is full": "free some space",
+    "no space left": "free some space",
+    "disk i/o error": "check the disk and its free space",
+    "unable to open": "check that the folder exists and this user may write in it",
+    "database is locked": f"another program has held it for {BUSY_S:.0f} s, stop that program",
+    "not a database": "the file is something else, name another one",
+    "malformed": "the file is damaged, restore a backup",
+    "password authentication failed": "correct the user or the password in the database URL",
+    "no password supplied": "add the password to the database URL",
+    "permission denied": "grant this user the rights on the database",
+    "does not exist": "create it, or correct the database URL",
+    "resolve": "check the host in the database URL",
+    "connection": "check that the server runs and the database URL is right",
+}
+
+
+def parse_url(url: str) -> URL:
+    """A SQLAlchemy URL with the driver we ship. Raises `StorageError`; never repeats the URL, which may hold a
+    password."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise StorageError(
+            "the database URL cannot be read: write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from error
+    match parsed.drivername:
+        case "postgresql" | "postgres" | "postgresql+psycopg":
+            return parsed.set(drivername="postgresql+psycopg")
+        case "sqlite" | "sqlite+pysqlite":
+            if parsed.database in (None, "", ":memory:"):
+                raise StorageError("services cannot share a SQLite database in memory: write sqlite:///FILE")
+            return parsed
+        case other:
+            raise StorageError(f"a database URL starts with sqlite:/// or postgresql://, got {other}://")
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def sqlite_path(url: URL) -> Path:
+    """The file of a SQLite URL, also of one in SQLite's own form `file:PATH?mode=ro&uri=true`."""
+    return Path((url.database or "").removeprefix("file:").partition("?")[0])
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine that connects when first used. Connections of its option `loomwatch_reading` only read."""
+    if not is_sqlite(url):
+        return create_engine(url, connect_args={"connect_timeout": CONNECT_S}, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("loomwatch_reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reading_options(url: URL) -> dict[str, Any]:
+    """Execution options of a transaction that only reads: all of its figures are of one moment on both databases."""
+    if is_sqlite(url):
+        return {"loomwatch_reading": True}
+    return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+@contextmanager
+def errors_explained(url: URL) -> Iterator[None]:
+    """Turns what a user can mend into a `StorageError`; a violated constraint or a wrong statement, the program's own
+    business, passes."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        if isinstance(error, IntegrityError):
+            raise
+        if isinstance(error, ProgrammingError) and "permission denied" not in str(error.orig):
+            raise
+        raise StorageError(_explain(url, error)) from error
+
+
+def _explain(url: URL, error: DBAPIError | PoolTimeoutError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    reason = lines[0].rstrip(".:") if lines else type(cause).__name__
+    if url.password:
+        reason = reason.replace(str(url.password), "***")
+    message = f"database {url.render_as_string(hide_password=True)}: {reason}"
+    for sign, way_out in _WAYS_OUT.items():
+        if sign in reason.lower():
+            return f"{message}: {way_out}"
+    return message

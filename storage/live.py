@@ -1,0 +1,122 @@
+"""Live figures, in Redis: each camera's last picture and speed, each service's state. Nothing here is kept.
+
+An entry expires by itself when nobody renews it, so a screen never shows a dead camera as alive. Writing never holds
+the line: it answers False at once while Redis is away, and tries again after `RETRY_S`.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import redis
+
+from inspection.errors import StorageError
+from storage.redis_client import connect, errors_explained, place
+
+logger = logging.getLogger(__name__)
+
+CAMERA_TTL_S = 30
+SERVICE_TTL_S = 10
+PUBLISH_S = 0.5  # a publisher waits no longer for Redis
+RETRY_S = 2.0
+_PREFIX = "loomwatch:live"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveCamera:
+    """What a camera's last inspected frame looked like. `overlay_png`: the frame with its heat, PNG or JPEG."""
+
+    line: str
+    camera: str
+    overlay_png: bytes
+    position_mm: float
+    speed_m_min: float
+    latency_ms: float
+    tiles_per_s: float
+    score: float
+    threshold: float
+    model: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceState:
+    """A service's own word on how it is; `kind` is ingest, worker, trainer or dashboard."""
+
+    name: str
+    kind: str
+    state: str
+    detail: str
+    at_ns: int
+
+
+class Live:
+    """Publishes and reads live figures. Shared by threads; connects when first used."""
+
+    def __init__(self, redis_url: str, *, retry_s: float = RETRY_S) -> None:
+        """Raises `StorageError` for a wrong URL only."""
+        self._url = redis_url
+        self._publisher = connect(redis_url, timeout_s=PUBLISH_S)
+        self._reader = connect(redis_url)
+        self._retry_s = retry_s
+        self._away_until = 0.0
+        self._away = False
+
+    def close(self) -> None:
+        self._publisher.close()
+        self._reader.close()
+
+    def publish_camera(self, camera: LiveCamera) -> bool:
+        """False when Redis does not answer."""
+        return self._publish("cameras", f"{camera.line}\0{camera.camera}", camera, ttl_s=CAMERA_TTL_S)
+
+    def publish_service(self, service: ServiceState) -> bool:
+        """False when Redis does not answer. A service renews its state every second or two."""
+        return self._publish("services", f"{service.kind}\0{service.name}", service, ttl_s=SERVICE_TTL_S)
+
+    def cameras(self) -> list[LiveCamera]:
+        """The cameras seen in the last `CAMERA_TTL_S`, by line and name. Raises `StorageError`."""
+        return sorted(self._read("cameras", LiveCamera), key=lambda camera: (camera.line, camera.camera))
+
+    def services(self) -> list[ServiceState]:
+        """The services seen in the last `SERVICE_TTL_S`, by kind and name. Raises `StorageError`."""
+        return sorted(self._read("services", ServiceState), key=lambda service: (service.kind, service.name))
+
+    def _publish(self, kind: str, name: str, entry: Any, *, ttl_s: int) -> bool:
+        if time.monotonic() < self._away_until:
+            return False
+        index, now = f"{_PREFIX}:{kind}", time.time()
+        try:
+            with self._publisher.pipeline(transaction=False) as pipeline:
+                pipeline.set(f"{index}:{name}", msgspec.msgpack.encode(entry), ex=ttl_s)
+                pipeline.zadd(index, {name: now + ttl_s})  # the index: what to look for, and until when
+                pipeline.zremrangebyscore(index, "-inf", now - ttl_s)
+                pipeline.execute()
+        except redis.RedisError as error:
+            self._away_until = time.monotonic() + self._retry_s
+            if not self._away:
+                self._away = True
+                logger.warning("Redis at %s is away, live figures stand still: %s", place(self._url), error)
+            return False
+        if self._away:
+            self._away = False
+            logger.info("Redis at %s is back", place(self._url))
+        return True
+
+    def _read(self, kind: str, entry_type: type[T]) -> list[T]:
+        index = f"{_PREFIX}:{kind}"
+        with errors_explained(self._url):
+            names: Any = self._reader.zrange(index, 0, -1)
+            if not names:
+                return []
+            values: Any = self._reader.mget([index.encode() + b":" + name for name in names])
+        try:
+            return [msgspec.msgpack.decode(value, type=entry_type) for value in values if value is not None]
+        except msgspec.MsgspecError as error:
+            raise StorageError(
+                f"live figures in Redis at {place(self._url)} are of another loomwatch: use one version everywhere"
+            ) from error

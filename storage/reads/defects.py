@@ -1,0 +1,238 @@
+"""Defects to look through: filtered, worst first, page by page; and one with everything known of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from inspection.types import Roll
+from storage.database import Database
+from storage.reads.review_state import State, count_states, state_of, strength_of
+from storage.reads.roll_runs import Run, is_running, roll_runs
+from storage.rolls import in_roll, roll_at
+from storage.tables import CameraRow, DefectRow, FrameRow, ReviewRow, SampleRow, StyleRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefectFilter:
+    """Which defects; an empty field asks for all."""
+
+    roll: Roll | None = None
+    style: str = ""
+    camera: str = ""
+    state: State | Literal[""] = ""
+    min_strength: float = 0.0  # score in units of the threshold
+
+    def condition(self) -> ColumnElement[bool]:
+        parts: list[ColumnElement[bool]] = []
+        if self.roll is not None:
+            parts.append(in_roll(self.roll, DefectRow))
+        if self.style:
+            parts.append(DefectRow.style == self.style)
+        if self.camera:
+            parts.append(DefectRow.camera == self.camera)
+        if self.state:
+            parts.append(DefectRow.state == self.state)
+        if self.min_strength > 0:
+            parts.append(strength_of(DefectRow.score, DefectRow.threshold) >= self.min_strength)
+        return and_(True, *parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefectItem:
+    """A defect in a list."""
+
+    id: int
+    line: str
+    camera: str
+    captured_at: datetime
+    roll: Roll | None
+    y_mm: float  # its middle along the roll; along the line's counter when it is on no roll
+    x_mm: float  # its middle across, from the left fabric edge
+    length_mm: float  # along the roll
+    width_mm: float  # across
+    area_mm2: float
+    score: float
+    threshold: float
+    strength: float  # score in units of the threshold
+    style: str
+    state: State
+    crop: str
+    heat: str
+    fabric_px: tuple[int, int]  # columns and rows of the fabric in its frame
+    box_px: tuple[int, int, int, int]  # x0, x1, y0, y1 on that fabric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One act of staff on a defect."""
+
+    state: State
+    previous: State
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefectDetail:
+    """A defect with everything known of it."""
+
+    item: DefectItem
+    mask: bytes  # 1-bit PNG of the box
+    mm_per_px: float
+    model: str
+    origin: str
+    history: tuple[Review, ...]  # oldest first
+    others_in_frame: int  # further defects of the same frame that are not rejected
+    learned: bool  # its crop is a sample of normal fabric
+
+
+def list_defects(
+    database: Database, wanted: DefectFilter, *, limit: int, offset: int = 0
+) -> tuple[list[DefectItem], int]:
+    """A page of defects, worst first, and how many there are in all."""
+    condition = wanted.condition()
+    with database.reading() as session:
+        total = session.scalar(select(func.count(DefectRow.id)).where(condition)) or 0
+        rows = session.execute(
+            select(DefectRow, FrameRow)
+            .join(FrameRow, FrameRow.id == DefectRow.frame_id)
+            .where(condition)
+            .order_by(strength_of(DefectRow.score, DefectRow.threshold).desc(), DefectRow.id)
+            .limit(limit)
+            .offset(offset)
+        ).all()
+    return _items(database, [(row, frame) for row, frame in rows]), total
+
+
+def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
+    """The defects captured last, newest first, those rejected left out."""
+    with database.reading() as session:
+        rows = session.execute(
+            select(DefectRow, FrameRow)
+            .join(FrameRow, FrameRow.id == DefectRow.frame_id)
+            .where(DefectRow.state != "rejected")
+            .order_by(DefectRow.captured_at.desc(), DefectRow.id.desc())
+            .limit(limit)
+        ).all()
+    return _items(database, [(row, frame) for row, frame in rows])
+
+
+def count_by_state(database: Database, wanted: DefectFilter) -> dict[State, int]:
+    """How many defects are in each state, the filter's own state left aside."""
+    with database.reading() as session:
+        return count_states(session, replace(wanted, state="").condition())
+
+
+def rank_of(database: Database, wanted: DefectFilter, defect_id: int) -> int:
+    """How many defects of the filter stand before this one (which itself need not fit the filter)."""
+    strength = strength_of(DefectRow.score, DefectRow.threshold)
+    own = select(strength).where(DefectRow.id == defect_id).scalar_subquery()
+    before = or_(strength > own, and_(strength == own, DefectRow.id < defect_id))
+    with database.reading() as session:
+        return session.scalar(select(func.count(DefectRow.id)).where(wanted.condition(), before)) or 0
+
+
+def neighbours_of(database: Database, wanted: DefectFilter, defect_id: int) -> tuple[int | None, int | None]:
+    """The defects of the filter before and after this one in the order worst first."""
+    rank = rank_of(database, wanted, defect_id)
+    strength = strength_of(DefectRow.score, DefectRow.threshold)
+    with database.reading() as session:
+        ids = session.scalars(
+            select(DefectRow.id)
+            .where(wanted.condition(), DefectRow.id != defect_id)
+            .order_by(strength.desc(), DefectRow.id)
+            .limit(2 if rank else 1)
+            .offset(max(0, rank - 1))
+        ).all()
+    before = ids[0] if rank else None
+    after = ids[-1] if len(ids) == (2 if rank else 1) else None
+    return before, after
+
+
+def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
+    """One defect with its history; None when there is no such defect."""
+    with database.reading() as session:
+        row = session.get(DefectRow, defect_id)
+        if row is None:
+            return None
+        frame = session.get_one(FrameRow, row.frame_id)
+        history = session.execute(
+            select(ReviewRow.state, ReviewRow.previous, ReviewRow.by, ReviewRow.at)
+            .where(ReviewRow.defect_id == defect_id)
+            .order_by(ReviewRow.at, ReviewRow.id)
+        ).all()
+        others = session.scalar(
+            select(func.count(DefectRow.id)).where(
+                DefectRow.frame_id == row.frame_id, DefectRow.id != defect_id, DefectRow.state != "rejected"
+            )
+        )
+        sample = session.scalar(select(SampleRow.id).where(SampleRow.defect_id == defect_id, SampleRow.active).limit(1))
+    return DefectDetail(
+        item=_items(database, [(row, frame)])[0],
+        mask=row.mask,
+        mm_per_px=frame.mm_per_px,
+        model=frame.model,
+        origin=frame.origin,
+        history=tuple(Review(state=state_of(s), previous=state_of(p), by=by, at=at) for s, p, by, at in history),
+        others_in_frame=others or 0,
+        learned=sample is not None,
+    )
+
+
+def _items(database: Database, rows: Sequence[tuple[DefectRow, FrameRow]]) -> list[DefectItem]:
+    """rows: defects, each with its frame."""
+    rolls: list[Roll] = []
+    runs: dict[tuple[int, str, str], Run] = {}  # roll, camera, session
+    items = []
+    for row, frame in rows:
+        roll = next((roll for roll in rolls if _covers(roll, row)), None)
+        roll = roll or roll_at(database, line=row.line, at=row.captured_at)
+        if roll is not None and roll not in rolls:
+            rolls.append(roll)
+            runs |= {(roll.id, run.camera, run.session): run for run in roll_runs(database, roll)}
+        run = runs.get((roll.id, row.camera, frame.session)) if roll is not None else None
+        y_mm = (row.y0_mm + row.y1_mm) / 2
+        left_px = row.x0_px - round((row.x0_mm - frame.x_offset_mm) / frame.mm_per_px)
+        items.append(
+            DefectItem(
+                id=row.id,
+                line=row.line,
+                camera=row.camera,
+                captured_at=row.captured_at,
+                roll=roll,
+                y_mm=run.place(y_mm) if run else y_mm,
+                x_mm=(row.x0_mm + row.x1_mm) / 2,
+                length_mm=row.y1_mm - row.y0_mm,
+                width_mm=row.x1_mm - row.x0_mm,
+                area_mm2=row.area_mm2,
+                score=row.score,
+                threshold=row.threshold,
+                strength=row.score / row.threshold if row.threshold > 0 else row.score,
+                style=row.style,
+                state=state_of(row.state),
+                crop=row.crop,
+                heat=row.heat,
+                fabric_px=(round(frame.fabric_width_mm / frame.mm_per_px), round(frame.length_mm / frame.mm_per_px)),
+                box_px=(row.x0_px - left_px, row.x1_px - left_px, row.y0_px, row.y1_px),
+            )
+        )
+    return items
+
+
+def _covers(roll: Roll, row: DefectRow) -> bool:
+    """Surely; an automatic roll may be covered by others."""
+    at = row.captured_at
+    return not roll.automatic and roll.line == row.line and roll.opened_at <= at and is_running(roll, at=at)
+
+
+def style_names(database: Database) -> list[str]:
+    with database.reading() as session:
+        return list(session.scalars(select(StyleRow.name).where(StyleRow.name != "").order_by(StyleRow.name)))
+
+
+def camera_names(database: Database) -> list[str]:
+    with database.reading() as session:
+        return list(session.scalars(select(CameraRow.name).order_by(CameraRow.name)))

@@ -1,0 +1,44 @@
+"""What staff did with models, and what the next one would learn from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+from sqlalchemy import func, select
+
+from storage.database import Database
+from storage.tables import ModelRow, PromotionRow, SampleRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """An act that made a model the running one."""
+
+    model: str
+    action: str  # promote or rollback
+    by: str
+    at: datetime
+
+
+def promotions(database: Database, *, limit: int = 1000) -> list[Promotion]:
+    """Newest first."""
+    with database.reading() as session:
+        rows = session.execute(
+            select(ModelRow.name, PromotionRow.action, PromotionRow.by, PromotionRow.at)
+            .join(ModelRow, ModelRow.id == PromotionRow.model_id)
+            .order_by(PromotionRow.id.desc())
+            .limit(limit)
+        )
+        return [Promotion(model=model, action=action, by=by, at=at) for model, action, by, at in rows]
+
+
+def sample_counts(database: Database) -> pd.DataFrame:
+    """Active samples: style, source (golden, review), count; by style and source."""
+    with database.reading() as session:
+        rows = session.execute(
+            select(SampleRow.style, SampleRow.source, func.count(SampleRow.id))
+            .where(SampleRow.active)
+            .group_by(SampleRow.style, SampleRow.source)
+            .order_by(SampleRow.style, SampleRow.source)
+        )
+        return pd.DataFrame([tuple(row) for row in rows], columns=["style", "source", "count"])

@@ -1,0 +1,133 @@
+"""A roll in figures: how long, how much of it inspected, what was found, camera by camera."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from inspection.types import Roll
+from storage.database import Database
+from storage.reads.review_state import State, count_states
+from storage.reads.roll_runs import Run, runs_in
+from storage.rolls import in_roll
+from storage.tables import DefectRow, FrameRow, GapRow
+
+UNKNOWN_WIDTH_MM = 1.0  # of a roll with nothing but gaps, whose fabric edges nobody saw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraCoverage:
+    """One camera's share of a roll. Inspected and gaps add up to what it captured."""
+
+    camera: str
+    x0_mm: float  # across the cloth
+    x1_mm: float
+    frames: int
+    inspected_mm: float
+    gaps: int
+    gap_mm: float
+
+    @property
+    def captured_mm(self) -> float:
+        return self.inspected_mm + self.gap_mm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollSummary:
+    """Lengths in mm, `width_mm` from the cloth's left edge to the rightmost fabric seen."""
+
+    roll: Roll
+    length_mm: float
+    width_mm: float
+    cameras: tuple[CameraCoverage, ...]
+    by_state: dict[State, int]  # how many defects
+
+    @property
+    def defects(self) -> int:
+        """Found and not rejected."""
+        return self.by_state["unreviewed"] + self.by_state["confirmed"]
+
+    @property
+    def inspected_mm(self) -> float:
+        """Mean over the cameras, which look at the same metres side by side."""
+        return _mean(camera.inspected_mm for camera in self.cameras)
+
+    @property
+    def gap_mm(self) -> float:
+        return _mean(camera.gap_mm for camera in self.cameras)
+
+    @property
+    def coverage(self) -> float:
+        captured = self.inspected_mm + self.gap_mm
+        return self.inspected_mm / captured if captured > 0 else 0.0
+
+    @property
+    def defects_per_100_m(self) -> float:
+        """Over inspected metres; 0 before the first."""
+        return self.defects / (self.inspected_mm / 100_000) if self.inspected_mm > 0 else 0.0
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return sum(numbers) / len(numbers) if numbers else 0.0
+
+
+def roll_summary(database: Database, roll: Roll) -> RollSummary:
+    """All of one moment."""
+    with database.reading() as session:
+        return summarize(session, roll, runs_in(session, roll))
+
+
+def summarize(session: Session, roll: Roll, runs: Iterable[Run]) -> RollSummary:
+    cameras = _coverage(session, roll)
+    return RollSummary(
+        roll=roll,
+        length_mm=max((run.place(run.end_mm) for run in runs), default=0.0),
+        width_mm=max((camera.x1_mm for camera in cameras), default=0.0),
+        cameras=cameras,
+        by_state=count_states(session, in_roll(roll, DefectRow)),
+    )
+
+
+def _coverage(session: Session, roll: Roll) -> tuple[CameraCoverage, ...]:
+    frames = {
+        row[0]: row
+        for row in session.execute(
+            select(
+                FrameRow.camera,
+                func.count(FrameRow.id),
+                func.sum(FrameRow.length_mm),
+                func.min(FrameRow.x_offset_mm),
+                func.max(FrameRow.x_offset_mm + FrameRow.fabric_width_mm),
+            )
+            .where(in_roll(roll, FrameRow))
+            .group_by(FrameRow.camera)
+        )
+    }
+    gaps = {
+        row[0]: row
+        for row in session.execute(
+            select(GapRow.camera, func.count(GapRow.id), func.sum(GapRow.length_mm))
+            .where(in_roll(roll, GapRow))
+            .group_by(GapRow.camera)
+        )
+    }
+    # a camera that delivered nothing but gaps has no edges of its own: it is taken for the whole width
+    right = max((row[4] for row in frames.values()), default=UNKNOWN_WIDTH_MM)
+    found = []
+    for camera in sorted(frames.keys() | gaps.keys()):
+        _, count, inspected, x0, x1 = frames.get(camera, (camera, 0, 0.0, 0.0, right))
+        _, gap_count, gap_mm = gaps.get(camera, (camera, 0, 0.0))
+        found.append(
+            CameraCoverage(
+                camera=camera,
+                x0_mm=x0,
+                x1_mm=x1,
+                frames=count,
+                inspected_mm=inspected,
+                gaps=gap_count,
+                gap_mm=gap_mm,
+            )
+        )
+    return tuple(found)

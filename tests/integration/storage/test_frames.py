@@ -1,0 +1,201 @@
+"""Frames, gaps and counts: stored once, whole, and whatever goes wrong around them."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from inspection.errors import StorageError
+from inspection.types import Mask
+from storage.database import open_database
+from storage.frames import store_capture, store_gap, store_report
+from storage.masks import decode_mask
+from storage.pictures import PictureStore
+from storage.tables import CameraRow, CaptureRow, DefectRow, FrameRow, GapRow, LineRow, StyleRow
+from tests.records import LENGTH_MM, at, make_capture, make_defect, make_gap, make_header, make_png, make_report
+
+pytestmark = pytest.mark.integration
+
+
+def count(database, table):
+    with database.reading() as session:
+        return session.scalar(select(func.count()).select_from(table))
+
+
+def only(database, table):
+    with database.reading() as session:
+        return session.scalars(select(table)).one()
+
+
+def test_a_report_comes_back_as_it_was(database, pictures):
+    mask: Mask = np.eye(8, dtype=np.bool_)
+    defect = make_defect(mask=mask, score=0.75, style="plain")
+    assert store_report(database, pictures, make_report(7, captured_at=at(1), defects=(defect,)))
+    frame, row = only(database, FrameRow), only(database, DefectRow)
+    assert (frame.camera, frame.session, frame.sequence) == ("camera-1", "session-1", 7)
+    assert frame.captured_at == at(1)
+    assert (frame.position_mm, frame.length_mm, frame.fabric_width_mm) == (7 * LENGTH_MM, LENGTH_MM, 128.0)
+    assert np.allclose(np.frombuffer(frame.scores, "<f4"), np.linspace(0, 0.9, 16))
+    grid = np.frombuffer(frame.grid, "<f4").reshape(frame.grid_rows, frame.grid_columns)
+    assert np.array_equal(grid, np.arange(12).reshape(3, 4))
+    assert (frame.tiles, frame.inference_ms) == (16, 20.0)
+    assert frame.score_max == pytest.approx(0.9)
+    assert frame.score_p50 == pytest.approx(0.45)
+    assert (row.frame_id, row.captured_at, row.score, row.style, row.state) == (
+        frame.id,
+        at(1),
+        0.75,
+        "plain",
+        "unreviewed",
+    )
+    assert np.array_equal(decode_mask(row.mask), mask)
+    assert pictures.get(row.crop) == pictures.get(row.heat) == make_png(0)
+
+
+def test_names_appear_with_the_first_record_that_uses_them(database, pictures):
+    store_report(database, pictures, make_report(style="twill", defects=(make_defect(style="plain"),)))
+    store_report(database, pictures, make_report(1, style="twill"))
+    assert [count(database, table) for table in (LineRow, CameraRow, StyleRow)] == [1, 1, 2]
+
+
+def test_a_record_sent_twice_is_stored_once(database, pictures):
+    report = make_report(defects=(make_defect(),))
+    assert [store_report(database, pictures, report) for _ in range(3)] == [True, False, False]
+    assert [store_gap(database, make_gap(1)) for _ in range(3)] == [True, False, False]
+    assert [count(database, table) for table in (FrameRow, DefectRow, GapRow)] == [1, 1, 1]
+
+
+def test_a_frame_that_is_there_as_a_gap_is_there_and_the_reverse(database, pictures):
+    assert store_gap(database, make_gap(0))
+    assert not store_report(database, pictures, make_report(0))
+    assert store_report(database, pictures, make_report(1))
+    assert not store_gap(database, make_gap(1))
+    assert [count(database, table) for table in (FrameRow, GapRow)] == [1, 1]
+
+
+def test_the_same_sequence_of_another_camera_or_session_is_another_frame(database, pictures):
+    for changes in ({}, {"camera": "camera-2"}, {"session": "session-2"}):
+        assert store_report(database, pictures, make_report(header=make_header(0, **changes)))
+    assert count(database, FrameRow) == 3
+
+
+def test_workers_that_store_the_same_records_at_once_store_each_once(database_url, tmp_path):
+    """Threads with connections of their own, all sending the same frames and, for the same keys, gaps."""
+    pictures, stored, failures = PictureStore(str(tmp_path / "pictures")), [], []
+    barrier = threading.Barrier(4)
+
+    def work(gaps):
+        try:
+            with open_database(database_url) as database:
+                barrier.wait()
+                for sequence in range(15):
+                    if gaps:
+                        done = store_gap(database, make_gap(sequence))
+                    else:
+                        done = store_report(database, pictures, make_report(sequence, defects=(make_defect(),)))
+                    if done:
+                        stored.append(sequence)
+        except Exception as error:  # noqa: BLE001 - shown by the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(gaps,)) for gaps in (False, False, False, True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(stored) == list(range(15))
+    with open_database(database_url) as database:
+        assert count(database, FrameRow) + count(database, GapRow) == 15
+        assert count(database, DefectRow) == count(database, FrameRow)
+
+
+STORER = """
+import sys
+from storage.database import open_database
+from storage.frames import store_report
+from storage.pictures import PictureStore
+from tests.records import make_defect, make_report
+sys.stdin.readline()
+with open_database(sys.argv[1]) as database:
+    pictures = PictureStore(sys.argv[2])
+    print(sum(store_report(database, pictures, make_report(n, defects=(make_defect(),))) for n in range(20)))
+"""
+
+
+def test_two_processes_that_store_the_same_frames_store_each_once(sqlite_url, tmp_path):
+    """To PostgreSQL two processes are what two threads with connections of their own are; to a file they are not."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STORER, sqlite_url, str(tmp_path / "pictures")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    stored = [int(process.communicate(timeout=60)[0]) for process in processes]
+    assert sum(stored) == 20
+    with open_database(sqlite_url) as database:
+        assert [count(database, table) for table in (FrameRow, DefectRow)] == [20, 20]
+
+
+def test_a_frame_is_kept_without_the_picture_store(database, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    report = make_report(defects=(make_defect(), make_defect(200)))
+    assert store_report(database, PictureStore(str(tmp_path / "file")), report)
+    with database.reading() as session:
+        assert [(row.crop, row.heat) for row in session.scalars(select(DefectRow))] == [("", ""), ("", "")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": float("nan")}, "threshold must be a finite number, got nan"),
+        ({"tile_scores": np.array([np.inf], np.float32)}, "tile_scores must be a finite number, got inf"),
+        ({"tile_scores": np.zeros(0, np.float32)}, "has no scores"),
+        ({"header": make_header(position_mm=float("nan"))}, "position_mm must be a finite number"),
+        ({"defects": (make_defect(),), "crops": ()}, "1 defects and crops of 0"),
+        (
+            {"defects": (make_defect(mask=np.ones((2, 2), np.bool_)),)},
+            r"mask of defect 0 is \(2, 2\), its box \(8, 8\)",
+        ),
+        ({"defects": (make_defect(score=float("nan")),)}, "defect 0 must be a finite number"),
+    ],
+)
+def test_a_report_that_contradicts_itself_is_refused_and_leaves_nothing(sqlite_database, pictures, changes, message):
+    with pytest.raises(StorageError, match=message):
+        store_report(sqlite_database, pictures, make_report(**changes))
+    assert [count(sqlite_database, table) for table in (LineRow, FrameRow, DefectRow)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("length_mm", [-1.0, float("nan"), float("inf")])
+def test_a_gap_of_an_impossible_length_is_refused(sqlite_database, length_mm):
+    with pytest.raises(StorageError, match="camera-1/session-1/0 cannot reach"):
+        store_gap(sqlite_database, make_gap(length_mm=length_mm))
+    assert count(sqlite_database, GapRow) == 0
+
+
+def test_a_count_only_ever_grows(database):
+    for capture in (make_capture(5), make_capture(9), make_capture(7), make_capture(9, ended=True), make_capture(8)):
+        store_capture(database, capture)
+    row = only(database, CaptureRow)
+    assert (row.frames, row.captured_mm, row.ended) == (9, 9 * LENGTH_MM, True)
+
+
+def test_a_server_that_restarts_is_found_again(postgresql_url, pictures):
+    """Its connections are cut, as a restart does; the next frame goes through without an error."""
+    with open_database(postgresql_url) as database, open_database(postgresql_url) as other:
+        assert store_report(database, pictures, make_report(0))
+        with other.session() as session:
+            session.connection().exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        assert store_report(database, pictures, make_report(1))

@@ -1,0 +1,230 @@
+"""The door: empty, older, newer, unreachable, read-only databases, and migrations that make just the tables."""
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+import storage.schema
+from inspection.errors import SchemaError, StorageError
+from storage.database import Database, open_database, schema_status, upgrade
+from storage.engine import parse_url
+from storage.frames import store_gap
+from storage.tables import Table
+from tests.records import make_gap
+
+pytestmark = pytest.mark.integration
+
+
+def set_revision(url: str, revision: str) -> None:
+    engine = create_engine(parse_url(url))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE loomwatch_version SET version_num = :revision"), {"revision": revision})
+    engine.dispose()
+
+
+def test_an_empty_database_is_made_and_then_current(empty_url):
+    assert schema_status(empty_url).state == "empty"
+    with pytest.raises(SchemaError, match="has no tables yet: run loomwatch db upgrade"):
+        open_database(empty_url)
+    upgrade(empty_url)
+    status = schema_status(empty_url)
+    assert (status.state, status.current) == ("current", status.head)
+    open_database(empty_url).close()
+
+
+def test_looking_at_a_missing_file_does_not_make_it(tmp_path):
+    path = tmp_path / "none" / "loomwatch.db"
+    assert schema_status(f"sqlite:///{path}").state == "empty"
+    with pytest.raises(SchemaError):
+        open_database(f"sqlite:///{path}")
+    assert not path.parent.exists()
+
+
+def test_the_migrations_make_just_the_tables(database_url):
+    with Database(database_url) as database, database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": "loomwatch_version", "compare_server_default": True}
+        )
+        assert compare_metadata(context, Table.metadata) == []
+        for table in Table.metadata.sorted_tables:
+            inspector = inspect(connection)
+            assert inspector.get_pk_constraint(table.name)["constrained_columns"] == list(
+                table.primary_key.columns.keys()
+            )
+            names = {key["name"] for key in inspector.get_foreign_keys(table.name)}
+            assert names == {str(key.name) for key in table.foreign_key_constraints}
+
+
+def test_migrations_lead_down_again(database_url):
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.schema.__file__).parent / "migrations"))
+    with Database(database_url) as database:
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "base")
+        with database.engine.connect() as connection:
+            assert set(inspect(connection).get_table_names()) <= {"loomwatch_version"}
+
+
+def test_an_upgrade_of_a_current_database_keeps_what_is_there(database, database_url):
+    assert store_gap(database, make_gap())
+    upgrade(database_url)
+    assert not store_gap(database, make_gap())
+
+
+def test_a_newer_database_is_refused_and_left_as_it_is(database_url):
+    set_revision(database_url, "9999")
+    assert schema_status(database_url).state == "newer"
+    message = r"made by a newer loomwatch \(revision 9999.*: update loomwatch"
+    with pytest.raises(SchemaError, match=message):
+        open_database(database_url)
+    with pytest.raises(SchemaError, match=message):
+        upgrade(database_url)
+    assert schema_status(database_url).current == "9999"
+
+
+def test_refusing_a_newer_file_changes_no_byte_of_it(sqlite_url):
+    set_revision(sqlite_url, "9999")
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    for act in (open_database, upgrade):
+        with pytest.raises(SchemaError):
+            act(sqlite_url)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+
+
+def test_an_older_database_asks_for_the_upgrade(database_url, monkeypatch, tmp_path):
+    """A program one migration ahead: a real further migration, in a copy of the migrations."""
+    folder = tmp_path / "migrations"
+    source = Path(storage.schema.__file__).parent / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    for file in (*source.glob("*.py"), *source.glob("versions/*.py")):
+        (folder / file.relative_to(source)).write_text(file.read_text())
+    (folder / "versions" / "next.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0000next'\n"
+        f"down_revision = {schema_status(database_url).head!r}\n"
+        "def upgrade() -> None:\n"
+        "    with op.batch_alter_table('rolls') as table:\n"
+        "        table.add_column(sa.Column('remark', sa.String()))\n"
+        "        table.drop_constraint('uq_rolls_line_name')\n"
+    )
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    monkeypatch.setattr(storage.schema, "_config", lambda: config)
+    assert schema_status(database_url).state == "older"
+    with pytest.raises(SchemaError, match=r"older loomwatch .*: run loomwatch db upgrade"):
+        open_database(database_url)
+    upgrade(database_url)
+    assert schema_status(database_url).state == "current"
+    with Database(database_url) as database, database.engine.connect() as connection:
+        assert "remark" in {column["name"] for column in inspect(connection).get_columns("rolls")}
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url, monkeypatch, tmp_path):
+    folder = tmp_path / "migrations"
+    source = Path(storage.schema.__file__).parent / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    for file in (*source.glob("*.py"), *source.glob("versions/*.py")):
+        (folder / file.relative_to(source)).write_text(file.read_text())
+    (folder / "versions" / "next.py").write_text(
+        "from alembic import op\nrevision = '0000next'\n"
+        f"down_revision = {schema_status(empty_url).head!r}\n"
+        "def upgrade() -> None:\n    raise RuntimeError('the power fails')\n"
+    )
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    monkeypatch.setattr(storage.schema, "_config", lambda: config)
+    with pytest.raises(RuntimeError, match="the power fails"):
+        upgrade(empty_url)
+    with Database(empty_url) as database, database.engine.connect() as connection:
+        assert inspect(connection).get_table_names() == []
+
+
+def test_two_programs_that_upgrade_at_once_take_turns(empty_url):
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(upgrade(empty_url).state)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == ["current"] * 3
+
+
+def test_tables_of_another_program_are_not_touched(empty_url):
+    if empty_url.startswith("sqlite"):
+        Path(empty_url.removeprefix("sqlite:///")).parent.mkdir()
+    engine = create_engine(parse_url(empty_url))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE frames (id INTEGER)"))
+    engine.dispose()
+    with pytest.raises(SchemaError, match=r"tables of another program \(frames\)"):
+        upgrade(empty_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (
+            "postgresql://loom:secret@127.0.0.1:1/plant",
+            r"postgresql\+psycopg://loom:\*\*\*@127\.0\.0\.1:1/plant: .*refused",
+        ),
+        ("mysql://loom:secret@db/plant", "starts with sqlite:/// or postgresql://, got mysql://"),
+        ("secret nonsense", "cannot be read: write sqlite:///FILE or postgresql://"),
+        ("sqlite://", "in memory"),
+        ("sqlite:////proc/nowhere/loomwatch.db", "cannot make the folder /proc/nowhere"),
+    ],
+)
+def test_what_cannot_be_reached_is_one_line_without_the_password(url, message):
+    with pytest.raises(StorageError, match=message) as caught:
+        upgrade(url)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_without_that_database_says_so(postgresql_server):
+    url = postgresql_server.set(database="nowhere").render_as_string(hide_password=False)
+    with pytest.raises(StorageError, match=r"nowhere.* does not exist: create it"):
+        open_database(url)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    path = tmp_path / "loomwatch.db"
+    path.write_text("a letter " * 1000)
+    for act in (schema_status, open_database, upgrade):
+        with pytest.raises(StorageError, match=r"loomwatch\.db: file is not a database: the file is something else"):
+            act(f"sqlite:///{path}")
+    assert path.read_text() == "a letter " * 1000
+
+
+def test_a_database_that_cannot_be_written_is_a_clear_error(sqlite_url):
+    path = sqlite_url.removeprefix("sqlite:///")
+    with open_database(f"sqlite:///file:{path}?mode=ro&uri=true") as database:
+        with pytest.raises(StorageError, match="readonly database: make the file and its folder writable"):
+            store_gap(database, make_gap())
+        with database.reading() as session:
+            assert session.execute(text("SELECT count(*) FROM gaps")).scalar() == 0
+
+
+def fill(database: Database) -> None:
+    for sequence in range(1, 200):
+        store_gap(database, make_gap(sequence, reason="unreadable: " + "x" * 2000))
+
+
+def test_a_full_disk_is_a_clear_error_and_loses_nothing(sqlite_url):
+    with open_database(sqlite_url) as database:
+        assert store_gap(database, make_gap(0))
+        with database.reading() as session:
+            connection = session.connection()
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StorageError, match="disk is full: free some space"):
+            fill(database)
+    with open_database(sqlite_url) as database:
+        assert not store_gap(database, make_gap(0))
