@@ -1,0 +1,75 @@
+"""One frame through the model: tiles -> scores -> stitched map -> defects, with the pictures staff will see."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from cras_core.scoring import Scorer
+from inference_worker import pictures
+from inference_worker.regions import find_defects, stitch_frame
+from inspection.tiling import join
+from inspection.types import FrameReport, Pixels, Scores, TiledFrame, TileResult
+
+GRID_MM = 25.0  # side of a cell of the score grid that is kept of every frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """A frame's report, and its cloth and heat (scores in units of the threshold) for the screens."""
+
+    report: FrameReport
+    fabric: Pixels  # (H, fabric width, C)
+    ratios: Scores  # (H, fabric width)
+
+
+def score_tiles(scorer: Scorer, tiles: Pixels, *, style: str, batch_size: int) -> TileResult:
+    """(N, T, T, C) -> the model's answers, `batch_size` at a time; no tile's score depends on its batch."""
+    parts = [scorer.score(tiles[start : start + batch_size], style=style) for start in range(0, len(tiles), batch_size)]
+    return TileResult(
+        maps=np.concatenate([part.maps for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        styles=tuple(style for part in parts for style in part.styles),
+        thresholds=np.concatenate([part.thresholds for part in parts]),
+    )
+
+
+def inspect_frame(
+    scorer: Scorer, tiled: TiledFrame, *, style: str, batch_size: int, merge_mm: float, received_at_ns: int
+) -> Inspected:
+    """Scores a frame and finds its defects. `style`: the roll's, or "" to route every tile by itself.
+
+    Raises `cras_core.errors.BundleError` when the model was trained for another tile size or scale.
+    """
+    header = tiled.header
+    scorer.check(tile_px=tiled.tile_px, mm_per_px=header.mm_per_px)
+    result = score_tiles(scorer, tiled.tiles, style=style, batch_size=batch_size)
+    scores, ratios = stitch_frame(tiled, result)
+    scored_at_ns = time.time_ns()
+    defects = find_defects(tiled, result, scores, ratios, merge_mm=merge_mm)
+    fabric = join(tiled)
+    names, votes = np.unique(result.styles, return_counts=True)
+    main_style = str(names[np.argmax(votes)])
+    threshold = next(float(t) for t, name in zip(result.thresholds, result.styles, strict=True) if name == main_style)
+    report = FrameReport(
+        header=header,
+        model=scorer.name,
+        style=main_style,
+        tile_px=tiled.tile_px,
+        overlap_px=tiled.overlap_px,
+        tile_scores=result.scores,
+        score_grid=score_grid(scores, cell_px=max(1, round(GRID_MM / header.mm_per_px))),
+        threshold=threshold,
+        received_at_ns=received_at_ns,
+        scored_at_ns=scored_at_ns,
+        defects=defects,
+        crops=pictures.crops(fabric, ratios, defects, header, tile_px=tiled.tile_px),
+    )
+    return Inspected(report=report, fabric=fabric, ratios=ratios)
+
+
+def score_grid(scores: Scores, *, cell_px: int) -> Scores:
+    """(H, W) -> the maximum of each cell of `cell_px` pixels, the last ones partial: (rows, columns)."""
+    starts = [np.arange(0, side, cell_px) for side in scores.shape]
+    by_row = np.maximum.reduceat(scores, starts[0], axis=0)
+    return np.maximum.reduceat(by_row, starts[1], axis=1)

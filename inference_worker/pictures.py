@@ -1,0 +1,78 @@
+"""Pictures for people: heat over cloth, and a defect's surroundings with their heat."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection.types import Defect, FrameHeader, Pixels, Scores
+
+HEAT_FROM, HEAT_TO = 0.6, 2.0  # of the threshold: transparent below, full red from there on
+
+
+def heat(ratios: Scores) -> Pixels:
+    """Scores in units of the threshold (H, W) -> RGB (H, W, 3): black below, then dark red over orange to yellow."""
+    level = np.clip((ratios - HEAT_FROM) / (HEAT_TO - HEAT_FROM), 0, 1)
+    colour = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def overlay(fabric: Pixels, ratios: Scores) -> Pixels:
+    """Cloth (H, W[, C]) with its heat on top, RGB (H, W, 3); regions over the threshold are outlined."""
+    cloth = to_rgb(fabric).astype(np.float32)
+    strength = np.clip((ratios - HEAT_FROM) / (HEAT_TO - HEAT_FROM), 0, 1)[:, :, None] * 0.75
+    blended = (cloth * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength).astype(np.uint8)
+    outlines, _ = cv2.findContours((ratios > 1.0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    thickness = max(1, round(max(blended.shape[:2]) / 500))
+    return np.asarray(cv2.drawContours(blended, outlines, -1, (255, 210, 0), thickness), np.uint8)
+
+
+def to_rgb(pixels: Pixels) -> Pixels:
+    """Grey (H, W) or (H, W, 1) or RGB -> RGB (H, W, 3)."""
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def shrink(pixels: Pixels, *, longest_px: int) -> Pixels:
+    """At most `longest_px` on its longest side, area averaged."""
+    scale = longest_px / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def encode(pixels: NDArray[np.uint8], *, suffix: str) -> bytes:
+    """(H, W[, C]) grey or RGB -> ".png" or ".jpg" bytes."""
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
+    done, data = cv2.imencode(suffix, pixels)
+    if not done:
+        raise ValueError(f"cannot encode {pixels.shape} as {suffix}")
+    return data.tobytes()
+
+
+def crop_box(defect: Defect, header: FrameHeader, *, tile_px: int) -> tuple[int, int, int, int]:
+    """Fabric pixels (x0, x1, y0, y1) around a defect: its box and some more, at least a tile."""
+    left, width = header.fabric_left_px, header.fabric_right_px - header.fabric_left_px
+    x0, x1 = _widen(defect.x0_px - left, defect.x1_px - left, width, tile_px)
+    y0, y1 = _widen(defect.y0_px, defect.y1_px, header.height_px, tile_px)
+    return x0, x1, y0, y1
+
+
+def _widen(start: int, end: int, limit: int, tile_px: int) -> tuple[int, int]:
+    length = min(limit, max(tile_px, end - start + tile_px // 2))
+    first = min(max(0, (start + end - length) // 2), limit - length)
+    return first, first + length
+
+
+def crops(
+    fabric: Pixels, ratios: Scores, defects: tuple[Defect, ...], header: FrameHeader, *, tile_px: int
+) -> tuple[tuple[bytes, bytes], ...]:
+    """For each defect the cloth around it and the heat over the same place, both PNG."""
+    pictures = []
+    for defect in defects:
+        x0, x1, y0, y1 = crop_box(defect, header, tile_px=tile_px)
+        place = np.s_[y0:y1, x0:x1]
+        pictures.append((encode(fabric[place], suffix=".png"), encode(heat(ratios[place]), suffix=".png")))
+    return tuple(pictures)

@@ -1,0 +1,92 @@
+"""Heat map to defects: regions over their style's threshold, merged where they almost touch, in mm."""
+
+import cv2
+import numpy as np
+
+from inspection.tiling import origins_of, stitch
+from inspection.types import Defect, FrameHeader, Mask, Scores, TiledFrame, TileResult
+
+
+def stitch_frame(tiled: TiledFrame, result: TileResult) -> tuple[Scores, Scores]:
+    """The fabric's score map, and the same in units of each tile's threshold: two of (height, fabric width) float32.
+
+    Above 1.0, the second says defect; tiles of one frame may be compared with different styles.
+    """
+    header = tiled.header
+    height, width = header.height_px, header.fabric_right_px - header.fabric_left_px
+    ratios = result.maps / np.maximum(result.thresholds, 1e-12)[:, None, None]
+    scores = stitch(result.maps, height, width, overlap_px=tiled.overlap_px)
+    return scores, stitch(ratios.astype(np.float32), height, width, overlap_px=tiled.overlap_px)
+
+
+def label_regions(over: Mask, *, merge_px: int) -> tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.int32]]]:
+    """Numbers the regions of `over` (H, W) from 1; regions at most `merge_px` apart share a number. 0 is no region."""
+    joined = over.astype(np.uint8)
+    if merge_px > 0:
+        joined = np.asarray(cv2.dilate(joined, np.ones((merge_px + 1, merge_px + 1), np.uint8)), np.uint8)
+    count, labels = cv2.connectedComponents(joined, connectivity=8)
+    return count - 1, np.where(over, labels, 0).astype(np.int32)
+
+
+def find_defects(
+    tiled: TiledFrame, result: TileResult, scores: Scores, ratios: Scores, *, merge_mm: float
+) -> tuple[Defect, ...]:
+    """Defects of one frame, worst first. `scores`, `ratios`: from `stitch_frame`."""
+    header = tiled.header
+    count, labels = label_regions(ratios > 1.0, merge_px=round(merge_mm / header.mm_per_px))
+    defects = []
+    for number in range(1, count + 1):
+        inside = labels == number
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        mask = inside[y0:y1, x0:x1]
+        peak = np.unravel_index(int(np.argmax(np.where(inside, ratios, -1.0))), ratios.shape)
+        tile = tile_at(tiled, int(peak[0]), int(peak[1]) + header.fabric_left_px)
+        defects.append(
+            _place(
+                header,
+                (x0, x1, y0, y1),
+                mask,
+                score=float(scores[peak]),
+                threshold=float(result.thresholds[tile]),
+                style=result.styles[tile],
+            )
+        )
+    return tuple(sorted(defects, key=lambda defect: defect.score / max(defect.threshold, 1e-12), reverse=True))
+
+
+def _place(
+    header: FrameHeader,
+    box: tuple[int, int, int, int],
+    mask: Mask,
+    *,
+    score: float,
+    threshold: float,
+    style: str,
+) -> Defect:
+    x0, x1, y0, y1 = box  # fabric pixels
+    scale, left = header.mm_per_px, header.fabric_left_px
+    area_px = int(mask.sum())
+    return Defect(
+        x0_mm=header.x_offset_mm + x0 * scale,
+        x1_mm=header.x_offset_mm + x1 * scale,
+        y0_mm=header.position_mm + y0 * scale,
+        y1_mm=header.position_mm + y1 * scale,
+        x0_px=left + x0,
+        x1_px=left + x1,
+        y0_px=y0,
+        y1_px=y1,
+        area_mm2=area_px * scale * scale,
+        area_px=area_px,
+        score=score,
+        threshold=threshold,
+        style=style,
+        mask=mask,
+    )
+
+
+def tile_at(tiled: TiledFrame, row: int, column: int) -> int:
+    """Index of the tile whose center is nearest to a pixel of the frame."""
+    half = tiled.tile_px / 2
+    distances = [max(abs(top + half - row), abs(left + half - column)) for top, left in origins_of(tiled)]
+    return int(np.argmin(distances))

@@ -1,0 +1,186 @@
+"""The worker's loop: receive -> inspect -> store in one transaction -> done. ZeroMQ and the slot have own threads.
+
+*done* is said only after the commit, and storing is idempotent, so whatever breaks in between is inspected again by
+this worker or another and stored once.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import torch
+
+from cras_core.device import pick_device
+from cras_core.errors import CrasError
+from cras_core.scoring import Scorer
+from inference_worker import pictures
+from inference_worker.inspect import Inspected, inspect_frame
+from inference_worker.receiver import Receiver
+from inference_worker.slot import ModelSlot
+from inspection.errors import SettingsError, StorageError
+from inspection.settings import StoreSettings, WorkerSettings
+from inspection.types import Capture, Gap, TiledFrame
+from storage.database import Database, open_database
+from storage.frames import store_capture, store_gap, store_report
+from storage.live import Live, LiveCamera, ServiceState
+from storage.pictures import PictureStore
+from storage.rolls import roll_at
+
+log = logging.getLogger(__name__)
+
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
+OVERLAY_PX = 1280
+
+
+class Worker:
+    """One worker process. `run` returns when `stop` is set, after the frame in hand is stored."""
+
+    def __init__(self, store: StoreSettings, settings: WorkerSettings, stop: threading.Event) -> None:
+        if not settings.ingestors:
+            raise SettingsError("no ingestors: set LOOMWATCH_WORKER_INGESTORS to their ZeroMQ addresses")
+        self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self._settings = settings
+        self._stop = stop
+        self._device = pick_device(settings.device)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self._database: Database = open_database(store.database)
+        self._pictures = PictureStore(store.pictures)
+        self._live = Live(store.redis)
+        self._finished: deque[tuple[float, int]] = deque(maxlen=64)  # (time, tiles) of the last frames
+        self._last: dict[str, tuple[int, float]] = {}  # camera -> (time of capture, position) of its last frame
+
+    def run(self) -> None:
+        settings = self._settings
+        with ModelSlot(self._database, device=self._device, poll_s=settings.model_poll_s) as slot:
+            scorer = self._first_model(slot)
+            if scorer is None:
+                return
+            with Receiver(settings.ingestors, worker=self.name, credit=settings.credit) as receiver:
+                log.info("worker %s takes frames from %s", self.name, ", ".join(settings.ingestors))
+                told = 0.0
+                while not self._stop.is_set():
+                    record = receiver.receive(0.2)
+                    if record is not None and self._handle(record, slot.scorer() or scorer):
+                        receiver.done(record)
+                    if time.monotonic() - told > 1.0:
+                        told = time.monotonic()
+                        self._tell(slot)
+        log.info("worker %s stopped", self.name)
+
+    def _first_model(self, slot: ModelSlot) -> Scorer | None:
+        """Waits for a model; without one no frame is asked for, so none is lost to this worker."""
+        while not self._stop.is_set():
+            if (scorer := slot.scorer()) is not None:
+                return scorer
+            self._tell(slot)
+            slot.wait(0.5)
+        return None
+
+    def _tell(self, slot: ModelSlot) -> None:
+        running = slot.scorer()
+        state = "waiting" if running is None else "problem" if slot.problem else "running"
+        detail = slot.problem or (running.name if running else "")
+        self._live.publish_service(
+            ServiceState(name=self.name, kind="worker", state=state, detail=detail, at_ns=time.time_ns())
+        )
+
+    def _handle(self, record: TiledFrame | Gap | Capture, scorer: Scorer) -> bool:
+        """Inspects and stores one record; False when stopped before it could be stored."""
+        match record:
+            case Gap():
+                return self._stored(lambda: store_gap(self._database, record))
+            case Capture():
+                return self._stored(lambda: store_capture(self._database, record))
+            case TiledFrame():
+                return self._handle_frame(record, scorer)
+
+    def _handle_frame(self, tiled: TiledFrame, scorer: Scorer) -> bool:
+        try:
+            inspected = inspect_frame(
+                scorer,
+                tiled,
+                style=self._style(tiled),
+                batch_size=self._settings.batch_size,
+                merge_mm=self._settings.merge_mm,
+                received_at_ns=time.time_ns(),
+            )
+        except CrasError as error:
+            log.error("frame %s of %s is not inspected: %s", tiled.header.sequence, tiled.header.camera, error)
+            gap = gap_of(tiled, reason=f"model_mismatch: {error}")
+            return self._stored(lambda: store_gap(self._database, gap))
+        if not self._stored(lambda: store_report(self._database, self._pictures, inspected.report)):
+            return False
+        self._show(inspected)
+        return True
+
+    def _style(self, tiled: TiledFrame) -> str:
+        """The style staff entered for the roll, or "" to route every tile by itself."""
+        try:
+            roll = roll_at(self._database, line=tiled.header.line, at=tiled.header.captured_at)
+        except StorageError as error:
+            log.warning("cannot ask for the roll, tiles are routed: %s", error)
+            return ""
+        return roll.style if roll else ""
+
+    def _stored(self, store: Callable[[], object]) -> bool:
+        """Stores, again and again while the database is away. False when stopped: the record is sent again."""
+        attempt = 0
+        while True:
+            try:
+                store()
+                return True
+            except StorageError as error:
+                wait_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                log.error("cannot store, next try in %.1f s: %s", wait_s, error)
+                attempt += 1
+                if self._stop.wait(wait_s):
+                    return False
+
+    def _show(self, inspected: Inspected) -> None:
+        """Live figures and the camera's last picture, for the screens; lost without harm when Redis is away."""
+        report, header = inspected.report, inspected.report.header
+        now = time.monotonic()
+        self._finished.append((now, len(report.tile_scores)))
+        span_s = now - self._finished[0][0]
+        tiles_per_s = sum(tiles for _, tiles in list(self._finished)[1:]) / span_s if span_s > 0 else 0.0
+        before = self._last.get(header.camera)
+        self._last[header.camera] = (header.captured_at_ns, header.position_mm)
+        speed = 0.0
+        if before and header.captured_at_ns > before[0] and header.position_mm > before[1]:
+            speed = (header.position_mm - before[1]) * 60 / 1000 / ((header.captured_at_ns - before[0]) / 1e9)
+        picture = pictures.shrink(pictures.overlay(inspected.fabric, inspected.ratios), longest_px=OVERLAY_PX)
+        self._live.publish_camera(
+            LiveCamera(
+                line=header.line,
+                camera=header.camera,
+                overlay_png=pictures.encode(picture, suffix=".jpg"),
+                position_mm=header.position_mm + header.length_mm,
+                speed_m_min=speed,
+                latency_ms=(time.time_ns() - header.captured_at_ns) / 1e6,
+                tiles_per_s=tiles_per_s,
+                score=float(report.tile_scores.max()),
+                threshold=report.threshold,
+                model=report.model,
+                at_ns=time.time_ns(),
+            )
+        )
+
+
+def gap_of(tiled: TiledFrame, *, reason: str) -> Gap:
+    """The gap a frame becomes when it cannot be inspected."""
+    header = tiled.header
+    return Gap(
+        line=header.line,
+        camera=header.camera,
+        session=header.session,
+        sequence=header.sequence,
+        captured_at_ns=header.captured_at_ns,
+        position_from_mm=header.position_mm,
+        position_to_mm=header.position_mm + header.length_mm,
+        reason=reason,
+    )
