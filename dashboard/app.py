@@ -1,0 +1,12 @@
+"""The dashboard's pages. Nothing else is here: each page is a file in `views/`."""
+
+import streamlit as st
+
+st.navigation(
+    [
+        st.Page("views/live.py", title="Live", icon=":material/sensors:", default=True),
+        st.Page("views/rolls.py", title="Rolls", icon=":material/straighten:"),
+        st.Page("views/defects.py", title="Defects", icon=":material/fact_check:"),
+        st.Page("views/models.py", title="Models", icon=":material/model_training:"),
+    ]
+).run()

@@ -1,0 +1,307 @@
+"""Every query and every act of the screens. The stores are opened once a server; reads are cached for a moment.
+
+What goes wrong comes out as `LoomwatchError`; `shell.told` puts it on the page. Redis being away is no error here: the
+live view says so, and the rest of the page shows what the database knows.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import pictures
+from inspection.errors import LoomwatchError, StorageError
+from inspection.settings import DashboardSettings, StoreSettings, load
+from inspection.types import Roll
+from storage import jobs, registry, reviews
+from storage.database import Database, open_database
+from storage.jobs import Job
+from storage.live import Live, LiveCamera, ServiceState
+from storage.masks import decode_mask
+from storage.pictures import PictureStore
+from storage.reads import cameras as camera_reads
+from storage.reads import defects as defect_reads
+from storage.reads import models as model_reads
+from storage.reads import roll_map as map_reads
+from storage.reads import roll_runs
+from storage.reads import roll_summary as summary_reads
+from storage.reads.cameras import CameraFigures
+from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
+from storage.reads.models import Promotion
+from storage.reads.review_state import State
+from storage.reads.roll_map import RollMap
+from storage.reads.roll_summary import RollSummary
+from storage.registry import Model
+
+OPERATOR = "operator"  # who acts until somebody writes a name
+THUMBNAIL_PX = 112
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """What the screens read from and write to."""
+
+    settings: StoreSettings
+    database: Database
+    pictures: PictureStore
+    live: Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveView:
+    """What Redis holds now; `problem` says why nothing, "" when all is well."""
+
+    cameras: dict[str, LiveCamera]
+    services: tuple[ServiceState, ...]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """A defect's three pictures, PNG."""
+
+    crop: bytes
+    heat: bytes
+    outline: bytes
+
+
+# --- the stores ----------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """Opens the stores. Raises `LoomwatchError`: wrong settings, database away or of another version."""
+    settings = load(StoreSettings)
+    return Store(
+        settings=settings,
+        database=open_database(settings.database),
+        pictures=PictureStore(settings.pictures),
+        live=Live(settings.redis),
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def refresh_s() -> float:
+    return load(DashboardSettings).refresh_s
+
+
+def forget_reads() -> None:
+    """After an act everybody sees the new state at once."""
+    st.cache_data.clear()
+
+
+def operator() -> str:
+    """Who acts: the name in the sidebar, kept for this browser's session."""
+    return " ".join(str(st.session_state.get("operator") or "").split()) or OPERATOR
+
+
+def zone() -> tzinfo:
+    """The viewer's time zone; the server's where the browser does not tell."""
+    try:
+        return ZoneInfo(st.context.timezone or "")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return datetime.now().astimezone().tzinfo or UTC
+
+
+# --- questions -----------------------------------------------------------------------------------------------------
+
+
+@st.cache_data(ttl=0.5, show_spinner=False)
+def live_view() -> LiveView:
+    if problem := _redis_problem():
+        return LiveView(cameras={}, services=(), problem=problem)
+    live = store().live
+    try:
+        return LiveView(
+            cameras={camera.camera: camera for camera in live.cameras()},
+            services=tuple(live.services()),
+            problem="",
+        )
+    except StorageError as error:
+        _redis_problem.clear()
+        return LiveView(cameras={}, services=(), problem=str(error))
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def _redis_problem() -> str:
+    """Why Redis does not answer, "" when it does. Kept for a while: a host that is away costs seconds to ask."""
+    try:
+        store().live.services()
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+@st.cache_data(ttl=0.5, show_spinner=False)
+def cameras() -> list[CameraFigures]:
+    return camera_reads.camera_figures(store().database)
+
+
+@st.cache_data(ttl=0.5, show_spinner=False)
+def score_trend(line: str, camera: str) -> pd.DataFrame:
+    return camera_reads.score_trend(store().database, line=line, camera=camera)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def latest_defects(limit: int) -> list[DefectItem]:
+    return defect_reads.latest_defects(store().database, limit=limit)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def rolls() -> list[Roll]:
+    return roll_runs.rolls_to_choose(store().database, at=datetime.now(UTC))
+
+
+def running_rolls() -> list[Roll]:
+    """The open ones that staff named, and automatic ones of lines without such."""
+    now = datetime.now(UTC)
+    running = [roll for roll in rolls() if roll_runs.is_running(roll, at=now)]
+    named = {roll.line for roll in running if not roll.automatic}
+    return [roll for roll in running if not roll.automatic or roll.line not in named]
+
+
+@st.cache_data(ttl=1, show_spinner=False)
+def roll_summary(roll: Roll) -> RollSummary:
+    return summary_reads.roll_summary(store().database, roll)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def roll_map(roll: Roll) -> RollMap:
+    return map_reads.roll_map(store().database, roll)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def list_defects(wanted: DefectFilter, limit: int, offset: int) -> tuple[list[DefectItem], int]:
+    return defect_reads.list_defects(store().database, wanted, limit=limit, offset=offset)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def count_by_state(wanted: DefectFilter) -> dict[State, int]:
+    return defect_reads.count_by_state(store().database, wanted)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def neighbours_of(wanted: DefectFilter, defect_id: int) -> tuple[int | None, int | None]:
+    return defect_reads.neighbours_of(store().database, wanted, defect_id)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def rank_of(wanted: DefectFilter, defect_id: int) -> int:
+    return defect_reads.rank_of(store().database, wanted, defect_id)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def defect(defect_id: int) -> DefectDetail | None:
+    return defect_reads.read_defect(store().database, defect_id)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def style_names() -> list[str]:
+    return defect_reads.style_names(store().database)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def camera_names() -> list[str]:
+    return defect_reads.camera_names(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def running_model() -> Model | None:
+    return registry.running_model(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def models() -> list[Model]:
+    return registry.list_models(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def promotions() -> list[Promotion]:
+    return model_reads.promotions(store().database)
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def sample_counts() -> pd.DataFrame:
+    return model_reads.sample_counts(store().database)
+
+
+@st.cache_data(ttl=0.5, show_spinner=False)
+def training_jobs() -> list[Job]:
+    """Newest first."""
+    return sorted(jobs.list_jobs(store().database), key=lambda job: job.created_at, reverse=True)
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def picture(key: str) -> bytes | None:
+    """A picture of the store; None when it was not kept or is gone."""
+    if not key:
+        return None
+    try:
+        return store().pictures.get(key)
+    except (LoomwatchError, OSError):
+        return None
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def thumbnail(item: DefectItem) -> str | None:
+    data = picture(item.crop)
+    try:
+        return pictures.thumbnail(data, item, side_px=THUMBNAIL_PX) if data else None
+    except OSError:
+        return None
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def defect_pictures(defect_id: int) -> Pictures | None:
+    """Crop, heat and outline; None when the crop was not kept or cannot be read."""
+    detail = defect(defect_id)
+    data = picture(detail.item.crop) if detail else None
+    if detail is None or data is None:
+        return None
+    try:
+        crop = pictures.read_picture(data)
+        heat_data = picture(detail.item.heat)
+        heat = pictures.blend_heat(crop, pictures.read_picture(heat_data)) if heat_data else crop
+        placed = pictures.mask_in_crop(detail.item, decode_mask(detail.mask), crop.shape[:2])
+    except (OSError, StorageError):
+        return None
+    return Pictures(
+        crop=data,
+        heat=pictures.write_png(heat),
+        outline=pictures.write_png(pictures.draw_outline(crop, placed)),
+    )
+
+
+# --- acts ----------------------------------------------------------------------------------------------------------
+
+
+def review(defect_id: int, state: State) -> None:
+    """Confirms, rejects or takes back, in the operator's name. A rejected defect's crop becomes a normal sample."""
+    opened = store()
+    reviews.review_defect(opened.database, opened.pictures, defect_id, state=state, by=operator())
+    forget_reads()
+
+
+def start_retraining() -> str:
+    """Asks the trainer for a new model; returns the job's id. Raises `StorageError` when Redis is away."""
+    opened = store()
+    job_id = jobs.request_retraining(opened.database, opened.settings.redis, by=operator(), parameters={})
+    forget_reads()
+    return job_id
+
+
+def promote(name: str) -> None:
+    registry.promote(store().database, name, by=operator())
+    forget_reads()
+
+
+def roll_back() -> str:
+    """Puts the model promoted before in charge again; returns its name."""
+    model = registry.rollback(store().database, by=operator())
+    forget_reads()
+    return model.name

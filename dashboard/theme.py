@@ -1,0 +1,45 @@
+"""How loomwatch looks: the colours and shapes of the review states, and the theme that the server is started with.
+
+A colour never stands alone: each state has its word, its symbol and its shape on a chart as well. The state colours
+keep apart for the common kinds of colour blindness and stand out on the light and the dark background.
+"""
+
+from storage.reads.review_state import State
+
+STATE_COLOURS: dict[State, str] = {"unreviewed": "#E69500", "confirmed": "#D92D3A", "rejected": "#8B929C"}
+STATE_SHAPES: dict[State, str] = {"unreviewed": "circle", "confirmed": "diamond", "rejected": "cross"}
+STATE_BADGES: dict[State, tuple[str, str]] = {  # streamlit's colour name, symbol
+    "unreviewed": ("orange", ":material/help:"),
+    "confirmed": ("red", ":material/error:"),
+    "rejected": ("gray", ":material/block:"),
+}
+GAP_COLOUR = "#8B929C"
+CHOSEN_COLOUR = "#1A869F"
+SCORE_COLOUR = "#2F7FB8"
+LIMIT_COLOUR = "#D92D3A"
+
+STREAMLIT_THEME: dict[str, str] = {
+    "theme.baseRadius": "0.5rem",
+    "theme.metricValueFontSize": "1.6rem",
+    "theme.metricValueFontWeight": "600",
+    "theme.headingFontSizes": '["1.9rem", "1.4rem", "1.15rem", "1rem"]',
+    "theme.paddingTop": "3.25rem",
+    "theme.light.primaryColor": "#0F6E84",
+    "theme.dark.primaryColor": "#1A869F",
+}
+
+# What is being redrawn stays as it is until its new content is there, instead of fading every second; and the page
+# leaves the width of a tablet to its content.
+STYLE = """<style>
+[data-testid='stSidebar'][style*='width: 300px'] {width: 13.5rem !important;}
+[data-stale='true'] {opacity: 1 !important; transition: none !important;}
+.stMainBlockContainer {padding-left: 2.2rem; padding-right: 2.2rem;}
+</style>"""
+
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" width="172" height="32" viewBox="0 0 172 32">
+<g fill="none" stroke="#1B8AA3" stroke-width="3" stroke-linecap="round">
+<path d="M4 9h7M17 9h11M4 16h17M27 16h1M4 23h7M17 23h11"/>
+<path d="M8 4v2M8 13v6M8 26v2M16 4v9M16 19v9M24 4v2M24 13v0M24 20v-1M24 26v2"/>
+</g>
+<text x="38" y="23" font-family="'Source Sans', 'Source Sans Pro', sans-serif" font-size="22" font-weight="600"
+ fill="#1B8AA3">loomwatch</text></svg>"""

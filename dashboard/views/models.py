@@ -1,0 +1,276 @@
+"""Models: which one is in charge, which others there are, how a new one is trained, and who changed what."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, data, model_words, shell, words
+from storage.jobs import Job
+from storage.registry import Model
+
+ENDED_KEY = "models.ended"
+SAMPLE_SOURCES = {"golden": "given as normal", "review": "false alarms of reviews"}
+JOB_BADGES = {
+    "queued": ("Waiting", ":material/schedule:", "gray"),
+    "running": ("Training", ":material/model_training:", "blue"),
+    "done": ("Done", ":material/check_circle:", "green"),
+    "failed": ("Failed", ":material/error:", "red"),
+}
+OLD_JOBS = 5
+
+
+def show_page() -> None:
+    st.title("Models", anchor=False)
+    models = data.models()
+    show_running(models)
+    training, samples = st.columns([3, 2], gap="medium")
+    with training, st.container(border=True, height="stretch"):
+        st.subheader("Training", anchor=False)
+        st.fragment(show_training, run_every=data.refresh_s())()
+    with samples, st.container(border=True, height="stretch"):
+        show_samples()
+    show_versions(models)
+    show_promotions()
+
+
+# --- the model in charge -------------------------------------------------------------------------------------------
+
+
+def show_running(models: list[Model]) -> None:
+    running = next((model for model in models if model.running), None)
+    if running is None:
+        st.warning(
+            "**No model is in charge, so no cloth is inspected.** "
+            + ("Promote one of the versions below." if models else "Start a training below, or import a model."),
+            icon=":material/model_training:",
+        )
+        return
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(words.plain(running.name), anchor=False, width="content")
+            st.badge("In charge", icon=":material/verified:", color="green")
+            st.space("stretch")
+            former = former_model()
+            if st.button(
+                "Roll back",
+                icon=":material/undo:",
+                disabled=former is None,
+                help=f"Puts {former} in charge again" if former else "No other model was in charge before",
+            ):
+                ask_roll_back(running.name, former or "")
+        since = next((each for each in data.promotions() if each.model == running.name), None)
+        by = f" · in charge since {shell.clock(since.at)}, by {words.plain(since.by)}" if since else ""
+        st.caption(words.plain(model_words.facts_of(running.manifest)) + by)
+        show_metrics(running)
+        st.markdown("**Limits by style**")
+        st.dataframe(
+            model_words.thresholds_of(running.manifest),
+            hide_index=True,
+            column_config={
+                "Limit": st.column_config.TextColumn(help="A place with a higher score is a defect"),
+                "Tried on": st.column_config.TextColumn(help="Normal fabric that was kept out of training"),
+            },
+            alt="The limit of each style and how it was set",
+        )
+
+
+def former_model() -> str | None:
+    """The model that a roll back would put in charge."""
+    standing: list[str] = []
+    for act in reversed(data.promotions()):
+        if act.action == "rollback":
+            standing = standing[:-1]
+        else:
+            standing.append(act.model)
+    return standing[-2] if len(standing) > 1 else None
+
+
+def show_metrics(model: Model) -> None:
+    metrics = model_words.metrics_of(model.manifest)
+    if not metrics:
+        st.caption("This model came without measured figures.")
+        return
+    with st.grid(min(6, len(metrics)), min_column_width=150):
+        for name, value in metrics.items():
+            st.metric(name, value)
+
+
+@st.dialog("Roll back?", icon=":material/undo:")
+def ask_roll_back(running: str, former: str) -> None:
+    with shell.told():
+        st.markdown(
+            f"**{words.plain(former)}** takes over from **{words.plain(running)}**. The workers change between two "
+            "frames; no cloth is missed."
+        )
+        with st.container(horizontal=True):
+            if st.button("Roll back", type="primary", key="roll_back.yes", icon=":material/undo:"):
+                data.roll_back()
+                st.rerun()
+            if st.button("Cancel", key="roll_back.no"):
+                st.rerun()
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+def show_training() -> None:
+    """The button, the running training's progress, and how the last ones ended. Redrawn in place."""
+    with shell.told():
+        jobs = data.training_jobs()
+        current = next((job for job in jobs if job.state in ("queued", "running")), None)
+        refresh_models_after(current)
+        if current is None:
+            st.markdown(
+                "A training learns from all samples of normal fabric, the rejected defects among them. The new "
+                "version appears below and does nothing until it is promoted.",
+            )
+            if st.button("Start training", type="primary", icon=":material/play_arrow:"):
+                data.start_retraining()
+                st.rerun()
+        else:
+            text = f"{current.progress:.0%} · {words.plain(current.message)}"
+            st.progress(min(1.0, max(0.0, current.progress)), text=text)
+            st.caption(f"Asked for by {words.plain(current.by)}, {shell.clock(current.created_at)}")
+            if current.state == "queued" and trainer_is_off():
+                st.warning(
+                    "No trainer answers: start it (loomwatch trainer), the training waits.", icon=":material/power_off:"
+                )
+        ended = [job for job in jobs if job.state in ("done", "failed")][:OLD_JOBS]
+        if not jobs:
+            st.caption("Nothing was trained here yet.")
+        for job in ended:
+            show_ended(job)
+
+
+def refresh_models_after(current: Job | None) -> None:
+    """When a training has ended since the last look, the whole page is drawn again: there may be a new version."""
+    before = st.session_state.get(ENDED_KEY)
+    st.session_state[ENDED_KEY] = current.id if current else None
+    if before is not None and current is None:
+        data.forget_reads()
+        st.rerun()
+
+
+def trainer_is_off() -> bool:
+    view = data.live_view()
+    return not view.problem and not any(service.kind == "trainer" for service in view.services)
+
+
+def show_ended(job: Job) -> None:
+    name, symbol, colour = JOB_BADGES[job.state]
+    when = shell.clock(job.ended_at or job.created_at)
+    if job.state == "failed":
+        st.error(f"**Training failed**, {when}: {words.plain(job.message)}", icon=":material/error:")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(name, icon=symbol, color=colour)  # type: ignore[arg-type]
+        st.caption(f"{when} · {words.plain(job.message)} · {words.plain(job.by)}", width="stretch")
+
+
+def show_samples() -> None:
+    st.subheader("Samples of normal fabric", anchor=False)
+    counts = data.sample_counts()
+    if not len(counts):
+        st.info(
+            "**No samples yet.** Reject a false alarm on the page Defects, or add normal fabric with "
+            "loomwatch samples add.",
+            icon=":material/photo_library:",
+        )
+        return
+    total = int(counts["count"].sum())
+    st.caption(f"{words.count(total, 'picture')} in {words.count(counts['style'].nunique(), 'style')}")
+    st.altair_chart(charts.sample_counts(counts, SAMPLE_SOURCES), key="samples", alt="Samples by style and source")
+
+
+# --- versions ------------------------------------------------------------------------------------------------------
+
+
+def show_versions(models: list[Model]) -> None:
+    st.subheader("Versions", anchor=False)
+    if not models:
+        st.info(
+            "**No model yet.** Train one above once there are samples, or import a bundle (loomwatch models import).",
+            icon=":material/deployed_code:",
+        )
+        return
+    for model in models:
+        with st.container(border=True):
+            show_version(model)
+
+
+def show_version(model: Model) -> None:
+    name, figures, act = st.columns([4, 5, 2], vertical_alignment="center")
+    with name:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{words.plain(model.name)}**", width="content")
+            if model.running:
+                st.badge("In charge", icon=":material/verified:", color="green")
+        source = model_words.SOURCES.get(model.source, model.source)
+        st.caption(f"{words.plain(source)} {shell.clock(model.created_at)} by {words.plain(model.by)}")
+    with figures:
+        metrics = model_words.metrics_of(model.manifest)
+        st.caption(
+            " · ".join(f"{words.plain(key)} **{value}**" for key, value in metrics.items())
+            or words.plain(model_words.facts_of(model.manifest))
+        )
+    with act:
+        if st.button(
+            "Promote",
+            key=f"promote.{model.id}",
+            icon=":material/publish:",
+            disabled=model.running,
+            width="stretch",
+        ):
+            ask_promote(model)
+
+
+@st.dialog("Promote this model?", icon=":material/publish:")
+def ask_promote(model: Model) -> None:
+    with shell.told():
+        running = data.running_model()
+        st.markdown(
+            f"**{words.plain(model.name)}** takes over"
+            + (f" from **{words.plain(running.name)}**" if running else "")
+            + ". The workers change between two frames; no cloth is missed. You can roll back at any time."
+        )
+        st.dataframe(
+            model_words.thresholds_of(model.manifest)[["Style", "Limit"]],
+            hide_index=True,
+            alt="Its limits by style",
+        )
+        forgotten = sorted(
+            set((running.manifest.get("styles") or {}) if running else {}) - set(model.manifest.get("styles") or {})
+        )
+        if forgotten:
+            st.warning(f"It does not know: {words.plain(', '.join(forgotten))}.", icon=":material/warning:")
+        with st.container(horizontal=True):
+            if st.button("Promote", type="primary", key="promote.yes", icon=":material/publish:"):
+                data.promote(model.name)
+                st.rerun()
+            if st.button("Cancel", key="promote.no"):
+                st.rerun()
+
+
+def show_promotions() -> None:
+    promotions = data.promotions()
+    if not promotions:
+        return
+    with st.expander("Who put which model in charge", icon=":material/history:"):
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    {
+                        "When": shell.clock(each.at),
+                        "What": "Rolled back to" if each.action == "rollback" else "Promoted",
+                        "Model": each.model,
+                        "Who": each.by,
+                    }
+                    for each in promotions
+                ]
+            ),
+            hide_index=True,
+            alt="Promotions, newest first",
+        )
+
+
+with shell.page("Models"):
+    show_page()

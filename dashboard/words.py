@@ -1,0 +1,85 @@
+"""Figures, states and times in the words of a person at the line. Lengths along the roll in m, sizes in mm."""
+
+import math
+import re
+from datetime import datetime, tzinfo
+
+from storage.reads.defects import DefectItem
+from storage.reads.review_state import State
+
+STATE_WORDS: dict[State, str] = {"unreviewed": "To review", "confirmed": "Confirmed", "rejected": "False alarm"}
+
+_MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=&])")
+
+
+def plain(text: str) -> str:
+    """Text that people typed, for markdown: every mark is shown as it was written and none is obeyed."""
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+
+
+def metres(length_mm: float) -> str:
+    return f"{length_mm / 1000:,.2f} m" if length_mm < 1_000_000 else f"{length_mm / 1000:,.0f} m"
+
+
+def millimetres(length_mm: float) -> str:
+    return f"{length_mm:.1f} mm" if length_mm < 100 else f"{length_mm:,.0f} mm"
+
+
+def area(area_mm2: float) -> str:
+    if area_mm2 >= 10_000:
+        return f"{area_mm2 / 100:,.0f} cm²"
+    return f"{area_mm2:.1f} mm²" if area_mm2 < 100 else f"{area_mm2:,.0f} mm²"
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1. Rounded down, so that 100 % means all of it."""
+    tenths = math.floor(share * 1000 + 1e-9)
+    return "100 %" if tenths >= 1000 else f"{tenths / 10:.1f} %"
+
+
+def strength(ratio: float) -> str:
+    """A score in units of its threshold."""
+    return f"{ratio:.2f} × limit"
+
+
+def milliseconds(duration_ms: float) -> str:
+    return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(0, seconds):.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+def clock(at: datetime, *, zone: tzinfo, now: datetime) -> str:
+    """Local time; with the date unless it is today's."""
+    local, today = at.astimezone(zone), now.astimezone(zone).date()
+    if local.date() == today:
+        return f"{local:%H:%M:%S}"
+    year = "" if local.year == today.year else f" {local:%Y}"
+    return f"{local.day} {local:%b}{year}, {local:%H:%M}"
+
+
+def size(item: DefectItem) -> str:
+    """Along the roll x across."""
+    return f"{item.length_mm:.1f} × {item.width_mm:.1f} mm"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def sentence(text: str) -> str:
+    """First letter in capitals."""
+    return text[:1].upper() + text[1:]
+
+
+def states(counts: dict[State, int]) -> str:
+    """How many defects are in each state."""
+    return (
+        f"{counts['unreviewed']:,} to review · {counts['confirmed']:,} confirmed · "
+        f"{count(counts['rejected'], 'false alarm')}"
+    )

@@ -1,0 +1,84 @@
+"""A whole line on one machine: demo, up, doctor."""
+
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from inspection.settings import DashboardSettings, IngestSettings, StoreSettings, load
+from loomwatch.terminal import console, example
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog=example(
+            "loomwatch demo",
+            "loomwatch demo --source data/frames",
+            "loomwatch demo --headless --seconds 20 --json demo.json",
+        )
+    )(demo)
+    app.command(epilog=example("loomwatch up --data-dir /var/lib/loomwatch"))(up)
+    app.command(epilog=example("loomwatch doctor"))(doctor)
+
+
+def demo(
+    source: str = typer.Option("sim", help="sim, or a folder with STYLE/good/* and STYLE/defect/*."),
+    data_dir: Path = typer.Option(None, help="Folder for everything kept; by default runs/demo or runs/demo-FOLDER."),
+    headless: bool = typer.Option(False, "--headless", help="Without the dashboard; ends by itself."),
+    seconds: float = typer.Option(0.0, min=0.0, help="Seconds of line after training; 0: until Ctrl+C."),
+    json_file: Path = typer.Option(None, "--json", help="Write the run's figures to this file."),
+    mm_per_px: float = typer.Option(0.2, min=0.001, max=99.0, help="Size of a pixel on the cloth in mm."),
+) -> None:
+    """Learn from normal fabric, then run a line and its dashboard until Ctrl+C."""
+    from inspection.logs import start_logging
+    from loomwatch import plan
+    from loomwatch.demo import DemoOptions, run_demo
+
+    if source == "sim":
+        chosen, folder = plan.simulated(mm_per_px=mm_per_px), "demo"
+    else:
+        chosen, folder = plan.from_folder(Path(source), mm_per_px=mm_per_px), f"demo-{Path(source).resolve().name}"
+    place = (data_dir or Path("runs") / folder).absolute()
+    (place / "logs").mkdir(parents=True, exist_ok=True)
+    start_logging("demo", level="info", file=place / "logs" / "demo.log")
+    run_demo(chosen, DemoOptions(data_dir=place, headless=headless, seconds=seconds, json_file=json_file))
+
+
+def up(
+    data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine."),
+    port: int = typer.Option(None, help="Port of the dashboard."),
+) -> None:
+    """Run worker, trainer, dashboard and the cameras of loomwatch.toml under one supervisor."""
+    from loomwatch.machine import Machine
+    from loomwatch.stopping import stop_on_signal
+    from loomwatch.terminal import log_to_terminal
+    from storage.database import open_database, schema_status, upgrade
+
+    store = load(StoreSettings, data_dir=data_dir)
+    cameras = load(IngestSettings).cameras
+    settings = load(DashboardSettings, port=port)
+    store.data_dir.mkdir(parents=True, exist_ok=True)
+    log_to_terminal("up", store.log_level)
+    if schema_status(store.database).state == "empty":
+        upgrade(store.database)
+    open_database(store.database).close()  # a database of another version is refused before anything starts
+    with stop_on_signal() as stop, Machine(store, dashboard=settings, cameras=bool(cameras)) as machine:
+        console.print(f"dashboard: {machine.address}   data: {store.data_dir}   (Ctrl+C stops everything)")
+        if not cameras:
+            console.print("no cameras yet: name them in loomwatch.toml, see README, then start again")
+        while not stop.wait(1.0):
+            machine.check()
+
+
+def doctor(data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine.")) -> None:
+    """Check what a line needs, and say what to do about each thing that is wrong."""
+    from loomwatch.doctor import examine
+
+    findings = examine(load(StoreSettings, data_dir=data_dir), load(DashboardSettings))
+    table = Table("", "check", "found", "what to do", box=None, pad_edge=False)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.good else "[bold red]wrong[/]"
+        table.add_row(mark, finding.name, finding.found, "" if finding.good else finding.remedy)
+    console.print(table)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(2)

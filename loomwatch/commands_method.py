@@ -1,0 +1,190 @@
+"""The method without a line around it: train, evaluate, inspect, bench."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from inspection.errors import LoomwatchError, SettingsError
+from loomwatch.terminal import console, example, folder, progress_bar, write_json
+
+BUNDLE = typer.Option(..., "--bundle", help="Bundle folder.")
+DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N.")
+JSON = typer.Option(None, "--json", help="Write the figures to this file.")
+WEIGHTS = typer.Option(None, "--weights", help="The backbone's weights, for one that no package carries.")
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("loomwatch train --data data/aitex/tiles --out bundles/aitex"))(train)
+    app.command(epilog=example("loomwatch evaluate --bundle bundles/aitex --data data/aitex/tiles"))(evaluate)
+    app.command(epilog=example("loomwatch inspect data/frames --bundle bundles/aitex --out inspected"))(inspect)
+    bench = typer.Typer(help="How fast it is on this machine.", no_args_is_help=True)
+    bench.command("scorer", epilog=example("loomwatch bench scorer --bundle bundles/aitex"))(bench_scorer)
+    bench.command("pipeline", epilog=example("loomwatch bench pipeline --bundle bundles/sim --metres 4"))(
+        bench_pipeline
+    )
+    app.add_typer(bench, name="bench")
+
+
+def train(
+    data: Path = typer.Option(..., "--data", help="MVTec AD layout: CLASS/train/good/*; every class is one style."),
+    out: Path = typer.Option(..., "--out", help="Bundle folder to write."),
+    backbone: str = typer.Option("efficientnet_lite0", help="efficientnet_lite0 or wide_resnet50_2."),
+    weights: Path = WEIGHTS,
+    epochs: int = typer.Option(None, min=1, help="Passes over the tiles."),
+    batch_size: int = typer.Option(None, min=1, help="Tiles in a step."),
+    tile: int = typer.Option(256, min=32, max=4096, help="Side of a tile in px; pictures are resized to it."),
+    mm_per_px: float = typer.Option(0.2, min=0.001, max=99.0, help="Size of a pixel on the cloth in mm."),
+    seed: int = typer.Option(0, min=0, help="The same seed gives the same model."),
+    device: str = DEVICE,
+    json_file: Path = JSON,
+) -> None:
+    """Train one model on normal fabric of one or more styles."""
+    from cras_core.bundle import save_bundle
+    from cras_core.config import CrasConfig
+    from cras_core.dataset import read_layout
+    from cras_core.device import pick_device
+    from cras_core.features import samples_of
+    from cras_core.training import Progress
+    from cras_core.training import train as fit
+
+    if out.exists():
+        raise SettingsError(f"{out} is there already: name another folder with --out, or remove it")
+    chosen = {"backbone": backbone, "tile_px": tile, "mm_per_px": mm_per_px, "seed": seed}
+    steps = {"epochs": epochs, "batch_size": batch_size}
+    config = CrasConfig.from_dict(chosen | {name: value for name, value in steps.items() if value is not None})
+    layout = read_layout(folder(data, what="data folder"))
+    with progress_bar("training CRAS") as bar:
+
+        def tell(progress: Progress) -> None:
+            bar.tell(progress.fraction, f"{progress.stage} loss {progress.loss:.4f}")
+
+        model = fit(samples_of(layout), config, device=pick_device(device), progress=tell, weights=weights)
+    save_bundle(model, out, name=out.name, provenance={"data": str(data)}, metrics={"loss": model.losses[-1]})
+    console.print(f"bundle [bold]{out}[/]")
+    styles = {name: {"tiles": facts.tiles, "threshold": facts.threshold.value} for name, facts in model.styles.items()}
+    write_json(json_file, {"bundle": str(out), "styles": styles, "losses": list(model.losses)})
+
+
+def evaluate(
+    bundle: Path = BUNDLE,
+    data: Path = typer.Option(..., "--data", help="MVTec AD layout: CLASS/test/{good,DEFECT}/*, ground_truth."),
+    weights: Path = WEIGHTS,
+    device: str = DEVICE,
+    json_file: Path = JSON,
+) -> None:
+    """Measure a bundle on labelled pictures."""
+    from cras_core.bundle import load_bundle
+    from cras_core.dataset import read_layout
+    from cras_core.device import pick_device
+    from cras_core.evaluation import evaluate as measure
+
+    scorer = load_bundle(folder(bundle, what="bundle"), device=pick_device(device), weights=weights)
+    layout = read_layout(folder(data, what="data folder"), need_test=True)
+    with progress_bar("evaluating") as bar:
+        result = measure(scorer, layout, progress=lambda fraction: bar.tell(fraction, "")).to_dict()
+    console.print(_evaluation_table(result))
+    console.print(f"routing accuracy {_cell(result['routing_accuracy'])}, {result['tiles_per_s']:.1f} tiles/s")
+    write_json(json_file, result)
+
+
+def _evaluation_table(result: dict[str, Any]) -> Table:
+    columns = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro", "n_normal", "n_anomalous")
+    table = Table("class", *(column.replace("_", " ") for column in columns))
+    for name, row in result["classes"].items():
+        table.add_row(name, *(_cell(row[column]) for column in columns))
+    table.add_section()
+    table.add_row("mean", *(_cell(result["mean"].get(column)) for column in columns), style="bold")
+    return table
+
+
+def _cell(value: float | int | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def inspect(
+    path: Path = typer.Argument(help="A frame, or a folder of frames (folders in it too)."),
+    bundle: Path = BUNDLE,
+    out: Path = typer.Option(..., "--out", help="Folder for overlays and results.jsonl."),
+    style: str = typer.Option("", help="Fabric style; empty: every tile finds its own."),
+    mm_per_px: float = typer.Option(None, help="Size of a pixel on the cloth in mm; by default the bundle's."),
+    overlap: int = typer.Option(0, min=0, help="Overlap of neighbouring tiles in px."),
+    weights: Path = WEIGHTS,
+    device: str = DEVICE,
+    json_file: Path = JSON,
+) -> None:
+    """Inspect frames without a line: an overlay a frame, defects in results.jsonl."""
+    from cras_core.bundle import load_bundle
+    from cras_core.device import pick_device
+    from inspection.errors import ImageError
+    from loomwatch.frames import find_frames, inspect_file
+
+    frames = find_frames(path)
+    scorer = load_bundle(folder(bundle, what="bundle"), device=pick_device(device), weights=weights)
+    if style and style not in scorer.styles:
+        raise SettingsError(f"style {style!r} is not in the bundle: it knows {', '.join(scorer.styles)}")
+    scale = scorer.mm_per_px if mm_per_px is None else mm_per_px
+    scorer.check(tile_px=scorer.tile_px, mm_per_px=scale)
+    out.mkdir(parents=True, exist_ok=True)
+    totals = {"frames": 0, "tiles": 0, "defects": 0, "unreadable": 0}
+    bad: list[str] = []
+    with (out / "results.jsonl").open("w") as results, progress_bar("inspecting") as bar:
+        for number, frame in enumerate(frames):
+            try:
+                row = inspect_file(scorer, frame, root=path, out=out, style=style, mm_per_px=scale, overlap_px=overlap)
+                totals["frames"] += 1
+                totals["tiles"] += row["tiles"]
+                totals["defects"] += len(row["defects"])
+            except ImageError as error:
+                row = {"file": str(frame), "error": str(error)}
+                totals["unreadable"] += 1
+                bad.append(str(error))
+            results.write(json.dumps(row) + "\n")
+            bar.tell((number + 1) / len(frames), f"{totals['defects']} defects")
+    console.print(f"{totals['frames']} frames, {totals['defects']} defects, overlays in [bold]{out}[/]")
+    write_json(json_file, totals)
+    if bad:
+        more = f" (and {len(bad) - 1} more, see results.jsonl)" if len(bad) > 1 else ""
+        raise LoomwatchError(f"{bad[0]}{more}")
+
+
+def bench_scorer(
+    bundle: Path = BUNDLE,
+    tiles: int = typer.Option(128, min=1, help="Tiles in a run."),
+    batch_size: int = typer.Option(32, min=1, help="Tiles scored at once."),
+    runs: int = typer.Option(5, min=1, help="Counted runs, after one that is not."),
+    weights: Path = WEIGHTS,
+    device: str = DEVICE,
+    json_file: Path = JSON,
+) -> None:
+    """Time the model alone: pixels in, score maps out."""
+    from cras_core.bundle import load_bundle
+    from cras_core.device import pick_device
+    from loomwatch.bench import time_scorer
+
+    scorer = load_bundle(folder(bundle, what="bundle"), device=pick_device(device), weights=weights)
+    figures = time_scorer(scorer, tiles=tiles, batch_size=batch_size, runs=runs)
+    console.print(
+        f"{figures['tiles_per_s_median']:.1f} tiles/s median "
+        f"({figures['tiles_per_s_min']:.1f} to {figures['tiles_per_s_max']:.1f}) over {runs} runs of {tiles} tiles"
+    )
+    write_json(json_file, figures)
+
+
+def bench_pipeline(
+    bundle: Path = BUNDLE,
+    metres: float = typer.Option(4.0, min=0.2, help="Metres of simulated cloth to run."),
+    style: str = typer.Option("plain", help="The simulator's weave."),
+    json_file: Path = JSON,
+) -> None:
+    """Time the whole line as fast as it goes: cutting, sending, inspecting, storing."""
+    from loomwatch.bench import time_pipeline
+
+    figures = time_pipeline(folder(bundle, what="bundle"), metres=metres, style=style)
+    console.print(
+        f"{figures['tiles_per_s']:.1f} tiles/s, {figures['metres_per_min']:.2f} camera metres a minute, "
+        f"{figures['tiles']} tiles in {figures['frames']} frames"
+    )
+    write_json(json_file, figures)

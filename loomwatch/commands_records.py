@@ -1,0 +1,204 @@
+"""What is kept: rolls, models, samples, the database."""
+
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from inspection.settings import StoreSettings, load
+from loomwatch.terminal import console, example, folder
+from storage.database import Database, open_database, schema_status, upgrade
+
+DATA_DIR = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine.")
+BY = typer.Option("operator", "--by", help="Who does it, for the record.")
+LINE = typer.Option("line-1", "--line", help="Name of the textile line.")
+
+
+def register(app: typer.Typer) -> None:
+    rolls = typer.Typer(help="Open, close and list rolls.", no_args_is_help=True)
+    rolls.command("open", epilog=example("loomwatch rolls open R-1042 --style denim-12oz --line line-1"))(open_roll)
+    rolls.command("close", epilog=example("loomwatch rolls close --line line-1"))(close_roll)
+    rolls.command("list", epilog=example("loomwatch rolls list"))(list_rolls)
+    app.add_typer(rolls, name="rolls")
+
+    models = typer.Typer(help="List, import, promote and roll back models.", no_args_is_help=True)
+    models.command("list", epilog=example("loomwatch models list"))(list_models)
+    models.command("import", epilog=example("loomwatch models import bundles/first --promote"))(import_model)
+    models.command("promote", epilog=example("loomwatch models promote first"))(promote)
+    models.command("rollback", epilog=example("loomwatch models rollback"))(rollback)
+    app.add_typer(models, name="models")
+
+    samples = typer.Typer(help="Normal fabric to learn from.", no_args_is_help=True)
+    samples.command("add", epilog=example("loomwatch samples add data/aitex/tiles --mm-per-px 0.2"))(add_samples)
+    samples.command("list", epilog=example("loomwatch samples list"))(list_samples)
+    app.add_typer(samples, name="samples")
+
+    db = typer.Typer(help="The database's version.", no_args_is_help=True)
+    db.command("upgrade", epilog=example("loomwatch db upgrade"))(upgrade_database)
+    db.command("status", epilog=example("loomwatch db status"))(database_status)
+    app.add_typer(db, name="db")
+
+
+def _open(data_dir: Path | None) -> tuple[StoreSettings, Database]:
+    store = load(StoreSettings, data_dir=data_dir)
+    return store, open_database(store.database)
+
+
+def open_roll(
+    name: str = typer.Argument(help="Roll number or name, unique on its line."),
+    line: str = LINE,
+    style: str = typer.Option("", help="Fabric style; empty: every tile finds its own."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Open a roll: cloth captured from now on belongs to it."""
+    from storage import rolls
+
+    _, database = _open(data_dir)
+    roll = rolls.open_roll(database, line=line, name=name, style=style, by=by)
+    console.print(f"roll {roll.name} is open on {roll.line} since {roll.opened_at.astimezone():%H:%M:%S}")
+
+
+def close_roll(line: str = LINE, by: str = BY, data_dir: Path = DATA_DIR) -> None:
+    """Close the line's open roll."""
+    from storage import rolls
+
+    _, database = _open(data_dir)
+    roll = rolls.close_roll(database, line=line, by=by)
+    figures = rolls.roll_figures(database, roll)
+    console.print(
+        f"roll {roll.name} is closed: {figures.inspected_mm / 1000:.2f} m inspected, {figures.defects} defects"
+    )
+
+
+def list_rolls(
+    line: str = typer.Option(None, help="Only this line's."),
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """List rolls with what was inspected of them."""
+    from storage import rolls
+
+    _, database = _open(data_dir)
+    headings = ("roll", "line", "style", "opened", "closed", "inspected m", "gaps m", "defects")
+    table = Table(*headings)
+    for roll in rolls.list_rolls(database, line=line):
+        figures = rolls.roll_figures(database, roll)
+        table.add_row(
+            roll.name,
+            roll.line,
+            roll.style,
+            f"{roll.opened_at.astimezone():%Y-%m-%d %H:%M}",
+            f"{roll.closed_at.astimezone():%Y-%m-%d %H:%M}" if roll.closed_at else "running",
+            f"{figures.inspected_mm / 1000:.2f}",
+            f"{figures.gap_mm / 1000:.2f}",
+            str(figures.defects),
+        )
+    console.print(table)
+
+
+def list_models(data_dir: Path = DATA_DIR) -> None:
+    """List registered models; the running one is marked."""
+    from storage import registry
+
+    _, database = _open(data_dir)
+    table = Table("", "model", "source", "by", "created", "styles", "tile px", "mm/px")
+    for model in registry.list_models(database):
+        table.add_row(
+            "running" if model.running else "",
+            model.name,
+            model.source,
+            model.by,
+            f"{model.created_at.astimezone():%Y-%m-%d %H:%M}",
+            ", ".join(model.manifest["styles"]),
+            str(model.manifest["tile_px"]),
+            str(model.manifest["mm_per_px"]),
+        )
+    console.print(table)
+
+
+def import_model(
+    bundle: Path = typer.Argument(help="Bundle folder."),
+    promote: bool = typer.Option(False, "--promote", help="Also make it the running model."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Copy a bundle into the registry."""
+    from storage import registry
+
+    store, database = _open(data_dir)
+    model = registry.import_bundle(database, folder(bundle, what="bundle"), store.models_dir, source="imported", by=by)
+    console.print(f"model {model.name} is registered")
+    if promote:
+        registry.promote(database, model.name, by=by)
+        console.print(f"model {model.name} is promoted: workers take it over between two frames")
+
+
+def promote(
+    name: str = typer.Argument(help="Name of the model."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Make a registered model the running one."""
+    from storage import registry
+
+    _, database = _open(data_dir)
+    model = registry.promote(database, name, by=by)
+    console.print(f"model {model.name} is promoted: workers take it over between two frames")
+
+
+def rollback(by: str = BY, data_dir: Path = DATA_DIR) -> None:
+    """Go back to the model that ran before."""
+    from storage import registry
+
+    _, database = _open(data_dir)
+    model = registry.rollback(database, by=by)
+    console.print(f"model {model.name} runs again")
+
+
+def add_samples(
+    data: Path = typer.Argument(help="Folder in the MVTec AD layout: STYLE/train/good/*."),
+    mm_per_px: float = typer.Option(0.2, help="Size of a pixel on the cloth in mm."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Add pictures of normal fabric for retraining."""
+    from cras_core.dataset import groups_of, read_layout
+    from loomwatch.normals import add_picture
+    from storage.pictures import PictureStore
+
+    store, database = _open(data_dir)
+    pictures = PictureStore(store.pictures)
+    layout = read_layout(folder(data, what="data folder"))
+    for style, content in layout.classes.items():
+        groups = groups_of(content.train_good)
+        for path, group in zip(content.train_good, groups, strict=True):
+            add_picture(database, pictures, path, style=style, roll_group=group, mm_per_px=mm_per_px, by=by)
+        console.print(f"{style}: {len(content.train_good)} samples")
+
+
+def list_samples(data_dir: Path = DATA_DIR) -> None:
+    """Count the samples of each style."""
+    from collections import Counter
+
+    from storage import samples
+
+    _, database = _open(data_dir)
+    counts = Counter((sample.style, sample.source) for sample in samples.list_samples(database))
+    table = Table("style", "source", "samples")
+    for (style, source), count in sorted(counts.items()):
+        table.add_row(style, source, str(count))
+    console.print(table)
+
+
+def upgrade_database(data_dir: Path = DATA_DIR) -> None:
+    """Make the database, or bring it to this version."""
+    store = load(StoreSettings, data_dir=data_dir)
+    upgrade(store.database)
+    console.print(f"the database is at version {schema_status(store.database).current}")
+
+
+def database_status(data_dir: Path = DATA_DIR) -> None:
+    """Tell the database's version and this program's."""
+    store = load(StoreSettings, data_dir=data_dir)
+    status = schema_status(store.database)
+    console.print(f"database: {status.current or 'empty'}, program: {status.head}, state: {status.state}")

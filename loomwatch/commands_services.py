@@ -1,0 +1,128 @@
+"""The services by themselves: ingest, worker, trainer, dashboard. The supervisor starts these same commands."""
+
+import socket
+from pathlib import Path
+
+import typer
+
+from inspection.endpoints import default_endpoint
+from inspection.errors import ServiceError
+from inspection.settings import (
+    DashboardSettings,
+    IngestSettings,
+    StoreSettings,
+    TrainerSettings,
+    WorkerSettings,
+    load,
+)
+from loomwatch.stopping import stop_on_signal
+from loomwatch.supervisor import watch_parent
+from loomwatch.terminal import console, example, log_to_terminal
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("loomwatch ingest --camera left=/data/frames --mm-per-px 0.2"))(ingest)
+    app.command(epilog=example("loomwatch worker --ingestors tcp://127.0.0.1:5701 --device cuda"))(worker)
+    app.command(epilog=example("loomwatch trainer --data-dir /var/lib/loomwatch"))(trainer)
+    app.command(epilog=example("loomwatch dashboard --port 8600"))(dashboard)
+    app.command(epilog=example("loomwatch alive"))(alive)
+
+
+def ingest(
+    camera: list[str] = typer.Option([], help="NAME=SOURCE, repeatable: a folder, a video, or sim://STYLE?..."),
+    line: str = typer.Option(None, help="Name of the textile line."),
+    endpoint: str = typer.Option(None, help="ZeroMQ address to bind, ipc:// or tcp://."),
+    spool_dir: Path = typer.Option(None, help="Folder of frames that wait for a worker."),
+    tile: int = typer.Option(None, help="Side of a tile in px; the model's."),
+    overlap: int = typer.Option(None, help="Overlap of neighbouring tiles in px."),
+    mm_per_px: float = typer.Option(None, help="Size of a pixel on the cloth in mm, for cameras given here."),
+    check: bool = typer.Option(False, "--check", help="Only check the settings, then end."),
+) -> None:
+    """Take frames from cameras, cut them into tiles and send them to workers."""
+    from ingest.service import run_ingest
+
+    cameras = tuple(_camera(text, mm_per_px) for text in camera) or None
+    settings = load(
+        IngestSettings,
+        cameras=cameras,
+        line=line,
+        endpoint=endpoint,
+        spool_dir=spool_dir,
+        tile_px=tile,
+        overlap_px=overlap,
+    )
+    if not settings.endpoint:
+        settings = settings.model_copy(update={"endpoint": default_endpoint(settings.spool_dir.parent)})
+    log_to_terminal("ingest", settings.log_level)
+    if check:
+        return
+    with stop_on_signal() as stop:
+        watch_parent(stop)
+        run_ingest(settings, stop)
+
+
+def _camera(text: str, mm_per_px: float | None) -> dict[str, object]:
+    name, equals, source = text.partition("=")
+    if not equals or not name or not source:
+        raise typer.BadParameter(f"a camera is NAME=SOURCE, got {text!r}")
+    return {"name": name, "source": source, **({} if mm_per_px is None else {"mm_per_px": mm_per_px})}
+
+
+def worker(
+    ingestors: str = typer.Option(None, help="ZeroMQ addresses of the ingestors, separated by commas."),
+    device: str = typer.Option(None, help="auto, cpu, cuda or cuda:N."),
+    data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine."),
+) -> None:
+    """Inspect frames: run the promoted model and store what it finds."""
+    from inference_worker.worker import Worker
+
+    store = load(StoreSettings, data_dir=data_dir)
+    settings = load(WorkerSettings, ingestors=ingestors, device=device)
+    if not settings.ingestors:
+        settings = settings.model_copy(update={"ingestors": (default_endpoint(store.data_dir),)})
+    log_to_terminal("worker", store.log_level)
+    with stop_on_signal() as stop:
+        watch_parent(stop)
+        Worker(store, settings, stop).run()
+
+
+def trainer(
+    device: str = typer.Option(None, help="auto, cpu, cuda or cuda:N."),
+    data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine."),
+) -> None:
+    """Wait for retrainings and run them."""
+    from retraining.service import run_trainer
+
+    store, settings = load(StoreSettings, data_dir=data_dir), load(TrainerSettings, device=device)
+    log_to_terminal("trainer", store.log_level)
+    with stop_on_signal() as stop:
+        watch_parent(stop)
+        run_trainer(store, settings, stop)
+
+
+def dashboard(
+    host: str = typer.Option(None, help="Address to listen on."),
+    port: int = typer.Option(None, help="Port to listen on."),
+    data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine."),
+) -> None:
+    """Serve the screens."""
+    from dashboard.service import run_dashboard
+
+    store, settings = load(StoreSettings, data_dir=data_dir), load(DashboardSettings, host=host, port=port)
+    log_to_terminal("dashboard", store.log_level)
+    with stop_on_signal() as stop:
+        watch_parent(stop)
+        run_dashboard(settings, store, stop)
+
+
+def alive(data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine.")) -> None:
+    """Tell whether this host's worker or trainer gives signs of life; exit code 2 if not. For health checks."""
+    from storage.live import Live
+
+    host = socket.gethostname()
+    services = Live(load(StoreSettings, data_dir=data_dir).redis).services()
+    found = [service for service in services if service.name.startswith(host)]
+    if not found:
+        raise ServiceError(f"no service of {host} has given a sign of life: look at its log")
+    for service in found:
+        console.print(f"{service.kind} {service.name}: {service.state} {service.detail}")

@@ -1,0 +1,104 @@
+"""A whole line on one machine: the private Redis, and under the supervisor worker, trainer, dashboard and cameras."""
+
+import json
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from inspection.endpoints import default_endpoint
+from inspection.errors import ServiceError
+from inspection.settings import CameraSettings, DashboardSettings, StoreSettings
+from loomwatch.doctor import port_is_free
+from loomwatch.supervisor import Service, Supervisor, loomwatch
+from storage.live import Live
+from storage.redis_server import start_private_redis
+
+
+class Machine:
+    """Starts everything on entering; on leaving stops cameras first, then what they feed, Redis last."""
+
+    def __init__(self, store: StoreSettings, *, dashboard: DashboardSettings | None, cameras: bool) -> None:
+        self._store = store
+        self._dashboard = dashboard
+        self._cameras = cameras
+        self._stack = ExitStack()
+        self.supervisor = Supervisor(store.logs_dir)
+        self.address = f"http://{dashboard.host}:{dashboard.port}" if dashboard else ""
+
+    def __enter__(self) -> "Machine":
+        dashboard = self._dashboard
+        if dashboard and not port_is_free(dashboard.host, dashboard.port):
+            raise ServiceError(
+                f"port {dashboard.port} on {dashboard.host} is in use: stop what listens there, "
+                "or set LOOMWATCH_DASHBOARD_PORT to another"
+            )
+        with ExitStack() as stack:
+            redis_url = self._store.redis_url
+            if not redis_url:
+                redis = start_private_redis(self._store.data_dir / "redis", self._store.logs_dir / "redis.log")
+                stack.callback(redis.stop)
+                redis_url = redis.url
+            self._redis_url = redis_url
+            stack.enter_context(self.supervisor)
+            self._start_services(redis_url)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start_services(self, redis_url: str) -> None:
+        store = self._store
+        shared = {
+            "LOOMWATCH_DATA_DIR": str(store.data_dir),
+            "LOOMWATCH_DATABASE_URL": store.database,
+            "LOOMWATCH_REDIS_URL": redis_url,
+            "LOOMWATCH_PICTURES_URL": store.pictures,
+        }
+        endpoint = default_endpoint(store.data_dir)
+        worker = {**shared, "LOOMWATCH_WORKER_INGESTORS": endpoint, "LOOMWATCH_WORKER_NAME": "worker-1"}
+        self.supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=shared))
+        if self._dashboard:
+            dashboard = {
+                **shared,
+                "LOOMWATCH_DASHBOARD_HOST": self._dashboard.host,
+                "LOOMWATCH_DASHBOARD_PORT": str(self._dashboard.port),
+            }
+            self.supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=dashboard))
+        self.supervisor.start(Service(name="worker", command=loomwatch("worker"), environment=worker))
+        if self._cameras:
+            self._start_ingest({})
+
+    def _start_ingest(self, environment: dict[str, str]) -> None:
+        place = {
+            "LOOMWATCH_INGEST_ENDPOINT": default_endpoint(self._store.data_dir),
+            "LOOMWATCH_INGEST_SPOOL_DIR": str(self._store.data_dir / "spool"),
+        }
+        self.supervisor.start(
+            Service(name="ingest", command=loomwatch("ingest"), environment={**place, **environment}, stop_s=60.0)
+        )
+
+    def run_cameras(self, cameras: Sequence[CameraSettings], *, line: str, tile_px: int, stop: threading.Event) -> None:
+        """Runs cameras until their sources end and all is inspected, or in order to their stop."""
+        self._start_ingest(
+            {
+                "LOOMWATCH_INGEST_LINE": line,
+                "LOOMWATCH_INGEST_CAMERAS": json.dumps([camera.model_dump() for camera in cameras]),
+                "LOOMWATCH_INGEST_TILE_PX": str(tile_px),
+            }
+        )
+        while self.supervisor.states()["ingest"] in ("starting", "running", "waiting"):
+            if stop.wait(0.2):
+                self.supervisor.stop("ingest")
+
+    def check(self) -> None:
+        """Raises `ServiceError` when a service has refused its settings."""
+        self.supervisor.check()
+
+    def wait_for_worker(self, stop: threading.Event) -> None:
+        """Returns when the worker runs a model, so that a camera starts with someone to inspect, or when stopped."""
+        live = Live(self._redis_url)
+        while not stop.is_set():
+            if any(service.kind == "worker" and service.state == "running" for service in live.services()):
+                return
+            stop.wait(0.2)

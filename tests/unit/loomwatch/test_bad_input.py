@@ -1,0 +1,245 @@
+"""Bad input: one clear line that names the thing and the way out, exit code 2, nothing stored is lost."""
+
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from inspection.settings import StoreSettings, load
+from loomwatch.cli import run
+from storage.database import open_database, upgrade
+
+Fail = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("LOOMWATCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LOOMWATCH_DATA_DIR", str(tmp_path / "line"))
+
+
+@pytest.fixture
+def fails(capfd: pytest.CaptureFixture[str]) -> Fail:
+    """Runs a command that must end with 2 and one line, which is returned."""
+
+    def check(*arguments: object) -> str:
+        capfd.readouterr()
+        assert run([str(argument) for argument in arguments]) == 2
+        error = capfd.readouterr().err.strip()
+        assert "Traceback" not in error
+        assert error.startswith("loomwatch: ")
+        assert "\n" not in error, error
+        return error
+
+    return check
+
+
+def picture(path: Path, *, height: int = 256, width: int = 300, dtype: type = np.uint8, channels: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    pixels = np.random.default_rng(0).integers(60, 200, shape).astype(dtype)
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+def normal(folder: Path, *, style: str = "plain", count: int = 4) -> Path:
+    for number in range(count):
+        picture(folder / style / "train" / "good" / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("small")
+    normal(place / "data")
+    out = place / "bundle"
+    assert run(["train", "--data", str(place / "data"), "--out", str(out), "--epochs", "1", "--tile", "64"]) == 0
+    return out
+
+
+def test_a_truncated_picture_is_named(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    path = picture(tmp_path / "frames" / "a.png")
+    path.write_bytes(path.read_bytes()[:500])
+    picture(tmp_path / "frames" / "b.png")
+    assert "a.png" in fails("inspect", tmp_path / "frames", "--bundle", small_bundle, "--out", tmp_path / "out")
+    rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert "error" in rows[0]
+    assert "defects" in rows[1], "the other frames are inspected all the same"
+
+
+def test_a_text_file_named_as_a_picture_is_named(fails: Fail, tmp_path: Path) -> None:
+    normal(tmp_path / "data")
+    (tmp_path / "data" / "plain" / "train" / "good" / "x.png").write_text("not a picture")
+    assert "x.png" in fails("train", "--data", tmp_path / "data", "--out", tmp_path / "b", "--epochs", 1)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_picture_of_16_bits_is_named_with_the_way_out(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    path = picture(tmp_path / "deep.png", dtype=np.uint16)
+    error = fails("inspect", path, "--bundle", small_bundle, "--out", tmp_path / "out")
+    assert "deep.png" in error
+    assert "16" in error
+
+
+def test_a_picture_of_two_channels_is_named(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    from PIL import Image
+
+    Image.new("LA", (300, 300)).save(tmp_path / "la.png")
+    assert "la.png" in fails("inspect", tmp_path / "la.png", "--bundle", small_bundle, "--out", tmp_path / "out")
+
+
+def test_a_frame_narrower_than_a_tile_is_named_with_both_sizes(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    path = picture(tmp_path / "narrow.png", height=256, width=48)
+    error = fails("inspect", path, "--bundle", small_bundle, "--out", tmp_path / "out")
+    assert "narrow.png" in error
+    assert "64" in error
+
+
+def test_an_empty_class_folder_is_named(fails: Fail, tmp_path: Path) -> None:
+    normal(tmp_path / "data")
+    (tmp_path / "data" / "twill" / "train" / "good").mkdir(parents=True)
+    assert "twill" in fails("train", "--data", tmp_path / "data", "--out", tmp_path / "b")
+
+
+def test_a_bundle_is_never_overwritten(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    normal(tmp_path / "data")
+    before = {path.name: path.read_bytes() for path in small_bundle.iterdir()}
+    assert "is there already" in fails("train", "--data", tmp_path / "data", "--out", small_bundle)
+    assert {path.name: path.read_bytes() for path in small_bundle.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "manifest.json"])
+def test_a_flipped_byte_in_a_bundle_is_found_and_its_file_named(
+    fails: Fail, tmp_path: Path, small_bundle: Path, name: str
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(small_bundle, bundle)
+    data = bytearray((bundle / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / name).write_bytes(data)
+    frame = picture(tmp_path / "f.png")
+    assert name in fails("inspect", frame, "--bundle", bundle, "--out", tmp_path / "out")
+    upgrade(load(StoreSettings).database)
+    assert name in fails("models", "import", bundle)
+
+
+def test_a_bundle_of_another_scale_is_refused_with_both_scales(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    frame = picture(tmp_path / "f.png")
+    error = fails("inspect", frame, "--bundle", small_bundle, "--out", tmp_path / "o", "--mm-per-px", 0.4)
+    assert "0.2" in error
+    assert "0.4" in error
+
+
+def test_a_database_of_a_newer_version_is_left_as_it_is(fails: Fail) -> None:
+    store = load(StoreSettings)
+    upgrade(store.database)
+    with open_database(store.database) as database, database.session() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'from-the-future'"))
+    before = (store.data_dir / "loomwatch.db").read_bytes()
+    assert "newer" in fails("rolls", "list")
+    assert "newer" in fails("db", "upgrade")
+    assert (store.data_dir / "loomwatch.db").read_bytes() == before
+
+
+def test_a_database_that_was_never_made_is_told_how_to_be_made(fails: Fail) -> None:
+    assert "loomwatch db upgrade" in fails("rolls", "list")
+
+
+@pytest.mark.parametrize("command", ["up", "dashboard"])
+def test_a_port_in_use_is_named_with_the_setting_that_changes_it(fails: Fail, command: str) -> None:
+    upgrade(load(StoreSettings).database)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = fails(command, "--port", port)
+    assert str(port) in error
+    assert "LOOMWATCH_DASHBOARD_PORT" in error
+
+
+def test_an_endpoint_in_use_is_named(fails: Fail, tmp_path: Path) -> None:
+    picture(tmp_path / "frames" / "a.png")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        error = fails(
+            "ingest", "--camera", f"c={tmp_path / 'frames'}", "--endpoint", endpoint, "--spool-dir", tmp_path / "spool"
+        )
+    assert endpoint in error
+
+
+def test_a_wrong_camera_is_refused_at_start(fails: Fail, tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path / 'i.ipc'}"
+    spool = tmp_path / "spool"
+    assert "away" in fails("ingest", "--camera", f"c={tmp_path / 'away'}", "--endpoint", endpoint, "--spool-dir", spool)
+    assert "velvet" in fails("ingest", "--camera", "c=sim://velvet", "--endpoint", endpoint, "--spool-dir", spool)
+
+
+def test_a_wrong_setting_is_named_with_its_value(fails: Fail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOMWATCH_LOG_LEVEL", "loud")
+    error = fails("rolls", "list")
+    assert "log_level" in error
+    assert "loud" in error
+
+
+def test_an_unknown_device_is_refused(fails: Fail, tmp_path: Path) -> None:
+    normal(tmp_path / "data")
+    assert "tpu" in fails("train", "--data", tmp_path / "data", "--out", tmp_path / "b", "--device", "tpu")
+
+
+def test_a_missing_backbone_file_names_both_ways(fails: Fail, tmp_path: Path) -> None:
+    normal(tmp_path / "data")
+    missing = tmp_path / "wide.pth"
+    arguments = ("train", "--data", tmp_path / "data", "--out", tmp_path / "b", "--backbone", "wide_resnet50_2")
+    assert "wide.pth" in fails(*arguments, "--weights", missing)
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_stored(tmp_path: Path) -> None:
+    """A file size limit makes the system refuse to write, as a full disk does."""
+    store = load(StoreSettings)
+    upgrade(store.database)
+    normal(tmp_path / "data", count=1)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "loomwatch", "samples", "add", str(tmp_path / "data")],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("loomwatch: ")
+    assert "Traceback" not in done.stderr
+    with open_database(store.database) as database, database.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM samples")).scalar() == 0
+
+
+def test_help_of_every_command_has_an_example(capfd: pytest.CaptureFixture[str]) -> None:
+    commands = ["demo", "up", "doctor", "train", "evaluate", "inspect", "ingest", "worker", "trainer", "dashboard"]
+    groups = {
+        "rolls": ["open", "close", "list"],
+        "models": ["list", "import", "promote", "rollback"],
+        "samples": ["add", "list"],
+        "db": ["upgrade", "status"],
+        "bench": ["scorer", "pipeline"],
+    }
+    for words in [[each] for each in commands] + [[group, each] for group, own in groups.items() for each in own]:
+        capfd.readouterr()
+        assert run([*words, "--help"]) == 0
+        assert f"$ loomwatch {' '.join(words)}" in capfd.readouterr().out
