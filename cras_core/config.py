@@ -72,8 +72,10 @@ class CrasConfig:
             raise ConfigError(f"averaging must be in [0, 1), got {self.averaging}")
         if self.epochs is not None and self.epochs < 1:
             raise ConfigError(f"epochs must be at least 1, got {self.epochs}")
-        if self.embedding_dim is not None and self.embedding_dim < 0:
-            raise ConfigError(f"embedding_dim must be at least 0, got {self.embedding_dim}")
+        if self.embedding_dim is not None and (self.embedding_dim < 0 or self.embedding_dim % len(self.levels)):
+            raise ConfigError(
+                f"embedding_dim must be a multiple of {len(self.levels)} levels, got {self.embedding_dim}"
+            )
 
     @classmethod
     def paper(cls, **changes: Any) -> Self:

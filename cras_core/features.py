@@ -171,8 +171,9 @@ class _Store:
         if self._file is None:
             return np.concatenate(self._blocks)
         self._spill()
-        self._file.flush()
-        return np.memmap(self._file, np.float16, mode="r").reshape(-1, *self._size)
+        with self._file:  # the mapping keeps the file's content until it goes itself
+            self._file.flush()
+            return np.memmap(self._file, np.float16, mode="r").reshape(-1, *self._size)
 
     def _spill(self) -> None:
         try:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from cras_core.errors import PictureError
 
@@ -32,8 +34,9 @@ def decode_picture(data: bytes, *, name: str) -> Pixels:
     """The same from a file's bytes; `name` is what an error calls it."""
     image = _open(data, name=name)
     if image.mode not in _EIGHT_BIT:
-        what = "16-bit or floating point" if image.mode[0] in "IF" else f"of mode {image.mode}"
-        raise PictureError(f"{name} is {what}: save it as 8-bit grey or RGB")
+        channels = len(image.getbands())
+        what = "is 16-bit or floating point" if image.mode[0] in "IF" else f"has {channels} channels ({image.mode})"
+        raise PictureError(f"{name} {what}: save it as 8-bit grey or RGB")
     if image.mode in ("RGBA", "RGB", "L"):
         pixels = np.asarray(image)
         return as_rgb(pixels[:, :, :3] if image.mode == "RGBA" else pixels, name=name)
@@ -53,7 +56,8 @@ def _open(data: bytes, *, name: str) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise PictureError(f"{name} is too large for one picture ({error}): cut it") from error
     # Pillow reads 16-bit RGB files as 8-bit without a word; only the file's header tells.
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 24 and data[24] == 16:
+    depths = image.tag_v2.get(BITSPERSAMPLE, ()) if isinstance(image, TiffImageFile) else data[24:25]
+    if isinstance(image, PngImageFile | TiffImageFile) and max(depths, default=8) > 8:
         raise PictureError(f"{name} is 16-bit: save it as 8-bit grey or RGB")
     return image
 

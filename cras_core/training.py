@@ -77,15 +77,15 @@ def train(
     """
     backbone = build_backbone(config.backbone, levels=config.levels, weights=weights)
     extractor = Extractor(backbone, config, device=device)
-    runs = config.calibration_folds + 1 if config.calibration == "crossfit" else 1
-    report = _Reporter(progress, runs=runs)
+    report = _Reporter(progress)
     features = extract_features(samples, extractor, tile_px=config.tile_px, progress=report.features)
     log.info("training on %d tiles of %d styles", len(features), len(features.styles))
     folds = split_folds(features, folds=config.calibration_folds, seed=config.seed)
     maps = ScoreMap(grid_px=extractor.grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px).to(device)
     held_out = np.full(len(features), np.nan)
     everything = np.arange(len(features))
-    tested = range(config.calibration_folds) if config.calibration == "crossfit" else range(1)
+    tested = sorted(set(folds.of_tile.tolist())) if config.calibration == "crossfit" else [0]
+    report.runs = len(tested) + (config.calibration == "crossfit")
     for fold in tested:
         kept, out = everything[folds.of_tile != fold], everything[folds.of_tile == fold]
         report.start("calibration" if config.calibration == "crossfit" else "training")
@@ -227,9 +227,9 @@ class _Reporter:
 
     FEATURES = 0.3
 
-    def __init__(self, progress: Callable[[Progress], None], *, runs: int) -> None:
+    def __init__(self, progress: Callable[[Progress], None]) -> None:
+        self.runs = 1
         self._progress = progress
-        self._runs = runs
         self._run = -1
         self._stage = "features"
 
@@ -241,7 +241,7 @@ class _Reporter:
         self._stage = stage
 
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        done = (self._run + epoch / epochs) / self._runs
+        done = (self._run + epoch / epochs) / self.runs
         self._send(self.FEATURES + (1 - self.FEATURES) * done, epoch=epoch, epochs=epochs, loss=loss)
 
     def _send(self, fraction: float, *, epoch: int, epochs: int, loss: float) -> None:

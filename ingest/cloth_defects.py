@@ -85,7 +85,8 @@ def _plan(
         "oil_stain": (7.0 + 18.0 * lots[3], 7.0 + 24.0 * lots[4]),
         "knot": (4.0 + 2.0 * lots[3], 4.0 + 2.0 * lots[3]),
     }[kind]
-    x0_mm = min(max(x_mm - width_mm / 2, 0.5), max(fabric_mm - width_mm - 0.5, 0.0))
+    width_mm = min(width_mm, fabric_mm - 1.0)
+    x0_mm = min(max(x_mm - width_mm / 2, 0.5), fabric_mm - width_mm - 0.5)
     return KnownDefect(
         kind=kind, x0_mm=x0_mm, x1_mm=x0_mm + width_mm, y0_mm=y_mm, y1_mm=y_mm + height_mm, number=number
     )

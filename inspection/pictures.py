@@ -12,8 +12,7 @@ from inspection.types import Pixels
 PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"))
 
 _OTHER_MODES = {
-    "LA": "has 2 channels (grey and transparency)",
-    "La": "has 2 channels (grey and transparency)",
+    "La": "has premultiplied transparency",
     "CMYK": "has 4 channels (CMYK)",
     "YCbCr": "is YCbCr",
     "LAB": "is CIELAB",
@@ -24,10 +23,10 @@ _OTHER_MODES = {
 
 
 def read_picture(path: Path) -> Pixels:
-    """(H, W) grey or (H, W, 3) RGB uint8. RGBA loses its alpha and is grey when its channels are equal; a palette
+    """(H, W) grey or (H, W, 3) RGB uint8. An alpha channel is dropped, and RGBA of equal channels is grey; a palette
     becomes RGB.
 
-    Raises `ImageError`: missing, empty, truncated, no picture, other than 8-bit, other than 1, 3 or 4 channels.
+    Raises `ImageError`: missing, empty, truncated, no picture, other than 8-bit, channels other than grey or RGB.
     """
     try:
         data = path.read_bytes()
@@ -48,6 +47,8 @@ def decode_picture(data: bytes, *, name: str) -> Pixels:
     if image.mode in ("1", "P"):
         return np.array(image.convert("L" if image.mode == "1" else "RGB"))
     pixels = np.array(image)
+    if image.mode == "LA":
+        return np.ascontiguousarray(pixels[:, :, 0])
     if image.mode == "RGBA" and np.array_equal(pixels[:, :, :2], pixels[:, :, 1:3]):
         return np.ascontiguousarray(pixels[:, :, 0])
     return np.ascontiguousarray(pixels[:, :, :3])
@@ -77,7 +78,11 @@ def _open(data: bytes, *, name: str) -> Image.Image:
     deep = data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 24 and data[24] == 16
     if deep and image.mode in ("RGB", "RGBA", "LA", "I;16"):
         raise ImageError(f"{name}: has 16-bit pixels: save it as 8-bit grey or RGB")
-    if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
-        what = "has 16-bit pixels" if image.mode.startswith("I;") else _OTHER_MODES.get(image.mode, image.mode)
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        what = (
+            "has 16-bit pixels"
+            if image.mode.startswith("I;")
+            else _OTHER_MODES.get(image.mode, f"has pixels of kind {image.mode}")
+        )
         raise ImageError(f"{name}: {what}: save it as 8-bit grey or RGB")
     return image

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Executable, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -28,6 +28,7 @@ class Database:
         self.url = parse_url(url)
         self.engine = make_engine(self.url)
         self._sqlite = is_sqlite(self.url)
+        self._inserts: dict[type[Table], Executable] = {}
         self._reader = self.engine.execution_options(**reading_options(self.url))
 
     def __str__(self) -> str:
@@ -69,9 +70,16 @@ class Database:
 
     def insert_new(self, session: Session, table: type[Table], /, **values: Any) -> Any | None:
         """Inserts a row unless a unique constraint holds it already: its first key column, or None."""
-        insert = sqlite.insert(table) if self._sqlite else postgresql.insert(table)
-        key = inspect(table).primary_key[0]
-        return session.execute(insert.values(**values).on_conflict_do_nothing().returning(key)).scalar()
+        return session.connection().execute(self._insert(table), values).scalar()
+
+    def _insert(self, table: type[Table]) -> Executable:
+        """Made once a table: a frame inserts five rows, and building a statement costs more than running it."""
+        statement = self._inserts.get(table)
+        if statement is None:
+            insert = sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+            statement = insert.on_conflict_do_nothing().returning(inspect(table).primary_key[0])
+            self._inserts[table] = statement
+        return statement
 
 
 def open_database(url: str) -> Database:

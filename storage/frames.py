@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from inspection.errors import StorageError
@@ -31,9 +31,10 @@ def store_report(database: Database, pictures: PictureStore, report: FrameReport
     Raises `StorageError` when the database refuses or the report contradicts itself; nothing is stored then.
     """
     _check(report)
-    with database.reading() as session:
-        if _is_stored(session, report.header.key):
-            return False
+    if report.crops:  # a frame sent again: spare its pictures
+        with database.reading() as session:
+            if _is_stored(session, report.header.key):
+                return False
     crops = _put_crops(pictures, report)
     masks = [encode_mask(defect.mask) for defect in report.defects]
     with database.session() as session:
@@ -108,15 +109,11 @@ def store_capture(database: Database, capture: Capture) -> None:
 
 
 def _is_stored(session: Session, key: FrameKey) -> bool:
-    return any(
-        session.scalar(
-            select(table.id).where(
-                table.camera == key.camera, table.session == key.session, table.sequence == key.sequence
-            )
-        )
-        is not None
+    there = (
+        exists().where(table.camera == key.camera, table.session == key.session, table.sequence == key.sequence)
         for table in (FrameRow, GapRow)
     )
+    return bool(session.scalar(select(or_(*there))))
 
 
 def _claim(database: Database, session: Session, key: FrameKey) -> bool:

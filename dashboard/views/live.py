@@ -98,14 +98,17 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
                 "It goes on with the model it had; roll back or promote another one on the page Models.",
                 icon=":material/error:",
             )
-    for camera in cameras:
-        if is_silent(camera) and not camera.ended:
-            silent = words.duration(shell.seconds_since(camera.heard_at))
-            st.warning(
-                f"**Camera {words.plain(camera.camera)} has been silent for {silent}.** "
-                "Is the line standing, the camera connected and the ingest service running?",
-                icon=":material/videocam_off:",
-            )
+    silent = [camera for camera in cameras if is_silent(camera) and not camera.ended]
+    if silent:
+        names = ", ".join(
+            f"{words.plain(camera.camera)} for {words.duration(shell.seconds_since(camera.heard_at))}"
+            for camera in silent
+        )
+        st.warning(
+            f"**{'Camera' if len(silent) == 1 else 'Cameras'} silent: {names}.** "
+            "Is the line standing, the camera connected and the ingest service running?",
+            icon=":material/videocam_off:",
+        )
 
 
 def is_silent(camera: CameraFigures) -> bool:
@@ -153,7 +156,7 @@ def show_camera(figures: CameraFigures, live: LiveCamera | None) -> None:
         show_overlay(live)
     speed = live.speed_m_min if live else figures.speed_m_min
     latency = live.latency_ms if live else figures.latency_ms
-    with st.grid(4, min_column_width=90):
+    with st.grid(4, min_column_width=140):
         st.metric("Speed", f"{speed:.1f} m/min")
         st.metric("Delay", words.milliseconds(latency), help="From the camera's shot until the result was stored")
         st.metric(

@@ -100,7 +100,7 @@ def test_a_request_becomes_a_candidate(plant):
     with plant.trainer():
         live = Live(plant.store.redis)
         wait_for(lambda: [service.state for service in live.services()] == ["training"])
-        wait_for(lambda: plant.state(job_id) in ("done", "failed"))
+        wait_for(lambda: plant.state(job_id) in ("done", "failed"), seconds=240)
         wait_for(lambda: [service.state for service in live.services()] == ["waiting"])
         live.close()
     job = get_job(plant.database, job_id)

@@ -117,7 +117,7 @@ def test_unknown_defects_and_states_are_refused(sqlite_database, pictures):
 states = st.sampled_from(["confirmed", "rejected", "unreviewed"])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     places=st.lists(st.integers(10, 500), min_size=1, max_size=5),
     acts=st.lists(st.tuples(st.integers(0, 4), states), max_size=10),

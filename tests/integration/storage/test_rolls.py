@@ -185,7 +185,7 @@ def test_what_staff_did_is_in_the_audit(database):
 minutes = st.integers(0, 3 * 24 * 60)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     bounds=st.lists(minutes, max_size=8, unique=True),
     captured=st.lists(minutes, min_size=1, max_size=12),

@@ -44,8 +44,18 @@ def test_levels_have_their_strides():
 
 @pytest.fixture(scope="module")
 def wide_resnet(tmp_path_factory):
-    torch.manual_seed(0)
-    model = torchvision.models.wide_resnet50_2(weights=None).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        model = torchvision.models.wide_resnet50_2(weights=None).eval()
+    state = {
+        name: torch.zeros(value.shape, dtype=value.dtype)
+        if not value.is_floating_point()
+        else torch.empty(value.shape).uniform_(0.9, 1.1, generator=generator)
+        if value.ndim < 2
+        else torch.empty(value.shape).normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+        for name, value in model.state_dict().items()
+    }
+    model.load_state_dict(state, assign=True)
     path = tmp_path_factory.mktemp("weights") / "wide_resnet50_2.pth"
     torch.save(model.state_dict(), path)
     return model, path

@@ -58,5 +58,5 @@ def test_a_class_without_test_pictures_is_named(small_scorer, make_data_set):
 
     folder = make_data_set()
     shutil.rmtree(folder / "denim/test")
-    with pytest.raises(DataSetError, match="class denim of .* has no test pictures"):
+    with pytest.raises(DataSetError, match=r"class denim of .* has no test pictures"):
         evaluate(small_scorer, read_layout(folder))

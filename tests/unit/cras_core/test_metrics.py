@@ -1,5 +1,7 @@
 """Metrics against slow plain definitions."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,7 +46,7 @@ def slow_aupro(maps, masks, limit):
         overlap = np.mean([(region >= threshold).mean() for region in regions])
         points.append(((normal >= threshold).mean(), overlap))
     area = 0.0
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         if x0 >= limit:
             break
         if x1 > limit:

@@ -46,7 +46,7 @@ def test_progress_only_grows_and_ends_at_one(small_config):
     fractions = [each.fraction for each in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1)
-    assert [each.stage for each in seen][0] == "features"
+    assert seen[0].stage == "features"
     assert seen[-1].stage == "training"
     assert seen[-1].epoch == seen[-1].epochs
 

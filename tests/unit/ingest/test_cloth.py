@@ -87,14 +87,14 @@ def test_every_kind_can_be_seen(kind):
     """Inside its mask the cloth differs by well over the camera's noise, and not by everything there is."""
     flawed, perfect = cloth("twill", defects_per_m=8.0), cloth("twill", defects_per_m=0.0)
     seen = []
-    for defect in flawed.defects(0, 12_000):
+    for defect in flawed.defects(0, 8_000):
         if defect.kind != kind:
             continue
         first, lines = int(defect.y0_mm / MM), int((defect.y1_mm - defect.y0_mm) / MM) + 2
         mask = flawed.mask(first, lines)
         difference = flawed.lines(first, lines).astype(int) - perfect.lines(first, lines)
         seen.append(np.abs(difference).mean(axis=2)[mask].mean())
-    assert len(seen) >= 3
+    assert len(seen) >= 2
     assert min(seen) > 4.0
     assert max(seen) < 120.0
 

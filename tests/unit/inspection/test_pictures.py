@@ -44,6 +44,11 @@ def test_rgba_loses_its_alpha():
     np.testing.assert_array_equal(decode_picture(data, name="a"), RGB)
 
 
+def test_grey_loses_its_alpha():
+    data = encoded(Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())]))
+    np.testing.assert_array_equal(decode_picture(data, name="a"), GREY)
+
+
 def test_rgba_with_equal_channels_is_grey():
     data = encoded(Image.fromarray(np.dstack([GREY, GREY, GREY, np.full_like(GREY, 255)])))
     np.testing.assert_array_equal(decode_picture(data, name="a"), GREY)
@@ -63,14 +68,13 @@ def test_a_palette_becomes_rgb_and_black_and_white_becomes_grey():
         (cv2.imencode(".png", RGB.astype(np.uint16) * 257)[1].tobytes(), "16-bit"),
         (cv2.imencode(".pgm", GREY.astype(np.uint16) * 257)[1].tobytes(), "16-bit"),
         (encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"), "floating point"),
-        (encoded(Image.fromarray(np.dstack([GREY, GREY]), "LA")), "2 channels"),
         (encoded(Image.fromarray(RGB).convert("CMYK"), "TIFF"), "4 channels"),
         (b"", "empty"),
         (b"not a picture at all", "not a picture"),
         (encoded(Image.fromarray(RGB))[:-60], "truncated or damaged"),
         (encoded(Image.fromarray(RGB), "JPEG")[:-120], "truncated or damaged"),
     ],
-    ids=["grey16", "rgb16", "pgm16", "float", "two-channels", "cmyk", "empty", "text", "cut-png", "cut-jpeg"],
+    ids=["grey16", "rgb16", "pgm16", "float", "cmyk", "empty", "text", "cut-png", "cut-jpeg"],
 )
 def test_one_line_names_the_file_what_is_wrong_and_the_way_out(data, why, tmp_path):
     path = tmp_path / "frame.png"
