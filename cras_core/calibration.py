@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from cras_core.config import CrasConfig
 from cras_core.errors import DataSetError
 from cras_core.false_alarms import LEAST_EVENTS, rate_interval, threshold_at, threshold_interval
 from cras_core.features import Features
+from cras_core.score_map import from_logits, to_logits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +104,11 @@ def set_threshold(
     metres_per_tile = tile_mm * tile_mm / config.fabric_width_mm / 1000
     metres = len(scores) * metres_per_tile
     probability = min(config.false_alarms_per_100m / 100 * metres_per_tile, 1.0)
-    # Tails are fitted where scores have no ceiling; probabilities (eq. 9) crowd below 1.
-    bounded = config.score_scale == "probability"
-    free = logit(np.clip(scores, 1e-12, 1 - 1e-7)) if bounded else scores
-    value, extrapolated = threshold_at(free, probability=probability)
-    interval = threshold_interval(free, list(groups), probability=probability, seed=config.seed)
-    value, value_low, value_high = (float(expit(v)) if bounded else float(v) for v in (value, *interval))
+    # Tails are fitted on logits, where scores have neither floor nor ceiling.
+    logits = to_logits(scores, config.score_scale)
+    at, extrapolated = threshold_at(logits, probability=probability)
+    interval = threshold_interval(logits, list(groups), probability=probability, seed=config.seed)
+    value, value_low, value_high = from_logits(np.asarray([at, *interval]), config.score_scale).tolist()
     exceedances = int((scores > value).sum())
     low, high = rate_interval(exceedances, metres)
     return Threshold(

@@ -14,7 +14,7 @@ Centers = Literal["kmeans", "position"]
 Routing = Literal["discriminant", "cosine"]
 Schedule = Literal["cosine", "constant"]
 Calibration = Literal["crossfit", "holdout"]
-ScoreScale = Literal["probability", "logit"]
+ScoreScale = Literal["surprise", "probability"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class CrasConfig:
     averaging: float = 0.0  # decay of the heads' running average a step, which is then the model; 0: the last step is
     seed: int = 0
     # scoring
-    score_scale: ScoreScale = "probability"  # eq. 9; "logit": the same before the sigmoid
+    score_scale: ScoreScale = "surprise"  # -ln(1 - p), never saturates; "probability": p, eq. 9
     smoothing_px: float = 4.0  # sigma
     # thresholds
     calibration: Calibration = "crossfit"
@@ -95,6 +95,7 @@ class CrasConfig:
             "vectors_per_tile": 0,
             "schedule": "constant",
             "averaging": 0.0,
+            "score_scale": "probability",
         }
         return cls(**(recipe | changes))
 

@@ -33,8 +33,9 @@ class Heads(nn.Module):
         by_cosine = config.routing == "cosine"
         per_style = positions if config.centers == "position" else config.centers_per_style
         self.standardization = Standardization(dim=dim)
-        self.adapter = make_adapter(dim=dim, generator=generator)
-        self.discriminator = Discriminator(dim=dim, generator=generator)
+        with torch.random.fork_rng(devices=[]):  # torch's layers first draw from the global generator
+            self.adapter = make_adapter(dim=dim, generator=generator)
+            self.discriminator = Discriminator(dim=dim, generator=generator)
         self.register_buffer("centers", torch.zeros(count, per_style, dim))
         self.register_buffer("routing_centers", torch.zeros(count, positions if by_cosine else 0, dim))
         self.register_buffer("routing_weights", torch.zeros(count, 0 if by_cosine else 2 * dim))

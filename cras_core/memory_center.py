@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 Vectors = Callable[[Sequence[int]], Tensor]  # indices of tiles -> (n, P, D) float32
 
@@ -43,7 +42,7 @@ class Standardization(nn.Module):
 
 def make_adapter(*, dim: int, generator: torch.Generator) -> nn.Linear:
     """The trainable linear feature adapter, D -> D, Xavier-normal weights, no bias at the start."""
-    adapter = skip_init(nn.Linear, dim, dim)
+    adapter = nn.Linear(dim, dim)
     nn.init.xavier_normal_(adapter.weight, generator=generator)
     nn.init.zeros_(adapter.bias)
     return adapter

@@ -5,7 +5,6 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 
 class Discriminator(nn.Module):
@@ -15,11 +14,11 @@ class Discriminator(nn.Module):
     def __init__(self, *, dim: int, generator: torch.Generator) -> None:
         super().__init__()
         half = max(1, dim // 2)
-        self.first = skip_init(nn.Linear, 2 * dim, dim)
+        self.first = nn.Linear(2 * dim, dim)
         self.first_norm = nn.BatchNorm1d(dim)
-        self.second = skip_init(nn.Linear, dim, half)
+        self.second = nn.Linear(dim, half)
         self.second_norm = nn.BatchNorm1d(half)
-        self.last = skip_init(nn.Linear, half, 1, bias=False)
+        self.last = nn.Linear(half, 1, bias=False)
         for layer in (self.first, self.second, self.last):
             nn.init.xavier_normal_(layer.weight, generator=generator)
             if layer.bias is not None:

@@ -14,7 +14,7 @@ from cras_core.errors import BundleError, PictureError
 from cras_core.features import Extractor
 from cras_core.folding import FoldedHeads
 from cras_core.heads import Heads
-from cras_core.score_map import ScoreMap, image_scores
+from cras_core.score_map import ScoreMap, image_scores, patch_scores
 
 Maps = NDArray[np.float32]
 
@@ -99,6 +99,5 @@ class Scorer:
         x = self._extractor.extract(np.broadcast_to(tiles, (*tiles.shape[:3], 3)))
         styles = self._heads.route(x) if given is None else torch.full((len(tiles),), given, device=self.device)
         logits = self._heads(x, styles)
-        patch = torch.sigmoid(logits) if self.config.score_scale == "probability" else logits
-        maps: Tensor = self._maps(patch)
+        maps: Tensor = self._maps(patch_scores(logits, self.config.score_scale))
         return maps, styles

@@ -26,7 +26,7 @@ from cras_core.heads import Heads
 from cras_core.memory_center import kmeans_centers, position_centers
 from cras_core.pattern_integration import describe, fit_discriminant
 from cras_core.residual_discrimination import discrimination_loss
-from cras_core.score_map import ScoreMap, image_scores
+from cras_core.score_map import ScoreMap, image_scores, patch_scores
 
 log = logging.getLogger(__name__)
 
@@ -189,8 +189,8 @@ def score_features(
     for start in range(0, len(tiles), batch_size):
         batch = tiles[start : start + batch_size]
         logits = heads(features.take(batch), torch.from_numpy(features.style_of[batch]).to(features.device))
-        patch = torch.sigmoid(logits) if heads.config.score_scale == "probability" else logits
-        found.append(image_scores(maps(patch)).double().cpu().numpy())
+        scores = image_scores(maps(patch_scores(logits, heads.config.score_scale)))
+        found.append(scores.double().cpu().numpy())
     return np.concatenate(found)
 
 

@@ -124,12 +124,11 @@ class Camera(threading.Thread):
         if pixels is None:
             return shot.problem or "unreadable"
         edges = find_edges(pixels)
-        if edges is None:
-            return "no_fabric"
-        left, right = edges
+        left, right = edges or (0, pixels.shape[1])
+        # without edges the whole frame is judged: a dark lamp is a better reason than missing fabric
         reason = judge(pixels[:, left:right], dark_level=settings.dark_level, bright_level=settings.bright_level)
-        if reason:
-            return reason
+        if reason or edges is None:
+            return reason or "no_fabric"
         header = FrameHeader(
             line=settings.line,
             camera=self._camera.name,

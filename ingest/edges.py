@@ -40,9 +40,14 @@ MIN_STEP = 6.0  # grey levels
 
 
 @dataclass(frozen=True, slots=True)
-class _Band:
-    grey: Floats  # (lines, W)
-    residual: Floats  # (lines, W)
+class _Profile:
+    """A band of lines, summed up by column."""
+
+    level: Floats  # (W,) grey levels
+    texture: Floats  # (W,) mean size of the residual
+
+    def mirrored(self) -> "_Profile":
+        return _Profile(self.level[::-1], self.texture[::-1])
 
 
 def find_edges(pixels: Pixels) -> tuple[int, int] | None:
@@ -52,59 +57,61 @@ def find_edges(pixels: Pixels) -> tuple[int, int] | None:
     """
     if pixels.shape[0] < MEAN_PX or pixels.shape[1] < MIN_RUN * BLOCK_PX:
         return None
-    bands = _bands(pixels)
-    covariance, variance = _texture(bands)
+    profiles, residuals = _bands(pixels)
+    covariance, variance = _texture(residuals)
     run = _longest_run((covariance >= MIN_ORDER * variance) & (covariance >= MIN_TEXTURE**2))
     if run is None:
         return None
     width, blocks = pixels.shape[1], covariance.size
-    left = _place(bands, *_trim(covariance, run[0]))
+    left = _place(profiles, *_trim(covariance, run[0]))
     # The right edge is the left one in a mirror; a strip narrower than a block at the far side counts as fabric.
-    mirrored = [_Band(band.grey[:, ::-1], band.residual[:, ::-1]) for band in bands]
+    mirrored = [profile.mirrored() for profile in profiles]
     trimmed, outward = _trim(covariance[::-1], blocks - run[1])
     right = width - _place(mirrored, trimmed + (width % BLOCK_PX if trimmed else 0), outward)
     return (left, right) if right - left >= MIN_RUN * BLOCK_PX else None
 
 
-def _bands(pixels: Pixels) -> list[_Band]:
-    """Up to `MAX_BANDS` blocks of neighbouring lines, spread over the frame, enough to know the edges by."""
-    height = pixels.shape[0]
+def _bands(pixels: Pixels) -> tuple[list[_Profile], Floats]:
+    """Up to `MAX_BANDS` blocks of neighbouring lines, spread over the frame, enough to know the edges by: their
+    profiles, and their residuals (bands, lines, W)."""
+    height, width = pixels.shape[:2]
     lines = min(BAND_LINES, height)
-    count = min(MAX_BANDS, height // lines)
-    bands = []
-    for start in np.linspace(0, height - lines, count).astype(int):
+    starts = np.linspace(0, height - lines, min(MAX_BANDS, height // lines)).astype(int)
+    profiles = []
+    residuals = np.empty((starts.size, lines, width), np.float32)
+    for start, residual in zip(starts, residuals, strict=True):
         part = pixels[start : start + lines]
         grey = (cv2.cvtColor(part, cv2.COLOR_RGB2GRAY) if part.ndim == 3 else part).astype(np.float32)
         across = grey - cv2.blur(grey, (MEAN_PX, 1))
-        bands.append(_Band(grey, across - cv2.blur(across, (1, MEAN_PX))))
-    return bands
+        np.subtract(across, cv2.blur(across, (1, MEAN_PX)), out=residual)
+        texture = cv2.blur(np.abs(residual).mean(axis=0)[None, :], (MEAN_PX, 1))[0]
+        profiles.append(_Profile(grey.mean(axis=0), np.asarray(texture, np.float32)))
+    return profiles, residuals
 
 
-def _texture(bands: list[_Band]) -> tuple[Floats, Floats]:
+def _texture(residuals: Floats) -> tuple[Floats, Floats]:
     """(blocks,) largest covariance of the residual with itself moved, and its variance, in squared grey levels."""
-    variance = _covariance(bands, 0, 0)
+    variance = _covariance(residuals, 0, 0)
     largest = np.zeros_like(variance)
     for lines, columns in SHIFTS:
-        covariance = _covariance(bands, lines, columns)
+        covariance = _covariance(residuals, lines, columns)
         if lines * columns == 0:
             covariance += variance / MEAN_PX  # what taking away the mean does to plain noise
         np.maximum(largest, np.abs(covariance), out=largest)
     return largest, variance
 
 
-def _covariance(bands: list[_Band], lines: int, columns: int) -> Floats:
-    """(blocks,) the residual times itself moved, the mean over a block, the median over bands."""
-    return np.median([_band_covariance(band.residual, lines, columns) for band in bands], axis=0).astype(np.float32)
-
-
-def _band_covariance(residual: Floats, lines: int, columns: int) -> Floats:
-    height, width = residual.shape
+def _covariance(residuals: Floats, lines: int, columns: int) -> Floats:
+    """(bands, lines, W) -> (blocks,) the residual times itself moved: mean over a block, median over the bands."""
+    bands, height, width = residuals.shape
     blocks = width // BLOCK_PX
-    above, below = residual[: height - lines], residual[lines:]
-    products = np.zeros(width, np.float32)  # the few columns at the side without a partner stay zero
+    above, below = residuals[:, : height - lines], residuals[:, lines:]
+    products = np.zeros((bands, width), np.float32)  # the few columns at the side without a partner stay zero
     start, end = max(columns, 0), width + min(columns, 0)
-    products[start:end] = np.einsum("yx,yx->x", above[:, start - columns : end - columns], below[:, start:end])
-    return (products / (height - lines))[: blocks * BLOCK_PX].reshape(blocks, BLOCK_PX).mean(axis=1)  # type: ignore[no-any-return]
+    for product, before, after in zip(products, above, below, strict=True):
+        np.einsum("yx,yx->x", before[:, start - columns : end - columns], after[:, start:end], out=product[start:end])
+    by_block = products[:, : blocks * BLOCK_PX].reshape(bands, blocks, BLOCK_PX).mean(axis=2) / (height - lines)
+    return np.asarray(np.median(by_block, axis=0), np.float32)
 
 
 def _longest_run(woven: NDArray[np.bool_]) -> tuple[int, int] | None:
@@ -135,26 +142,26 @@ def _trim(covariance: Floats, first: int) -> tuple[int, int]:
     """
     start = first
     if first:
-        while start < first + MAX_TRIM and covariance[start] < 0.15 * np.median(covariance[start + 1 : start + 9]):
+        last = min(first + MAX_TRIM, covariance.size - 1)
+        while start < last and covariance[start] < 0.15 * np.median(covariance[start + 1 : start + 9]):
             start += 1
     return start * BLOCK_PX, (start - first) * BLOCK_PX + SEARCH_PX
 
 
-def _place(bands: list[_Band], about: int, outward: int) -> int:
+def _place(profiles: list[_Profile], about: int, outward: int) -> int:
     """The left edge to the pixel, from `outward` before column `about` to `SEARCH_PX` behind; fabric on its right."""
-    places = np.array([_place_in_band(band, about, outward) for band in bands])
+    places = np.array([_place_in_band(profile, about, outward) for profile in profiles])
     agreed = places[np.abs(places - np.median(places)) <= SEARCH_PX / 2]
     return int(agreed.max())
 
 
-def _place_in_band(band: _Band, about: int, outward: int) -> int:
-    width = band.grey.shape[1]
+def _place_in_band(profile: _Profile, about: int, outward: int) -> int:
+    texture, width = profile.texture, profile.level.size
     inside = slice(min(about + SEARCH_PX, width - 1), min(about + 4 * SEARCH_PX, width))
-    texture = cv2.blur(np.abs(band.residual).mean(axis=0)[None, :], (MEAN_PX, 1))[0]
     fabric = float(np.median(texture[inside]))
     lowest = max(about - outward, 0)
     window = np.arange(max(lowest, STEP_PX), min(about + SEARCH_PX, width - STEP_PX))
-    steps = _steps(band.grey.mean(axis=0))
+    steps = _steps(profile.level)
     highest = float(steps[window].max())
     if highest >= max(MIN_STEP, 2 * float(steps[inside].max())):
         edge = _last_step(steps, window)

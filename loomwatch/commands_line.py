@@ -49,19 +49,19 @@ def up(
     port: int = typer.Option(None, help="Port of the dashboard."),
 ) -> None:
     """Run worker, trainer, dashboard and the cameras of loomwatch.toml under one supervisor."""
+    from inspection.logs import start_logging
     from loomwatch.machine import Machine
     from loomwatch.stopping import stop_on_signal
-    from loomwatch.terminal import log_to_terminal
     from storage.database import open_database, schema_status, upgrade
 
     store = load(StoreSettings, data_dir=data_dir)
     cameras = load(IngestSettings).cameras
     settings = load(DashboardSettings, port=port)
-    store.data_dir.mkdir(parents=True, exist_ok=True)
-    log_to_terminal("up", store.log_level)
+    store.logs_dir.mkdir(parents=True, exist_ok=True)
     if schema_status(store.database).state == "empty":
         upgrade(store.database)
     open_database(store.database).close()  # a database of another version is refused before anything starts
+    start_logging("up", level=store.log_level, file=store.logs_dir / "up.log")
     with stop_on_signal() as stop, Machine(store, dashboard=settings, cameras=bool(cameras)) as machine:
         console.print(f"dashboard: {machine.address}   data: {store.data_dir}   (Ctrl+C stops everything)")
         if not cameras:

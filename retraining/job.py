@@ -25,6 +25,7 @@ def run(job_id: str) -> None:
     os.nice(NICENESS)
     store, trainer = load(StoreSettings), load(TrainerSettings)
     start_logging("training", level=store.log_level, file=None)
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)  # the row tells how it went
     with open_database(store.database) as database:
         run_training(store, trainer, database, job_id)
 

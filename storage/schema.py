@@ -4,6 +4,7 @@ Migrations (Alembic, `storage/migrations/versions`) are one line of revisions. A
 does not know was made by a newer one. Looking never alters a database, nor does refusing one.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,8 @@ from storage.tables import Table
 
 VERSION_TABLE = "loomwatch_version"
 _UPGRADE_LOCK = 0x6C6F6F6D  # of PostgreSQL: two programs that upgrade at once take turns
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports two lines each time a version is looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.e2e
 
 LINE = "line-1"
-START_M, LENGTH_M = 40.0, 2.0
+START_M, LENGTH_M = 40.0, 2.048  # 20 frames
 
 
 def camera(name: str = "camera-1", *, speed_m_min: float = 0, length_m: float = LENGTH_M) -> CameraSettings:
@@ -120,7 +120,7 @@ def test_a_killed_worker_is_started_again_and_every_frame_is_stored_once(
         machine.wait_for_worker(stop)
         runner = threading.Thread(
             target=machine.run_cameras,
-            args=([camera(length_m=3.0)],),
+            args=([camera(length_m=3.072)],),
             kwargs={"line": LINE, "tile_px": 256, "stop": stop},
         )
         runner.start()
@@ -138,4 +138,4 @@ def test_a_killed_worker_is_started_again_and_every_frame_is_stored_once(
         assert machine.supervisor.restarts()["worker"] == 1
     check_every_frame_is_there_once(database)
     figures = figures_since(database, start)
-    assert figures.inspected_mm == pytest.approx(3000.0)
+    assert figures.inspected_mm == pytest.approx(3072.0)

@@ -1,8 +1,6 @@
 """A line as a mill would have it, for looking at the screens: rolls, two cameras, gaps, defects with real pictures,
 models, trainings, reviews. Everything goes in through the writers that the services use."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +19,7 @@ from storage.frames import store_capture, store_gap, store_report
 from storage.live import LiveCamera, ServiceState
 from storage.pictures import PictureStore
 from storage.tables import DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
+from tests.records import make_bundle
 
 MM_PER_PX, TILE_PX, LINES, WIDTH_PX = 0.5, 256, 512, 1024
 FRAME_MM, WIDTH_MM = LINES * MM_PER_PX, WIDTH_PX * MM_PER_PX
@@ -180,44 +179,19 @@ def header_of(camera: int, *, session: str, sequence: int, at: datetime, positio
 # --- models --------------------------------------------------------------------------------------------------------
 
 
-def write_bundle(folder: Path, *, name: str, metrics: dict[str, Any], styles: dict[str, float]) -> Path:
-    """A bundle whose checksums hold; its weights are none."""
-    folder.mkdir(parents=True)
-    weights = f"weights of {name}".encode()
-    (folder / "weights.safetensors").write_bytes(weights)
-    manifest = {
-        "format_version": 1,
-        "name": name,
-        "method": "CRAS",
-        "config": {},
-        "backbone": {"name": "efficientnet_lite0", "sha256": "0" * 64, "weights_file": ""},
-        "tile_px": TILE_PX,
-        "mm_per_px": MM_PER_PX,
-        "styles": {
-            style: {
-                "threshold": limit,
-                "threshold_set": {
-                    "asked_per_100m": 1.0,
-                    "metres": 18.4,
-                    "held_out_tiles": 512,
-                    "exceedances": 0,
-                    "extrapolated": True,
-                    "more_metres_needed": 281.6,
-                },
-                "center": f"centers.{number}",
-            }
-            for number, (style, limit) in enumerate(styles.items())
+def facts_of_style(limit: float, number: int) -> dict[str, Any]:
+    return {
+        "threshold": limit,
+        "threshold_set": {
+            "asked_per_100m": 1.0,
+            "metres": 18.4,
+            "held_out_tiles": 512,
+            "exceedances": 0,
+            "extrapolated": True,
+            "more_metres_needed": 281.6,
         },
-        "metrics": metrics,
-        "provenance": {},
-        "files": {"weights.safetensors": hashlib.sha256(weights).hexdigest()},
-        "manifest_sha256": "",
+        "center": f"centers.{number}",
     }
-    encode = registry._encode
-    manifest["manifest_sha256"] = hashlib.sha256(encode(manifest)).hexdigest()
-    (folder / "manifest.json").write_bytes(encode(manifest))
-    json.loads((folder / "manifest.json").read_text())
-    return folder
 
 
 def add_models(database: Database, store: StoreSettings, folder: Path, *, now: datetime) -> None:
@@ -229,7 +203,15 @@ def add_models(database: Database, store: StoreSettings, folder: Path, *, now: d
         ("cras-2024-06-01", LIMITS, 0.987, "retrained"),
     ):
         metrics = {"mean": {"image_auroc": auroc, "pixel_auroc": auroc + 0.005, "aupro": auroc - 0.07}}
-        bundle = write_bundle(folder / name, name=name, metrics=metrics, styles=styles)
+        bundle = make_bundle(
+            folder / name,
+            name,
+            weights=name.encode(),
+            tile_px=TILE_PX,
+            mm_per_px=MM_PER_PX,
+            metrics=metrics,
+            styles={style: facts_of_style(limit, number) for number, (style, limit) in enumerate(styles.items())},
+        )
         registry.import_bundle(database, bundle, store.models_dir, source=source, by="m.ivanova")
     registry.promote(database, "cras-2024-05-02", by="m.ivanova")
     registry.promote(database, "cras-2024-05-19", by="j.weber")

@@ -113,7 +113,7 @@ def test_perfect_cloth_has_no_defects():
     assert not perfect.mask(0, 500).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     y0_mm=st.floats(0, 20_000),
     parts=st.lists(st.floats(1, 3000), min_size=1, max_size=5),

@@ -101,7 +101,7 @@ def test_the_size_of_a_damaged_picture_is_still_known():
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of much that it then reads
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_no_damage_escapes_as_anything_but_an_image_error(data):
     whole = bytearray(encoded(Image.fromarray(RGB), data.draw(st.sampled_from(["PNG", "JPEG", "BMP", "TIFF"]))))

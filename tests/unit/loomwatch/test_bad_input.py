@@ -8,13 +8,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import text
 
+from ingest.edges import find_edges
+from ingest.simulator import normal_frames
 from inspection.settings import StoreSettings, load
 from loomwatch.cli import run
 from storage.database import open_database, upgrade
@@ -46,11 +50,17 @@ def fails(capfd: pytest.CaptureFixture[str]) -> Fail:
     return check
 
 
-def picture(path: Path, *, height: int = 256, width: int = 300, dtype: type = np.uint8, channels: int = 1) -> Path:
+@cache
+def cloth() -> np.ndarray:
+    """Fabric without background, RGB."""
+    (frame,) = normal_frames("twill", seed=1, length_m=0.0512, frame_lines=256)
+    left, right = find_edges(frame)
+    return frame[:, left + 8 : right - 8]
+
+
+def picture(path: Path, *, width: int = 300, dtype: type = np.uint8) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    pixels = np.random.default_rng(0).integers(60, 200, shape).astype(dtype)
-    assert cv2.imwrite(str(path), pixels)
+    assert cv2.imwrite(str(path), cloth()[:, :width].astype(dtype))
     return path
 
 
@@ -93,15 +103,13 @@ def test_a_picture_of_16_bits_is_named_with_the_way_out(fails: Fail, tmp_path: P
     assert "16" in error
 
 
-def test_a_picture_of_two_channels_is_named(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
-    from PIL import Image
-
-    Image.new("LA", (300, 300)).save(tmp_path / "la.png")
-    assert "la.png" in fails("inspect", tmp_path / "la.png", "--bundle", small_bundle, "--out", tmp_path / "out")
+def test_a_picture_of_four_channels_is_named(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    Image.new("CMYK", (300, 300)).save(tmp_path / "print.jpg")
+    assert "print.jpg" in fails("inspect", tmp_path / "print.jpg", "--bundle", small_bundle, "--out", tmp_path / "out")
 
 
 def test_a_frame_narrower_than_a_tile_is_named_with_both_sizes(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
-    path = picture(tmp_path / "narrow.png", height=256, width=48)
+    path = picture(tmp_path / "narrow.png", width=48)
     error = fails("inspect", path, "--bundle", small_bundle, "--out", tmp_path / "out")
     assert "narrow.png" in error
     assert "64" in error
@@ -146,7 +154,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(fails: Fail) -> None:
     store = load(StoreSettings)
     upgrade(store.database)
     with open_database(store.database) as database, database.session() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = 'from-the-future'"))
+        session.execute(text("UPDATE loomwatch_version SET version_num = 'from-the-future'"))
     before = (store.data_dir / "loomwatch.db").read_bytes()
     assert "newer" in fails("rolls", "list")
     assert "newer" in fails("db", "upgrade")

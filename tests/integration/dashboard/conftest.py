@@ -1,0 +1,85 @@
+"""A seeded line for the pages: filled once, copied for each test."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from sqlalchemy import update
+from streamlit.testing.v1 import AppTest
+
+import dashboard
+from inspection.settings import StoreSettings, load
+from storage.database import Database, open_database, upgrade
+from storage.tables import FrameRow
+from tests.integration.dashboard.plausible_line import seed
+
+FOLDER = Path(dashboard.__file__).parent
+VIEWS = ("live", "rolls", "defects", "models")
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeded") / "line"
+    folder.mkdir()
+    seed(load(StoreSettings, data_dir=folder), folder / "bundles", frames=20)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreSettings]:
+    """The settings that the pages read, on an empty folder; nothing is kept from the test before."""
+    for name in [name for name in os.environ if name.startswith("LOOMWATCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LOOMWATCH_DATA_DIR", str(tmp_path / "line"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield load(StoreSettings)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def line(store: StoreSettings, seeded: Path) -> Iterator[Database]:
+    """The seeded line; its last frames came just now."""
+    shutil.copytree(seeded, store.data_dir)
+    with open_database(store.database) as database:
+        with database.session() as session:
+            session.execute(update(FrameRow).where(FrameRow.session == "s2").values(stored_at=datetime.now(UTC)))
+        yield database
+
+
+@pytest.fixture
+def empty_line(store: StoreSettings) -> Iterator[Database]:
+    """Tables and nothing in them."""
+    upgrade(store.database)
+    with open_database(store.database) as database:
+        yield database
+
+
+@pytest.fixture
+def open_page() -> OpenPage:
+    """Runs one page by itself, as a link with these query parameters would."""
+
+    def run(view: str, **query: str) -> AppTest:
+        page = AppTest.from_file(str(FOLDER / "views" / f"{view}.py"), default_timeout=60)
+        for name, value in query.items():
+            page.query_params[name] = value
+        return page.run()
+
+    return run
+
+
+def text_of(page: AppTest) -> str:
+    """All words on a page, sidebar included."""
+    assert not page.exception, page.exception
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "success", "toast")
+    found = [str(element.value) for kind in kinds for element in getattr(page, kind)]
+    found += [f"{metric.label}: {metric.value}" for metric in page.metric]
+    found += [str(button.label) for button in page.button]
+    found += [frame.value.to_string() for frame in page.dataframe]
+    return "\n".join(found)

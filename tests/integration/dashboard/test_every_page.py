@@ -1,0 +1,98 @@
+"""What holds for every page: it says in a line what is wrong, and never shows a traceback."""
+
+import pytest
+from sqlalchemy import text
+from streamlit.testing.v1 import AppTest
+
+from inspection.settings import StoreSettings
+from storage.database import Database
+from tests.integration.dashboard.conftest import FOLDER, VIEWS, OpenPage, text_of
+
+pytestmark = pytest.mark.integration
+every_view = pytest.mark.parametrize("view", VIEWS)
+
+
+@every_view
+def test_a_page_alone_shows_the_line_without_an_error(line: Database, open_page: OpenPage, view: str) -> None:
+    page = open_page(view)
+    assert page.title[0].value == view.capitalize()
+    assert not page.exception
+    assert not page.error or view == "models"  # which tells of a failed training
+
+
+@every_view
+def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage, view: str) -> None:
+    words = text_of(open_page(view))
+    told = {
+        "live": "No camera has delivered anything yet",
+        "rolls": "There is no roll yet",
+        "defects": "No defects were found yet",
+        "models": "No model yet",
+    }
+    assert told[view] in words
+
+
+@every_view
+def test_a_missing_database_is_told_in_one_line(store: StoreSettings, open_page: OpenPage, view: str) -> None:
+    page = open_page(view)
+    assert not page.exception
+    [error] = page.error
+    assert "loomwatch db upgrade" in error.value
+    assert "\n" not in error.value
+    assert not page.title
+
+
+@every_view
+def test_a_database_of_a_newer_version_is_told_in_one_line(
+    empty_line: Database, open_page: OpenPage, view: str
+) -> None:
+    with empty_line.session() as session:
+        session.execute(text("UPDATE loomwatch_version SET version_num = '9999'"))
+    page = open_page(view)
+    assert not page.exception
+    [error] = page.error
+    assert "newer loomwatch" in error.value
+
+
+@every_view
+def test_a_database_that_breaks_while_it_is_looked_at_is_told_in_one_line(
+    line: Database, open_page: OpenPage, view: str
+) -> None:
+    page = open_page(view)
+    with line.session() as session:
+        session.execute(text("ALTER TABLE rolls RENAME TO rolls_gone"))
+        session.execute(text("ALTER TABLE models RENAME TO models_gone"))
+    import streamlit as st
+
+    st.cache_data.clear()
+    page.run()
+    assert not page.exception
+    assert "no such table" in page.error[0].value
+
+
+@every_view
+def test_a_wrong_setting_is_told_in_one_line(
+    store: StoreSettings, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_DATABASE_URL", "mysql://someone:secret@host/db")
+    page = open_page(view)
+    assert not page.exception
+    [error] = page.error
+    assert "mysql" in error.value
+    assert "secret" not in error.value
+
+
+def test_the_navigation_leads_to_all_pages(line: Database) -> None:
+    app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
+    assert app.title[0].value == "Live"
+    for view in VIEWS:
+        app.switch_page(f"views/{view}.py").run()
+        assert not app.exception
+        assert app.title[0].value == view.capitalize()
+
+
+def test_the_name_stays_when_the_page_changes(line: Database) -> None:
+    app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
+    app.sidebar.text_input[0].set_value("Anna").run()
+    app.switch_page("views/defects.py").run()
+    assert app.sidebar.text_input[0].value == "Anna"

@@ -1,0 +1,124 @@
+"""Live: cameras, services, warnings."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import delete, update
+from streamlit.testing.v1 import AppTest
+
+from storage.database import Database
+from storage.live import Live
+from storage.tables import CaptureRow, FrameRow, PromotionRow
+from tests.integration.dashboard.conftest import FOLDER, OpenPage, text_of
+from tests.integration.dashboard.plausible_line import live_camera, service
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def live(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Live:
+    """Both cameras and both services, a moment ago."""
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    live = Live(redis_url)
+    for camera in (0, 1):
+        kinds = [("hole", 1.7)] if camera == 0 else []
+        live.publish_camera(live_camera(camera, sequence=12, kinds=kinds, position_mm=3072.0))
+    live.publish_service(service("worker", "running", "cras-2024-05-19"))
+    live.publish_service(service("trainer", "waiting"))
+    return live
+
+
+def test_each_camera_is_shown_with_its_picture_and_figures(line: Database, live: Live, open_page: OpenPage) -> None:
+    page = open_page("live")
+    words = text_of(page)
+    for camera in ("cam\\-left", "cam\\-right"):
+        assert camera in words
+    assert "Speed: 12.0 m/min" in words
+    assert "Delay: 376 ms" in words
+    assert "cras\\-2024\\-05\\-19" in words
+    assert "× limit** (score" in words
+    assert sum("Last frame of camera" in image.proto.imgs[0].alt for image in page.get("imgs")) == 2
+    assert not page.warning
+
+
+def test_the_services_are_named(line: Database, live: Live, open_page: OpenPage) -> None:
+    words = text_of(open_page("live"))
+    assert "Cameras 2 of 2" in words
+    assert "Inspection on" in words
+    assert "Training ready" in words
+
+
+def test_the_running_roll_and_the_latest_defects_are_shown(line: Database, live: Live, open_page: OpenPage) -> None:
+    words = text_of(open_page("live"))
+    assert "Roll R\\-1043" in words
+    assert "7 defects, 6 to review" in words
+    assert "% inspected" in words
+    assert "along," in words
+
+
+def test_without_redis_the_page_shows_what_the_database_knows(line: Database, open_page: OpenPage) -> None:
+    page = open_page("live")
+    words = text_of(page)
+    assert "Live pictures and service states are away" in page.warning[0].value
+    assert "cam\\-left" in words
+    assert "No live picture at the moment" in words
+    assert "Speed: 12.0 m/min" in words
+    assert "Roll R\\-1043" in words
+
+
+def test_no_promoted_model_is_a_visible_warning(line: Database, live: Live, open_page: OpenPage) -> None:
+    with line.session() as session:
+        session.execute(delete(PromotionRow))
+    assert "No model is in charge" in open_page("live").warning[0].value
+
+
+def test_a_silent_camera_is_a_visible_warning(line: Database, live: Live, open_page: OpenPage) -> None:
+    with line.session() as session:
+        long_ago = datetime.now(UTC) - timedelta(minutes=7)
+        session.execute(update(FrameRow).where(FrameRow.camera == "cam-left").values(stored_at=long_ago))
+    page = open_page("live")
+    [warning] = page.warning
+    assert "cam\\-left for 7 min" in warning.value
+    assert "cam\\-right" not in warning.value
+    assert "Cameras 1 of 2" in text_of(page)
+
+
+def test_a_camera_that_has_finished_is_not_called_silent(line: Database, live: Live, open_page: OpenPage) -> None:
+    with line.session() as session:
+        session.execute(update(CaptureRow).values(ended=True))
+        session.execute(update(FrameRow).values(stored_at=datetime.now(UTC) - timedelta(hours=2)))
+    page = open_page("live")
+    assert not page.warning
+    assert "Cameras finished" in text_of(page)
+
+
+def test_a_model_that_did_not_load_is_told_with_its_reason(line: Database, live: Live, open_page: OpenPage) -> None:
+    live.publish_service(service("worker", "problem", "model x does not load: weights.safetensors is damaged"))
+    page = open_page("live")
+    assert "weights\\.safetensors is damaged" in page.warning[0].value
+    assert "Inspection: problem" in text_of(page)
+
+
+def test_a_missing_worker_is_told(line: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    page = AppTest.from_file(str(FOLDER / "views" / "live.py"), default_timeout=60).run()
+    assert "No inspection process answers" in page.warning[0].value
+    assert "Inspection is off" in text_of(page)
+
+
+def test_what_people_named_is_never_taken_for_markup(line: Database, live: Live, open_page: OpenPage) -> None:
+    live.publish_service(service("worker", "problem", "<b>bold</b> **loud** [link](http://example.org)"))
+    warning = open_page("live").warning[0].value
+    assert "\\<b\\>" in warning
+    assert "\\*\\*loud" in warning
+    assert "\\[link\\]\\(" in warning
+
+
+def test_a_defect_leads_to_its_review(line: Database, live: Live) -> None:
+    app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
+    look = next(button for button in app.button if button.label == "Look")
+    number = str(look.key).removeprefix("look.")
+    look.click().run()
+    assert app.title[0].value == "Defects"
+    assert app.query_params["defect"] == number
+    assert app.subheader[0].value == f"Defect {number}"

@@ -1,0 +1,145 @@
+"""Models: versions and limits, promotion and roll back after a question, training."""
+
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from sqlalchemy import delete, select
+from streamlit.testing.v1 import AppTest
+
+from storage import registry
+from storage.database import Database
+from storage.jobs import list_jobs
+from storage.live import Live
+from storage.tables import JobRow, PromotionRow
+from tests.integration.dashboard.conftest import OpenPage, text_of
+from tests.integration.dashboard.plausible_line import LIMITS, add_job, service
+
+pytestmark = pytest.mark.integration
+
+
+def press(page: AppTest, key_or_label: str) -> AppTest:
+    button = next(button for button in page.button if key_or_label in (button.key, button.label))
+    assert not button.disabled, key_or_label
+    return button.click().run()
+
+
+def test_the_model_in_charge_is_marked_and_its_limits_told(line: Database, open_page: OpenPage) -> None:
+    page = open_page("models")
+    words = text_of(page)
+    assert page.subheader[0].value == "cras\\-2024\\-05\\-19"
+    assert "In charge" in words
+    assert "by j\\.weber" in words
+    limits = page.dataframe[0].value
+    assert dict(zip(limits["Style"], limits["Limit"], strict=True)) == {k: f"{v:.3f}" for k, v in LIMITS.items()}
+    assert set(limits["False alarms allowed"]) == {"1 per 100 m"}
+    assert set(limits["Certainty"]) == {"estimated; 282 m more would show it"}
+    assert "Frames told apart (image AUROC): 98.1 %" in words
+
+
+def test_promotion_asks_first(line: Database, open_page: OpenPage) -> None:
+    page = open_page("models")
+    candidate = next(model for model in registry.list_models(line) if model.name == "cras-2024-06-01")
+    press(page, f"promote.{candidate.id}")
+    assert registry.running_model(line).name == "cras-2024-05-19"  # type: ignore[union-attr]
+    press(page, "promote.yes")
+    assert registry.running_model(line).name == "cras-2024-06-01"  # type: ignore[union-attr]
+    assert page.subheader[0].value == "cras\\-2024\\-06\\-01"
+
+
+def test_promotion_can_be_called_off(line: Database, open_page: OpenPage) -> None:
+    page = open_page("models")
+    candidate = next(model for model in registry.list_models(line) if model.name == "cras-2024-06-01")
+    press(page, f"promote.{candidate.id}")
+    press(page, "promote.no")
+    assert registry.running_model(line).name == "cras-2024-05-19"  # type: ignore[union-attr]
+
+
+def test_promoting_a_model_that_knows_fewer_styles_warns(line: Database, open_page: OpenPage) -> None:
+    page = open_page("models")
+    older = next(model for model in registry.list_models(line) if model.name == "cras-2024-05-02")
+    press(page, f"promote.{older.id}")
+    assert any("It does not know: plain ecru" in warning.value for warning in page.warning)
+
+
+def test_roll_back_puts_the_former_model_in_charge_in_the_operators_name(line: Database, open_page: OpenPage) -> None:
+    page = open_page("models")
+    page.sidebar.text_input[0].set_value("Jonas").run()
+    press(page, "Roll back")
+    press(page, "roll_back.yes")
+    assert registry.running_model(line).name == "cras-2024-05-02"  # type: ignore[union-attr]
+    with line.reading() as session:
+        act = session.scalars(select(PromotionRow).order_by(PromotionRow.id.desc())).first()
+    assert act is not None
+    assert (act.action, act.by) == ("rollback", "Jonas")
+    assert next(button for button in page.button if button.label == "Roll back").disabled
+
+
+def test_no_model_in_charge_is_a_visible_warning(line: Database, open_page: OpenPage) -> None:
+    with line.session() as session:
+        session.execute(delete(PromotionRow))
+    page = open_page("models")
+    assert "No model is in charge" in page.warning[0].value
+    assert "Promote one of the versions below" in page.warning[0].value
+
+
+def test_starting_a_training_queues_a_job(
+    line: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch, open_page: OpenPage
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    page = open_page("models")
+    press(page, "Start training")
+    job = list_jobs(line)[0]
+    assert (job.state, job.by) == ("queued", "operator")
+    client = redis.Redis.from_url(redis_url)
+    assert client.llen("rq:queue:loomwatch-training") == 1
+    client.close()
+    words = text_of(page)
+    assert "Start training" not in words
+    assert "Asked for by operator" in words
+    assert "No trainer answers" in words
+
+
+def test_without_redis_a_training_is_refused_in_one_line(line: Database, open_page: OpenPage) -> None:
+    before = len(list_jobs(line))
+    page = press(open_page("models"), "Start training")
+    assert not page.exception
+    assert any("Redis" in error.value for error in page.error)
+    assert len(list_jobs(line)) == before
+
+
+def test_a_running_training_shows_how_far_it_is(
+    line: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch, open_page: OpenPage
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    Live(redis_url).publish_service(service("trainer", "training"))
+    add_job(line, state="running", progress=0.42, message="epoch 7 of 15", at=datetime.now(UTC), by="m.ivanova")
+    page = open_page("models")
+    [bar] = page.get("progress")
+    assert bar.proto.value == 42
+    assert bar.proto.text == "42% · epoch 7 of 15"
+    assert not page.warning
+
+
+def test_a_failed_training_is_shown_as_failed_with_its_reason(line: Database, open_page: OpenPage) -> None:
+    [error] = open_page("models").error
+    assert "Training failed" in error.value
+    assert "8 at least are needed" in error.value
+
+
+def test_the_page_is_drawn_again_when_a_training_has_ended(line: Database, open_page: OpenPage) -> None:
+    add_job(line, state="running", progress=0.9, message="saving", at=datetime.now(UTC), by="m")
+    page = open_page("models")
+    with line.session() as session:
+        row = session.scalars(select(JobRow).where(JobRow.state == "running")).one()
+        row.state, row.message, row.ended_at = "done", "model new is ready to be promoted", datetime.now(UTC)
+    import streamlit as st
+
+    st.cache_data.clear()
+    page.run()
+    assert "model new is ready to be promoted" in text_of(page)
+    assert "Start training" in text_of(page)
+
+
+def test_samples_are_counted(line: Database, open_page: OpenPage) -> None:
+    assert "21 pictures in 3 styles" in text_of(open_page("models"))
