@@ -15,13 +15,11 @@ from cras_core.errors import PictureError
 
 Pixels = NDArray[np.uint8]
 
-_EIGHT_BIT = {"L", "RGB", "RGBA", "P", "1"}
-
 
 def read_picture(path: Path) -> Pixels:
     """A picture file as (H, W, 3) uint8 RGB; grey becomes three equal channels, an alpha channel is dropped.
 
-    Raises `PictureError` when it is missing, truncated, not a picture, 16-bit, or of 2 channels or other than RGB.
+    Raises `PictureError` when it is missing, truncated, not a picture, 16-bit, or of other channels (CMYK).
     """
     try:
         data = path.read_bytes()
@@ -33,14 +31,14 @@ def read_picture(path: Path) -> Pixels:
 def decode_picture(data: bytes, *, name: str) -> Pixels:
     """The same from a file's bytes; `name` is what an error calls it."""
     image = _open(data, name=name)
-    if image.mode not in _EIGHT_BIT:
+    if image.mode not in ("L", "LA", "RGB", "RGBA", "P", "1"):
         channels = len(image.getbands())
         what = "is 16-bit or floating point" if image.mode[0] in "IF" else f"has {channels} channels ({image.mode})"
         raise PictureError(f"{name} {what}: save it as 8-bit grey or RGB")
-    if image.mode in ("RGBA", "RGB", "L"):
-        pixels = np.asarray(image)
-        return as_rgb(pixels[:, :, :3] if image.mode == "RGBA" else pixels, name=name)
-    return np.array(image.convert("RGB"))
+    if image.mode in ("P", "1"):
+        return np.array(image.convert("RGB"))
+    pixels = np.asarray(image)
+    return as_rgb(pixels[:, :, :-1] if image.mode in ("LA", "RGBA") else pixels, name=name)
 
 
 def _open(data: bytes, *, name: str) -> Image.Image:

@@ -12,43 +12,77 @@ from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSum
 
 Drawing: TypeAlias = Any  # altair's own return types change with what is layered
 
+TREND_HEIGHT_PX = 110
 MAP_HEIGHT_PX = 330
 HATCHED_GAPS = 200  # more are drawn as plain bands
 HATCH_LINES = 16  # across a band
 
 
-def score_trend(trend: pd.DataFrame) -> Drawing:
-    """The latest frames' highest score in units of the limit; frames with defects are marked."""
-    table = trend.assign(
-        kind=trend["defects"].gt(0).map({True: "defect found", False: "clean"}),
-        frame=range(-len(trend) + 1, 1),
-        text=trend["strength"].map(words.strength),
+def score_trend(trend: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The latest frames' highest score in units of the limit; frames with defects are marked.
+
+    Data and Vega-Lite specification: written out, because it is drawn for each camera each second and Altair's checks
+    would cost more than all the rest of the page.
+    """
+    table = pd.DataFrame(
+        {
+            "frame": range(1 - len(trend), 1),
+            "strength": trend["strength"],
+            "defects": trend["defects"],
+            "text": trend["strength"].map(words.strength),
+        }
     )
     top = max(1.25, float(trend["strength"].max()) * 1.1)
-    base = alt.Chart(table).encode(
-        x=alt.X("frame:Q", axis=None, scale=alt.Scale(domain=[min(-len(trend) + 1, -1), 0], nice=False)),
-        y=alt.Y("strength:Q", scale=alt.Scale(domain=[0, top]), axis=alt.Axis(title=None, tickCount=3, grid=False)),
-        tooltip=[
-            alt.Tooltip("text:N", title="Highest score"),
-            alt.Tooltip("kind:N", title="Frame"),
-            alt.Tooltip("defects:Q", title="Defects"),
+    x = {"field": "frame", "type": "quantitative", "axis": None, "scale": {"domain": [min(1 - len(trend), -1), 0]}}
+    y = {
+        "field": "strength",
+        "type": "quantitative",
+        "scale": {"domain": [0, top]},
+        "axis": {"title": None, "tickCount": 3, "grid": False},
+    }
+    tooltip = [
+        {"field": "text", "type": "nominal", "title": "Highest score"},
+        {"field": "defects", "type": "quantitative", "title": "Defects"},
+    ]
+    limit = {"values": [{"strength": 1.0, "label": "limit"}]}
+    return table, {
+        "height": TREND_HEIGHT_PX,
+        "layer": [
+            {
+                "mark": {"type": "line", "color": SCORE_COLOUR, "strokeWidth": 2, "interpolate": "monotone"},
+                "encoding": {"x": x, "y": y, "tooltip": tooltip},
+            },
+            {
+                "data": limit,
+                "mark": {"type": "rule", "color": LIMIT_COLOUR, "strokeDash": [5, 4]},
+                "encoding": {"y": y},
+            },
+            {
+                "data": limit,
+                "mark": {
+                    "type": "text",
+                    "align": "left",
+                    "baseline": "bottom",
+                    "dx": 4,
+                    "dy": -2,
+                    "color": LIMIT_COLOUR,
+                    "fontSize": 11,
+                },
+                "encoding": {"x": {"value": 0}, "y": y, "text": {"field": "label"}},
+            },
+            {
+                "transform": [{"filter": "datum.defects > 0"}],
+                "mark": {
+                    "type": "point",
+                    "color": STATE_COLOURS["unreviewed"],
+                    "filled": True,
+                    "size": 60,
+                    "opacity": 1,
+                },
+                "encoding": {"x": x, "y": y, "tooltip": tooltip},
+            },
         ],
-    )
-    line = base.mark_line(color=SCORE_COLOUR, strokeWidth=2, interpolate="monotone")
-    marks = base.transform_filter("datum.defects > 0").mark_point(
-        color=STATE_COLOURS["unreviewed"], shape="circle", filled=True, size=55, opacity=1
-    )
-    limit = (
-        alt.Chart(pd.DataFrame({"strength": [1.0]}))
-        .mark_rule(color=LIMIT_COLOUR, strokeDash=[5, 4])
-        .encode(y="strength:Q")
-    )
-    name = (
-        alt.Chart(pd.DataFrame({"strength": [1.0], "label": ["limit"]}))
-        .mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=LIMIT_COLOUR, fontSize=11)
-        .encode(y="strength:Q", x=alt.value(0), text="label:N")
-    )
-    return alt.layer(line, limit, name, marks).properties(height=110)
+    }
 
 
 def lanes(roll: RollSummary) -> list[list[CameraCoverage]]:

@@ -71,6 +71,11 @@ def how_set(facts: object) -> dict[str, str]:
     }
 
 
+def styles_of(manifest: Mapping[str, Any]) -> set[str]:
+    styles = manifest.get("styles")
+    return {str(style) for style in styles} if isinstance(styles, Mapping) else set()
+
+
 def _number(value: object, form: str, unit: str = "") -> str:
     return f"{value:{form}}{unit}" if isinstance(value, int | float) else "–"
 

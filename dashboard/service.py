@@ -94,6 +94,7 @@ def command(settings: DashboardSettings) -> list[str]:
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
         "browser.serverAddress": settings.host,
+        "runner.magicEnabled": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "logger.level": "warning",

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 INGEST_SOCKET = "ingest.ipc"
+REDIS_SOCKET = "redis.sock"
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableValue
 
+from inspection.endpoints import REDIS_SOCKET, socket_path
 from inspection.errors import SettingsError
 
 
@@ -85,7 +86,7 @@ class StoreSettings(_Settings):
 
     @property
     def redis(self) -> str:
-        return self.redis_url or f"unix://{self.data_dir / 'redis' / 'redis.sock'}"
+        return self.redis_url or f"unix://{socket_path(self.data_dir, REDIS_SOCKET)}"
 
     @property
     def pictures(self) -> str:

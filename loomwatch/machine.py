@@ -35,7 +35,7 @@ class Machine:
         with ExitStack() as stack:
             redis_url = self._store.redis_url
             if not redis_url:
-                redis = start_private_redis(self._store.data_dir / "redis", self._store.logs_dir / "redis.log")
+                redis = start_private_redis(self._store.data_dir, self._store.logs_dir / "redis.log")
                 stack.callback(redis.stop)
                 redis_url = redis.url
             self._redis_url = redis_url

@@ -17,7 +17,7 @@ from typing import Self
 
 import redis
 
-from inspection.endpoints import MAX_SOCKET_PATH, socket_path
+from inspection.endpoints import REDIS_SOCKET, socket_path
 from inspection.errors import ServiceError
 from storage.redis_client import connect
 
@@ -122,13 +122,11 @@ class PrivateRedis:
 
 
 def start_private_redis(folder: Path, log: Path) -> PrivateRedis:
-    """Starts a server whose socket lies in `folder`, or in a temporary one when that path is too long for a socket.
+    """Starts the server of a data folder, at `socket_path(folder, REDIS_SOCKET)`.
 
     Raises `ServiceError` when it does not start, or when another server answers there already.
     """
-    socket = folder / "redis.sock"
-    if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
-        socket = socket_path(folder, "redis.sock")
+    socket = socket_path(folder, REDIS_SOCKET)
     try:
         socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -172,8 +172,8 @@ def show_camera(figures: CameraFigures, live: LiveCamera | None) -> None:
         )
     trend = data.score_trend(figures.line, figures.camera)
     if len(trend):
-        st.altair_chart(
-            charts.score_trend(trend),
+        st.vega_lite_chart(
+            *charts.score_trend(trend),
             key=f"trend.{figures.camera}",
             alt=f"Highest score of the last {len(trend)} frames of {figures.camera} against the limit",
         )

@@ -49,14 +49,7 @@ def show_running(models: list[Model]) -> None:
             st.subheader(words.plain(running.name), anchor=False, width="content")
             st.badge("In charge", icon=":material/verified:", color="green")
             st.space("stretch")
-            former = former_model()
-            if st.button(
-                "Roll back",
-                icon=":material/undo:",
-                disabled=former is None,
-                help=f"Puts {former} in charge again" if former else "No other model was in charge before",
-            ):
-                ask_roll_back(running.name, former or "")
+            show_roll_back(running.name, former_model())
         since = next((each for each in data.promotions() if each.model == running.name), None)
         by = f" · in charge since {shell.clock(since.at)}, by {words.plain(since.by)}" if since else ""
         st.caption(words.plain(model_words.facts_of(running.manifest)) + by)
@@ -94,19 +87,15 @@ def show_metrics(model: Model) -> None:
             st.metric(name, value)
 
 
-@st.dialog("Roll back?", icon=":material/undo:")
-def ask_roll_back(running: str, former: str) -> None:
-    with shell.told():
+def show_roll_back(running: str, former: str | None) -> None:
+    with st.popover("Roll back", icon=":material/undo:", disabled=former is None):
         st.markdown(
-            f"**{words.plain(former)}** takes over from **{words.plain(running)}**. The workers change between two "
-            "frames; no cloth is missed."
+            f"**{words.plain(former or '')}** takes over from **{words.plain(running)}**. The workers change between "
+            "two frames; no cloth is missed."
         )
-        with st.container(horizontal=True):
-            if st.button("Roll back", type="primary", key="roll_back.yes", icon=":material/undo:"):
-                data.roll_back()
-                st.rerun()
-            if st.button("Cancel", key="roll_back.no"):
-                st.rerun()
+        if st.button("Yes, roll back", type="primary", key="roll_back", disabled=former is None):
+            data.roll_back()
+            st.rerun()
 
 
 # --- training ------------------------------------------------------------------------------------------------------
@@ -194,10 +183,10 @@ def show_versions(models: list[Model]) -> None:
         return
     for model in models:
         with st.container(border=True):
-            show_version(model)
+            show_version(model, next((each for each in models if each.running), None))
 
 
-def show_version(model: Model) -> None:
+def show_version(model: Model, running: Model | None) -> None:
     name, figures, act = st.columns([4, 5, 2], vertical_alignment="center")
     with name:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -212,42 +201,30 @@ def show_version(model: Model) -> None:
             " · ".join(f"{words.plain(key)} **{value}**" for key, value in metrics.items())
             or words.plain(model_words.facts_of(model.manifest))
         )
-    with act:
-        if st.button(
-            "Promote",
-            key=f"promote.{model.id}",
-            icon=":material/publish:",
-            disabled=model.running,
-            width="stretch",
-        ):
-            ask_promote(model)
+    with act, st.popover("Promote", icon=":material/publish:", disabled=model.running, width="stretch"):
+        show_promote(model, running)
 
 
-@st.dialog("Promote this model?", icon=":material/publish:")
-def ask_promote(model: Model) -> None:
-    with shell.told():
-        running = data.running_model()
-        st.markdown(
-            f"**{words.plain(model.name)}** takes over"
-            + (f" from **{words.plain(running.name)}**" if running else "")
-            + ". The workers change between two frames; no cloth is missed. You can roll back at any time."
+def show_promote(model: Model, running: Model | None) -> None:
+    """The question before a model takes over."""
+    st.markdown(
+        f"**{words.plain(model.name)}** takes over"
+        + (f" from **{words.plain(running.name)}**" if running else "")
+        + ". The workers change between two frames; no cloth is missed. You can roll back at any time."
+    )
+    limits = model_words.thresholds_of(model.manifest)
+    st.caption(
+        "Limits: "
+        + ", ".join(
+            f"{words.plain(style)} {limit}" for style, limit in zip(limits["Style"], limits["Limit"], strict=True)
         )
-        st.dataframe(
-            model_words.thresholds_of(model.manifest)[["Style", "Limit"]],
-            hide_index=True,
-            alt="Its limits by style",
-        )
-        forgotten = sorted(
-            set((running.manifest.get("styles") or {}) if running else {}) - set(model.manifest.get("styles") or {})
-        )
-        if forgotten:
-            st.warning(f"It does not know: {words.plain(', '.join(forgotten))}.", icon=":material/warning:")
-        with st.container(horizontal=True):
-            if st.button("Promote", type="primary", key="promote.yes", icon=":material/publish:"):
-                data.promote(model.name)
-                st.rerun()
-            if st.button("Cancel", key="promote.no"):
-                st.rerun()
+    )
+    forgotten = model_words.styles_of(running.manifest) - model_words.styles_of(model.manifest) if running else set()
+    if forgotten:
+        st.warning(f"It does not know: {words.plain(', '.join(sorted(forgotten)))}.", icon=":material/warning:")
+    if st.button("Yes, promote", type="primary", key=f"promote.{model.id}", disabled=model.running):
+        data.promote(model.name)
+        st.rerun()
 
 
 def show_promotions() -> None:

@@ -89,7 +89,7 @@ def test_a_roll_runs_through_all_processes_and_its_defects_are_found(store: Stor
 
     known = [
         defect
-        for defect in Cloth("plain", seed=7, defects_per_m=3).defects(START_M * 1000, (START_M + LENGTH_M) * 1000)
+        for defect in Cloth("plain", seed=7, mm_per_px=MM_PER_PX, defects_per_m=3).defects(START_M * 1000, (START_M + LENGTH_M) * 1000)
         if defect.kind in ("hole", "oil_stain", "mispick", "broken_end")
     ]
     assert known

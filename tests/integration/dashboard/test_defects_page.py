@@ -48,7 +48,7 @@ def test_the_queue_begins_with_the_worst_that_waits_for_review(line: Database, o
 
 
 def test_crop_heat_and_outline_stand_side_by_side(line: Database, open_page: OpenPage) -> None:
-    captions = [image.proto.imgs[0].caption for image in open_page("defects").get("imgs")]
+    captions = [image.proto.imgs[0].caption for image in open_page("defects").image]
     assert captions == ["As the camera saw it", "What is unusual: brighter is stronger", "Outline of the defect"]
 
 
@@ -130,14 +130,14 @@ def test_reviewing_all_of_them_ends_in_a_word_of_success(line: Database, open_pa
 def test_a_link_reproduces_the_filters(line: Database, open_page: OpenPage) -> None:
     roll = list_defects(line, DefectFilter(style="twill navy"), limit=1)[0][0].roll
     assert roll is not None
-    page = open_page("defects", roll=str(roll.id), camera="cam-left", style="twill navy", state="all", strength="1.5")
+    page = open_page("defects", roll=str(roll.id), camera="cam-left", style="twill navy", state="all", strength="1.25")
     [queue] = page.dataframe
     expected = list_defects(
-        line, DefectFilter(roll=roll, camera="cam-left", style="twill navy", min_strength=1.5), limit=50
+        line, DefectFilter(roll=roll, camera="cam-left", style="twill navy", min_strength=1.25), limit=50
     )[0]
     assert list(queue.value["Defect"]) == [item.id for item in expected]
     assert len(expected) == 2
-    assert [box.value for box in page.selectbox] == [str(roll.id), "twill navy", "cam-left", "1.5"]
+    assert [box.value for box in page.selectbox] == [str(roll.id), "twill navy", "cam-left", "1.25"]
 
 
 def test_a_changed_filter_is_in_the_address_and_begins_at_its_worst(line: Database, open_page: OpenPage) -> None:

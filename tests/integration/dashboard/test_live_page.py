@@ -37,7 +37,7 @@ def test_each_camera_is_shown_with_its_picture_and_figures(line: Database, live:
     assert "Delay: 376 ms" in words
     assert "cras\\-2024\\-05\\-19" in words
     assert "× limit** (score" in words
-    assert sum("Last frame of camera" in image.proto.imgs[0].alt for image in page.get("imgs")) == 2
+    assert sum("Last frame of camera" in str(image.proto.imgs[0]) for image in page.image) == 2
     assert not page.warning
 
 

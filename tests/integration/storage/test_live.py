@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 
+from inspection.endpoints import REDIS_SOCKET, socket_path
 from inspection.errors import ServiceError, StorageError
 from storage.live import Live, LiveCamera, ServiceState
 from storage.redis_client import place
@@ -123,7 +124,7 @@ def test_the_private_server_listens_on_its_socket_only_and_leaves_nothing(tmp_pa
         client = redis.Redis.from_url(server.url)
         assert client.config_get("port") == {"port": "0"}
         assert client.config_get("save") == {"save": ""}
-        assert (tmp_path / "redis.sock").stat().st_mode & 0o077 == 0
+        assert socket_path(tmp_path, REDIS_SOCKET).stat().st_mode & 0o077 == 0
         client.set("a", "b")
         client.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["redis.log"]

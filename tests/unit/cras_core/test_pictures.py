@@ -24,6 +24,8 @@ def test_grey_becomes_three_equal_channels_and_alpha_is_dropped(tmp_path, pictur
     np.testing.assert_array_equal(read_picture(tmp_path / "grey.png"), np.repeat(picture[:, :, :1], 3, axis=2))
     Image.fromarray(np.dstack([picture, picture[:, :, 0] // 2])).save(tmp_path / "alpha.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "alpha.png"), picture)
+    Image.fromarray(picture[:, :, 0]).convert("LA").save(tmp_path / "grey-alpha.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "grey-alpha.png"), read_picture(tmp_path / "grey.png"))
 
 
 def test_palettes_and_bitmaps_are_read_by_what_they_show(tmp_path):
@@ -62,10 +64,10 @@ def test_sixteen_bit_is_refused(tmp_path, suffix, channels):
         read_picture(path)
 
 
-def test_two_channels_are_refused(tmp_path, picture):
-    Image.fromarray(picture[:, :, :2], mode="LA").save(tmp_path / "two.png")
-    with pytest.raises(PictureError, match=r"two.png has 2 channels"):
-        read_picture(tmp_path / "two.png")
+def test_other_channel_counts_are_refused(tmp_path, picture):
+    Image.new("CMYK", (8, 8)).save(tmp_path / "print.jpg")
+    with pytest.raises(PictureError, match=r"print.jpg has 4 channels \(CMYK\): save it as 8-bit grey or RGB"):
+        read_picture(tmp_path / "print.jpg")
     with pytest.raises(PictureError, match="must have 1 or 3 channels"):
         as_rgb(picture[:, :, :2], name="an array")
     with pytest.raises(PictureError, match="8-bit"):
