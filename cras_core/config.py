@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from cras_core.errors import ConfigError
 
+AdapterStart = Literal["whiten", "identity", "xavier"]
 Centers = Literal["kmeans", "position"]
 Routing = Literal["discriminant", "cosine"]
 Schedule = Literal["cosine", "constant"]
@@ -29,6 +30,7 @@ class CrasConfig:
     levels: tuple[int, ...] = (2, 3)  # level l has stride 2 ** (l + 1)
     embedding_dim: int | None = None  # 0: the levels' own channels; None: the backbone's usual (1536 for the paper's)
     standardize: bool = True  # each channel by the training set's mean and deviation
+    adapter_start: AdapterStart = "identity"  # "xavier": the paper's random one
     centers: Centers = "kmeans"  # "position": eq. 1
     centers_per_style: int = 64  # of k-means
     # HPI
@@ -38,10 +40,10 @@ class CrasConfig:
     noise_scaling: float = 0.3  # k
     # training
     epochs: int | None = None  # None: as many as make `steps`, so that few tiles are not learned too little
-    steps: int = 800
+    steps: int = 400
     batch_size: int = 8  # tiles
-    adapter_rate: float = 3e-4
-    discriminator_rate: float = 6e-4
+    adapter_rate: float = 1e-3
+    discriminator_rate: float = 2e-3
     discriminator_decay: float = 1e-5
     schedule: Schedule = "cosine"
     vectors_per_tile: int = 256  # drawn anew each epoch; 0: all
@@ -52,7 +54,7 @@ class CrasConfig:
     smoothing_px: float = 4.0  # sigma
     # thresholds
     calibration: Calibration = "crossfit"
-    calibration_folds: int = 5
+    calibration_folds: int = 3
     false_alarms_per_100m: float = 10.0
     fabric_width_mm: float = 1000.0  # what one metre of roll is wide
 
@@ -85,6 +87,7 @@ class CrasConfig:
             "tile_px": 288,
             "embedding_dim": 1536,
             "standardize": False,
+            "adapter_start": "xavier",
             "centers": "position",
             "routing": "cosine",
             "noise_deviation": 0.015,
@@ -119,6 +122,7 @@ class CrasConfig:
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "adapter_start": get_args(AdapterStart),
     "centers": get_args(Centers),
     "routing": get_args(Routing),
     "schedule": get_args(Schedule),

@@ -49,6 +49,28 @@ def make_adapter(*, dim: int, generator: torch.Generator) -> nn.Linear:
 
 
 @torch.no_grad()
+def whitening(
+    vectors: Vectors, tiles_of_styles: Sequence[Sequence[int]], *, shrinkage: float = 0.1, batch_size: int = 32
+) -> Tensor:
+    """The symmetric matrix that gives the variation within styles, pooled, unit covariance. -> (D, D).
+
+    Eigenvalues are drawn to their mean by `shrinkage`, so that directions in which normal fabric hardly varies are not
+    blown up without end.
+    """
+    count, scatter = 0, torch.zeros(())
+    for tiles in tiles_of_styles:
+        own, total, square = 0, torch.zeros(()), torch.zeros(())
+        for start in range(0, len(tiles), batch_size):
+            x = vectors(tiles[start : start + batch_size]).flatten(0, 1).double().cpu()
+            own, total, square = own + len(x), total + x.sum(0), square + x.T @ x
+        scatter = scatter + square - total[:, None] * total / own
+        count += own
+    values, directions = torch.linalg.eigh(scatter / count)
+    values = (1 - shrinkage) * values.clamp_min(0) + shrinkage * values.mean()
+    return (directions * values.clamp_min(1e-12).rsqrt() @ directions.T).float()
+
+
+@torch.no_grad()
 def position_centers(vectors: Vectors, tiles: Sequence[int], *, batch_size: int = 32) -> Tensor:
     """Eq. 1: the mean over a class's tiles, position by position. -> (P, D).
 

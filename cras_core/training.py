@@ -23,7 +23,7 @@ from cras_core.config import CrasConfig
 from cras_core.errors import DataSetError
 from cras_core.features import Extractor, Features, NormalSample, extract_features
 from cras_core.heads import Heads
-from cras_core.memory_center import kmeans_centers, position_centers
+from cras_core.memory_center import kmeans_centers, position_centers, whitening
 from cras_core.pattern_integration import describe, fit_discriminant
 from cras_core.residual_discrimination import discrimination_loss
 from cras_core.score_map import ScoreMap, image_scores, patch_scores
@@ -157,6 +157,11 @@ def prepare_heads(
     if config.standardize:
         heads.standardization.fit(features.take, tiles.tolist())
     with torch.no_grad():
+        if config.adapter_start == "identity":
+            torch.nn.init.eye_(heads.adapter.weight)
+        elif config.adapter_start == "whiten":
+            by_style = [tiles[features.style_of[tiles] == index].tolist() for index in range(len(features.styles))]
+            heads.adapter.weight.copy_(whitening(lambda t: heads.standardization(features.take(t)), by_style))
         for index in range(len(features.styles)):
             own = tiles[features.style_of[tiles] == index].tolist()
             needs_position = "position" in (config.centers, "position" if config.routing == "cosine" else "")

@@ -38,13 +38,12 @@ def score_trend(trend: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
         "field": "strength",
         "type": "quantitative",
         "scale": {"domain": [0, top]},
-        "axis": {"title": None, "tickCount": 3, "grid": False},
+        "axis": {"title": None, "values": [0, 1], "labelExpr": "datum.value == 1 ? 'limit' : '0'", "grid": False},
     }
     tooltip = [
         {"field": "text", "type": "nominal", "title": "Highest score"},
         {"field": "defects", "type": "quantitative", "title": "Defects"},
     ]
-    limit = {"values": [{"strength": 1.0, "label": "limit"}]}
     return table, {
         "height": TREND_HEIGHT_PX,
         "layer": [
@@ -53,22 +52,9 @@ def score_trend(trend: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
                 "encoding": {"x": x, "y": y, "tooltip": tooltip},
             },
             {
-                "data": limit,
+                "data": {"values": [{"strength": 1.0}]},
                 "mark": {"type": "rule", "color": LIMIT_COLOUR, "strokeDash": [5, 4]},
                 "encoding": {"y": y},
-            },
-            {
-                "data": limit,
-                "mark": {
-                    "type": "text",
-                    "align": "left",
-                    "baseline": "bottom",
-                    "dx": 4,
-                    "dy": -2,
-                    "color": LIMIT_COLOUR,
-                    "fontSize": 11,
-                },
-                "encoding": {"x": {"value": 0}, "y": y, "text": {"field": "label"}},
             },
             {
                 "transform": [{"filter": "datum.defects > 0"}],
@@ -161,7 +147,7 @@ def _gap_bands(gaps: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
             y2="y2_mm:Q",
             tooltip=[
                 alt.Tooltip("reason:N", title="Not inspected"),
-                alt.Tooltip("span:N", title="From"),
+                alt.Tooltip("span:N", title="Where"),
                 alt.Tooltip("camera:N", title="Camera"),
             ],
         )

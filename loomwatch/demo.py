@@ -83,7 +83,15 @@ def learn(plan: Plan, store: StoreSettings, database: Database, pictures: Pictur
     started = time.monotonic()
     with progress_bar("training CRAS ") as bar:
         model = train_candidate(
-            store, database, pictures, source="trained", by=BY, device="auto", tell=bar.tell, stop=stop
+            store,
+            database,
+            pictures,
+            source="trained",
+            by=BY,
+            device="auto",
+            tell=bar.tell,
+            stop=stop,
+            parameters=plan.training,
         )
     if model is None:
         return

@@ -114,7 +114,7 @@ def show_empty(wanted: DefectFilter) -> None:
             "**No defect fits these filters.** Choose All, another roll or a lower strength.",
             icon=":material/filter_alt_off:",
         )
-    with st.container(horizontal=True):
+    if st.session_state.get(ACTS_KEY):
         show_undo(None)
 
 

@@ -35,11 +35,11 @@ def show_page() -> None:
         )
         return
     show_map(drawn)
-    coverage, gaps = st.columns([2, 3], gap="medium")
-    with coverage:
-        show_cameras(drawn.summary)
-    with gaps:
-        show_gaps(drawn)
+    with st.grid(2, min_column_width=420):
+        with st.container():
+            show_cameras(drawn.summary)
+        with st.container():
+            show_gaps(drawn)
 
 
 def choose(rolls: list[Roll]) -> Roll:

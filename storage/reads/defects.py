@@ -12,7 +12,7 @@ from storage.database import Database
 from storage.reads.review_state import State, count_states, state_of, strength_of
 from storage.reads.roll_runs import Run, is_running, roll_runs
 from storage.rolls import in_roll, roll_at
-from storage.tables import CameraRow, DefectRow, FrameRow, ReviewRow, SampleRow, StyleRow
+from storage.tables import CameraRow, DefectRow, FrameRow, LineRow, ReviewRow, SampleRow, StyleRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +109,19 @@ def list_defects(
 
 def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
     """The defects captured last, newest first, those rejected left out."""
+    rows: list[tuple[DefectRow, FrameRow]] = []
     with database.reading() as session:
-        rows = session.execute(
-            select(DefectRow, FrameRow)
-            .join(FrameRow, FrameRow.id == DefectRow.frame_id)
-            .where(DefectRow.state != "rejected")
-            .order_by(DefectRow.captured_at.desc(), DefectRow.id.desc())
-            .limit(limit)
-        ).all()
-    return _items(database, [(row, frame) for row, frame in rows])
+        for line in session.scalars(select(LineRow.name)).all():  # line by line, along the index
+            found = session.execute(
+                select(DefectRow, FrameRow)
+                .join(FrameRow, FrameRow.id == DefectRow.frame_id)
+                .where(DefectRow.line == line, DefectRow.state != "rejected")
+                .order_by(DefectRow.captured_at.desc(), DefectRow.id.desc())
+                .limit(limit)
+            )
+            rows += [(row, frame) for row, frame in found]
+    rows.sort(key=lambda pair: (pair[0].captured_at, pair[0].id), reverse=True)
+    return _items(database, rows[:limit])
 
 
 def count_by_state(database: Database, wanted: DefectFilter) -> dict[State, int]:

@@ -36,6 +36,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreSett
     for name in [name for name in os.environ if name.startswith("LOOMWATCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LOOMWATCH_DATA_DIR", str(tmp_path / "line"))
+    st.config.set_option("runner.magicEnabled", False)  # as the service sets it
     st.cache_data.clear()
     st.cache_resource.clear()
     yield load(StoreSettings)
