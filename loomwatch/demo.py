@@ -1,8 +1,8 @@
 """The demo: learns from normal fabric, then runs a line with everything around it until Ctrl+C or its time is over."""
 
-import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.live import Live as LiveLine
 from rich.text import Text
 
-from inspection.errors import StorageError
 from inspection.settings import DashboardSettings, StoreSettings, load
 from loomwatch.figures import as_json, figures_since
 from loomwatch.machine import Machine
@@ -22,8 +21,6 @@ from storage import registry, rolls
 from storage.database import Database, open_database, upgrade
 from storage.pictures import PictureStore
 from storage.samples import list_samples
-
-log = logging.getLogger(__name__)
 
 LINE = "line-1"
 BY = "demo"
@@ -106,22 +103,24 @@ def _watch(plan: Plan, options: DemoOptions, store: StoreSettings, database: Dat
         address = machine.address
         if address:
             console.print(f"dashboard: [bold link={address}]{address}[/]   (Ctrl+C stops everything)")
-        runner = threading.Thread(
-            target=_run_rolls, args=(plan, options, database, machine, stop), name="rolls", daemon=True
-        )
-        runner.start()
-        with LiveLine(console=console, refresh_per_second=2, transient=options.headless) as line:
-            while runner.is_alive() and not stop.is_set():
-                machine.check()
-                line.update(status_line(database, start, machine, address))
-                stop.wait(1.0)
-            if not stop.is_set() and not options.headless:
-                console.print("all frames are inspected; the dashboard stays until Ctrl+C")
-                while not stop.wait(1.0):
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="rolls") as pool,
+            LiveLine(console=console, refresh_per_second=2, transient=True) as line,
+        ):
+            rolls_run = pool.submit(_run_rolls, plan, options, database, machine, stop)
+            try:
+                while not (rolls_run.done() or stop.is_set()):
+                    machine.check()
                     line.update(status_line(database, start, machine, address))
-            line.update(Text("stopping: cameras, then what they sent, then the rest"))
-            stop.set()
-            runner.join()
+                    stop.wait(1.0)
+                if not stop.is_set() and not options.headless and rolls_run.exception() is None:
+                    console.print("all frames are inspected; the dashboard stays until Ctrl+C")
+                    while not stop.wait(1.0):
+                        line.update(status_line(database, start, machine, address))
+                line.update(Text("stopping: cameras, then what they sent, then the rest"))
+            finally:
+                stop.set()  # also when a service has refused: the rolls end before anything else is stopped
+            rolls_run.result()
     write_json(options.json_file, as_json(database, start))
     figures = figures_since(database, start)
     console.print(
@@ -132,19 +131,17 @@ def _watch(plan: Plan, options: DemoOptions, store: StoreSettings, database: Dat
 
 def _run_rolls(plan: Plan, options: DemoOptions, database: Database, machine: Machine, stop: threading.Event) -> None:
     """One roll after the other: open it, run its cameras to their end, close it."""
-    try:
-        machine.wait_for_worker(stop)
-        for roll in plan.rolls(options.seconds):
-            if stop.is_set():
-                return
-            _run_roll(roll, database, machine, stop)
-    except StorageError as error:
-        log.error("the demo's rolls end: %s", error)
-        stop.set()
+    machine.wait_for_worker(stop)
+    for roll in plan.rolls(options.seconds):
+        if stop.is_set():
+            return
+        _run_roll(roll, database, machine, stop)
 
 
 def _run_roll(roll: DemoRoll, database: Database, machine: Machine, stop: threading.Event) -> None:
     name = f"{roll.name} {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}"
+    if any(each.closed_at is None and not each.automatic for each in rolls.list_rolls(database, line=LINE)):
+        rolls.close_roll(database, line=LINE, by=BY)  # of a demo that was killed
     rolls.open_roll(database, line=LINE, name=name, style=roll.style, by=BY)
     try:
         machine.run_cameras(roll.cameras, line=LINE, tile_px=TILE_PX, stop=stop)
@@ -154,7 +151,7 @@ def _run_roll(roll: DemoRoll, database: Database, machine: Machine, stop: thread
 
 def status_line(database: Database, start: datetime, machine: Machine, address: str) -> Text:
     """One line of how the run goes."""
-    figures = figures_since(database, start)
+    figures = figures_since(database, start, latest=100)
     states = machine.supervisor.states()
     troubles = [f"{name} {state}" for name, state in states.items() if state in ("waiting", "refused")]
     parts = [

@@ -37,13 +37,21 @@ class Figures:
         return 100.0 * self.inspected_mm / self.captured_mm if self.captured_mm > 0 else 100.0
 
 
-def figures_since(database: Database, start: datetime) -> Figures:
-    """Figures of all frames, gaps and camera sessions from `start` on."""
+def figures_since(database: Database, start: datetime, *, latest: int | None = None) -> Figures:
+    """Figures of everything captured from `start` on; latencies of the `latest` frames, None: of all."""
+    since = FrameRow.captured_at >= start
     with database.reading() as session:
-        stored = session.execute(
-            select(FrameRow.tiles, FrameRow.length_mm, FrameRow.latency_ms, FrameRow.captured_at, FrameRow.stored_at)
-            .where(FrameRow.captured_at >= start)
-            .order_by(FrameRow.stored_at)
+        frames, tiles, inspected_mm, first, last = session.execute(
+            select(
+                func.count(),
+                func.coalesce(func.sum(FrameRow.tiles), 0),
+                func.coalesce(func.sum(FrameRow.length_mm), 0.0),
+                func.min(FrameRow.captured_at),
+                func.max(FrameRow.stored_at),
+            ).where(since)
+        ).one()
+        latencies = session.scalars(
+            select(FrameRow.latency_ms).where(since).order_by(FrameRow.id.desc()).limit(latest)
         ).all()
         gaps, gap_mm = session.execute(
             select(func.count(), func.coalesce(func.sum(GapRow.length_mm), 0.0)).where(GapRow.captured_at >= start)
@@ -52,16 +60,15 @@ def figures_since(database: Database, start: datetime) -> Figures:
             select(func.coalesce(func.sum(CaptureRow.captured_mm), 0.0)).where(CaptureRow.started_at >= start)
         )
         defects = session.scalar(select(func.count()).select_from(DefectRow).where(DefectRow.captured_at >= start))
-    tiles = sum(row.tiles for row in stored)
-    span_s = (stored[-1].stored_at - min(row.captured_at for row in stored)).total_seconds() if stored else 0.0
-    p50, p95 = np.percentile([row.latency_ms for row in stored], [50, 95]) if stored else (0.0, 0.0)
+    span_s = (last - first).total_seconds() if frames else 0.0
+    p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (0.0, 0.0)
     return Figures(
-        frames=len(stored),
+        frames=frames,
         gaps=gaps,
         tiles=tiles,
         defects=defects or 0,
         captured_mm=captured_mm or 0.0,
-        inspected_mm=sum(row.length_mm for row in stored),
+        inspected_mm=inspected_mm,
         gap_mm=gap_mm,
         tiles_per_s=tiles / span_s if span_s > 0 else 0.0,
         latency_p50_ms=float(p50),
