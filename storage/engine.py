@@ -5,6 +5,8 @@ SQLite runs in WAL, so readers never wait for the writer; a writing transaction 
 commit is on the disk when it returns (`synchronous = FULL`): an ingestor forgets a frame after it.
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +69,20 @@ def sqlite_path(url: URL) -> Path:
     return Path((url.database or "").removeprefix("file:").partition("?")[0])
 
 
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """A file that several programs make at once: SQLite refuses all but one of them here without waiting its turn."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def make_engine(url: URL) -> Engine:
     """An engine that connects when first used. Connections of its option `loomwatch_reading` only read."""
     if not is_sqlite(url):
@@ -76,7 +92,8 @@ def make_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
-        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
+        _switch_to_wal(connection)
+        for pragma in ("foreign_keys = ON", "synchronous = FULL"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
