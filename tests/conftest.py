@@ -18,6 +18,8 @@ import pytest
 import redis
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
+from inspection.settings import StoreSettings, load
+from storage import registry
 from storage.database import Database, open_database, upgrade
 from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
@@ -149,3 +151,31 @@ def redis_url(redis_server: str) -> str:
     client.flushall()
     client.close()
     return redis_server
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two bundles of the simulator's plain weave, `plain` and `plain-2`: the same model twice."""
+    from tests.plain_line import save_plain, train_plain  # PyTorch, which few tests need
+
+    folder, model = tmp_path_factory.mktemp("bundles"), train_plain()
+    for name in ("plain", "plain-2"):
+        save_plain(model, folder, name=name)
+    return folder
+
+
+@pytest.fixture
+def line_store(tmp_path: Path) -> StoreSettings:
+    """Settings of a line in a data folder of its own, with nothing but what comes out of the box."""
+    return load(StoreSettings, data_dir=tmp_path / "line", database_url="", redis_url="", pictures_url="")
+
+
+@pytest.fixture
+def line_database(line_store: StoreSettings, bundles: Path) -> Iterator[Database]:
+    """The line's database, its promoted model knows the plain weave."""
+    line_store.data_dir.mkdir()
+    upgrade(line_store.database)
+    with open_database(line_store.database) as database:
+        registry.import_bundle(database, bundles / "plain", line_store.models_dir, source="imported", by="test")
+        registry.promote(database, "plain", by="test")
+        yield database

@@ -19,7 +19,7 @@ from loomwatch.machine import Machine
 from storage import rolls
 from storage.database import Database
 from storage.tables import CaptureRow, DefectRow, FrameRow
-from tests.e2e.conftest import MM_PER_PX
+from tests.plain_line import MM_PER_PX
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -55,16 +55,18 @@ def check_every_frame_is_there_once(database: Database) -> None:
         assert sequences == set(range(capture.frames))
 
 
-def test_a_roll_runs_through_all_processes_and_its_defects_are_found(store: StoreSettings, database: Database) -> None:
+def test_a_roll_runs_through_all_processes_and_its_defects_are_found(
+    line_store: StoreSettings, line_database: Database
+) -> None:
     before = {process.pid for process in family()}
     dashboard = load(DashboardSettings, port=free_port())
     start = datetime.now(UTC)
-    with Machine(store, dashboard=dashboard, cameras=False) as machine:
+    with Machine(line_store, dashboard=dashboard, cameras=False) as machine:
         stop = threading.Event()
         machine.wait_for_worker(stop)
-        rolls.open_roll(database, line=LINE, name="R-1", style="plain", by="test")
+        rolls.open_roll(line_database, line=LINE, name="R-1", style="plain", by="test")
         machine.run_cameras([camera("left"), camera("right")], line=LINE, tile_px=256, stop=stop)
-        rolls.close_roll(database, line=LINE, by="test")
+        rolls.close_roll(line_database, line=LINE, by="test")
         machine.check()
 
         def healthy() -> bool:
@@ -78,8 +80,8 @@ def test_a_roll_runs_through_all_processes_and_its_defects_are_found(store: Stor
         assert machine.supervisor.restarts() == {"trainer": 0, "dashboard": 0, "worker": 0, "ingest": 0}
     assert {process.pid for process in family()} <= before, "a process was left behind"
 
-    check_every_frame_is_there_once(database)
-    figures = as_json(database, start)
+    check_every_frame_is_there_once(line_database)
+    figures = as_json(line_database, start)
     assert figures["captured_m"] == pytest.approx(2 * LENGTH_M)
     assert figures["inspected_m"] + figures["gap_m"] == pytest.approx(figures["captured_m"])
     assert figures["coverage_pct"] == 100.0
@@ -91,7 +93,7 @@ def test_a_roll_runs_through_all_processes_and_its_defects_are_found(store: Stor
     woven = cloth.defects(START_M * 1000, (START_M + LENGTH_M) * 1000)
     known = [defect for defect in woven if defect.kind in ("hole", "oil_stain", "mispick", "broken_end")]
     assert known
-    with database.session() as session:
+    with line_database.session() as session:
         stored = session.scalars(select(DefectRow).where(DefectRow.camera == "left")).all()
         assert all(defect.mask and defect.crop and defect.heat for defect in stored)
         places = [(defect.x0_mm, defect.x1_mm, defect.y0_mm, defect.y1_mm) for defect in stored]
@@ -110,10 +112,10 @@ def test_a_roll_runs_through_all_processes_and_its_defects_are_found(store: Stor
 
 
 def test_a_killed_worker_is_started_again_and_every_frame_is_stored_once(
-    store: StoreSettings, database: Database
+    line_store: StoreSettings, line_database: Database
 ) -> None:
     start = datetime.now(UTC)
-    with Machine(store, dashboard=None, cameras=False) as machine:
+    with Machine(line_store, dashboard=None, cameras=False) as machine:
         stop = threading.Event()
         machine.wait_for_worker(stop)
         runner = threading.Thread(
@@ -124,7 +126,7 @@ def test_a_killed_worker_is_started_again_and_every_frame_is_stored_once(
         runner.start()
 
         def stored() -> int:
-            with database.session() as session:
+            with line_database.session() as session:
                 return session.scalar(select(func.count()).select_from(FrameRow)) or 0
 
         wait_for(lambda: stored() >= 2)
@@ -134,6 +136,6 @@ def test_a_killed_worker_is_started_again_and_every_frame_is_stored_once(
         runner.join(timeout=180)
         assert not runner.is_alive()
         assert machine.supervisor.restarts()["worker"] == 1
-    check_every_frame_is_there_once(database)
-    figures = figures_since(database, start)
+    check_every_frame_is_there_once(line_database)
+    figures = figures_since(line_database, start)
     assert figures.inspected_mm == pytest.approx(3072.0)

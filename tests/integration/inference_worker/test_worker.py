@@ -1,0 +1,134 @@
+"""The worker with real parts: a model, a database, an ingestor at the other end of real sockets."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy import select
+
+from inference_worker.slot import ModelSlot
+from inference_worker.worker import Worker
+from ingest.service import run_ingest
+from inspection.settings import CameraSettings, IngestSettings, StoreSettings, WorkerSettings, load
+from storage import registry
+from storage.database import Database, open_database, upgrade
+from storage.tables import CaptureRow, FrameRow, GapRow
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.integration
+
+SOURCE = "sim://plain?seed=7&speed_m_min=0&start_m=40&length_m=0.2048"  # 4 frames of 256 lines
+
+
+@contextmanager
+def working(store: StoreSettings, endpoint: str) -> Iterator[None]:
+    stop = threading.Event()
+    settings = load(WorkerSettings, ingestors=endpoint, name="w", device="cpu", model_poll_s=0.1)
+    thread = threading.Thread(target=Worker(store, settings, stop).run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def ingest(tmp_path: Path, *, tile_px: int = 256, mm_per_px: float = 0.2) -> IngestSettings:
+    camera = CameraSettings(name="c", source=SOURCE, mm_per_px=mm_per_px, frame_lines=256)
+    return load(
+        IngestSettings,
+        cameras=[camera],
+        endpoint=f"ipc://{tmp_path / 'i.ipc'}",
+        spool_dir=tmp_path / "spool",
+        tile_px=tile_px,
+    )
+
+
+def rows(database: Database, table: type) -> list:
+    with database.reading() as session:
+        return list(session.scalars(select(table)))
+
+
+def test_what_the_ingestor_captured_is_what_is_stored(
+    line_store: StoreSettings, line_database: Database, tmp_path: Path
+) -> None:
+    settings = ingest(tmp_path)
+    with working(line_store, settings.endpoint):
+        run_ingest(settings, threading.Event())
+    frames = rows(line_database, FrameRow)
+    assert sorted(frame.sequence for frame in frames) == list(range(len(frames)))
+    (capture,) = rows(line_database, CaptureRow)
+    assert capture.ended
+    assert capture.captured_mm == pytest.approx(sum(frame.length_mm for frame in frames))
+    assert {frame.style for frame in frames} == {"plain"}
+    assert {frame.model for frame in frames} == {"plain"}
+
+
+@pytest.mark.parametrize(("tile_px", "mm_per_px", "words"), [(128, 0.2, "128 px"), (256, 0.4, "0.4 mm/px")])
+def test_frames_the_model_was_not_trained_for_become_gaps_that_say_so(
+    line_store: StoreSettings, line_database: Database, tmp_path: Path, tile_px: int, mm_per_px: float, words: str
+) -> None:
+    settings = ingest(tmp_path, tile_px=tile_px, mm_per_px=mm_per_px)
+    with working(line_store, settings.endpoint):
+        run_ingest(settings, threading.Event())
+    gaps = rows(line_database, GapRow)
+    assert rows(line_database, FrameRow) == []
+    assert gaps
+    assert all(gap.reason.startswith("model_mismatch: ") and words in gap.reason for gap in gaps)
+    (capture,) = rows(line_database, CaptureRow)
+    assert capture.captured_mm == pytest.approx(sum(gap.length_mm for gap in gaps))
+
+
+def test_a_promoted_model_takes_over_between_two_frames(
+    line_store: StoreSettings, line_database: Database, bundles: Path
+) -> None:
+    registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02) as slot:
+
+        def running() -> str:
+            scorer = slot.scorer()
+            return scorer.name if scorer else ""
+
+        wait_for(lambda: running() == "plain")
+        registry.promote(line_database, "plain-2", by="test")
+        wait_for(lambda: running() == "plain-2")
+        assert slot.problem == ""
+
+        registry.rollback(line_database, by="test")
+        wait_for(lambda: running() == "plain")
+
+
+def test_a_model_that_does_not_load_is_told_and_the_old_one_runs_on(
+    line_store: StoreSettings, line_database: Database, bundles: Path
+) -> None:
+    registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02) as slot:
+        wait_for(lambda: slot.scorer() is not None)
+        registry.promote(line_database, "plain-2", by="test")
+        wait_for(lambda: slot.scorer().name == "plain-2")
+    weights = line_store.models_dir / "plain-2" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02) as slot:
+        wait_for(lambda: slot.problem)
+        assert "plain-2 does not load" in slot.problem
+        assert "weights.safetensors" in slot.problem
+        assert slot.scorer() is None
+        registry.rollback(line_database, by="test")
+        wait_for(lambda: slot.scorer() is not None)
+        assert slot.scorer().name == "plain"
+        assert slot.problem == ""
+
+
+def test_without_a_promoted_model_no_frame_is_asked_for(line_store: StoreSettings, tmp_path: Path) -> None:
+    line_store.data_dir.mkdir()
+    upgrade(line_store.database)
+    with (
+        open_database(line_store.database) as database,
+        ModelSlot(database, device=torch.device("cpu"), poll_s=0.02) as slot,
+    ):
+        wait_for(lambda: slot.problem)
+        assert slot.problem == "no model is promoted"
+        assert slot.scorer() is None
