@@ -30,13 +30,13 @@ class CrasConfig:
     levels: tuple[int, ...] = (2, 3)  # level l has stride 2 ** (l + 1)
     embedding_dim: int | None = None  # 0: the levels' own channels; None: the backbone's usual (1536 for the paper's)
     standardize: bool = True  # each channel by the training set's mean and deviation
-    adapter_start: AdapterStart = "identity"  # "xavier": the paper's random one
+    adapter_start: AdapterStart = "whiten"  # "xavier": the paper's random one
     centers: Centers = "kmeans"  # "position": eq. 1
     centers_per_style: int = 64  # of k-means
     # HPI
     routing: Routing = "discriminant"  # "cosine": eq. 2
     # DAFS
-    noise_deviation: float = 0.3  # s; in units of a channel's deviation when features are standardized
+    noise_deviation: float = 0.5  # s; in units of a channel's deviation when features are standardized
     noise_scaling: float = 0.3  # k
     # training
     epochs: int | None = None  # None: as many as make `steps`, so that few tiles are not learned too little

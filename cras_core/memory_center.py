@@ -67,7 +67,8 @@ def whitening(
         count += own
     values, directions = torch.linalg.eigh(scatter / count)
     values = (1 - shrinkage) * values.clamp_min(0) + shrinkage * values.mean()
-    return (directions * values.clamp_min(1e-12).rsqrt() @ directions.T).float()
+    matrix: Tensor = directions * values.clamp_min(1e-12).rsqrt() @ directions.T
+    return matrix.float()
 
 
 @torch.no_grad()

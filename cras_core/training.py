@@ -130,7 +130,7 @@ def fit_heads(
         order = tiles[torch.randperm(len(tiles), generator=generator).numpy()]
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
-            loss = _loss(heads, features, batch, config, generator=generator)
+            loss = _loss(heads, features, batch, generator=generator)
             adapter.zero_grad(set_to_none=True)
             discriminator.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -199,10 +199,9 @@ def score_features(
     return np.concatenate(found)
 
 
-def _loss(
-    heads: Heads, features: Features, batch: NDArray[np.int64], config: CrasConfig, *, generator: torch.Generator
-) -> Tensor:
+def _loss(heads: Heads, features: Features, batch: NDArray[np.int64], *, generator: torch.Generator) -> Tensor:
     """Eq. 3 to 8 for a batch of tiles whose styles are known."""
+    config = heads.config
     x = features.take(batch)
     if 0 < config.vectors_per_tile < x.shape[1]:
         chosen = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, : config.vectors_per_tile].to(x.device)
