@@ -1,11 +1,13 @@
-"""Thresholds per style from held-out normal fabric, in false alarms per 100 m of roll.
+"""Thresholds per style from held-out normal fabric, in false alarms per 100 m.
 
 Held out means: scored by heads that never saw the tile nor anything captured with it. Whole groups (strips, rolls) go
 to one side. `crossfit` trains heads once a fold, so every tile is held out once, and the threshold goes to heads
 trained on everything; `holdout` keeps the first fold out of the one training there is.
+
+Metres are counted along the roll, as the pictures learned from show it: whole camera frames count their length
+whatever the camera's width, pictures of a single tile count as a lane one tile wide.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +16,15 @@ from numpy.typing import NDArray
 
 from cras_core.config import CrasConfig
 from cras_core.errors import DataSetError
-from cras_core.false_alarms import LEAST_EVENTS, rate_interval, threshold_at, threshold_interval
+from cras_core.false_alarms import (
+    LEAST_EVENTS,
+    Events,
+    HeldOut,
+    begin_level,
+    rate_interval,
+    threshold_at,
+    threshold_interval,
+)
 from cras_core.features import Features
 from cras_core.score_map import from_logits, to_logits
 
@@ -23,16 +33,15 @@ from cras_core.score_map import from_logits, to_logits
 class Threshold:
     """value: on the scale of raw scores. How it was set:
 
-    asked_per_100m: false alarms asked for, on a roll `fabric_width_mm` wide. metres: of such roll that the held-out
-    tiles add up to. exceedances: held-out tiles above the value; low/high_per_100m: the 95 % interval of the rate they
-    show. value_low/high: 95 % interval of the value. extrapolated: by a generalized Pareto tail, because the asked
-    rate is rarer than the data can show; more_metres_needed: of normal fabric, to show it. group_split: the style had
-    one group only, which had to be split into contiguous halves.
+    asked_per_100m: false alarms asked for; metres, held_out_tiles, held_out_groups: what it rests on. exceedances:
+    false alarms that fabric would give at the value; low/high_per_100m: the 95 % interval of the rate they show.
+    value_low/high: 95 % interval of the value. extrapolated: by a generalized Pareto tail, because the asked rate is
+    rarer than the data can show; more_metres_needed: of normal fabric, to show it. group_split: the style had one group
+    only, which had to be split into contiguous halves.
     """
 
     value: float
     asked_per_100m: float
-    fabric_width_mm: float
     metres: float
     held_out_tiles: int
     held_out_groups: int
@@ -84,47 +93,55 @@ def split_folds(features: Features, *, folds: int, seed: int) -> Folds:
 
 
 def set_thresholds(
-    held_out: NDArray[np.float64], features: Features, folds: Folds, config: CrasConfig
+    scores: NDArray[np.float64], features: Features, folds: Folds, config: CrasConfig
 ) -> dict[str, Threshold]:
-    """held_out: (N,) image scores of the tiles when held out, NaN for tiles that never were. -> one a style."""
+    """scores: (N,) image scores (eq. 10) of tiles when held out, NaN for tiles that never were. -> one a style."""
     thresholds = {}
     for index, style in enumerate(features.styles):
-        tiles = [tile for tile in features.of_style(index) if np.isfinite(held_out[tile])]
-        thresholds[style] = set_threshold(
-            held_out[tiles], [folds.blocks[tile] for tile in tiles], config, group_split=style in folds.split
+        tiles = features.of_style(index)
+        tiles = tiles[np.isfinite(scores[tiles])]
+        held = HeldOut(
+            scores=scores[tiles],
+            pictures=features.pictures[tiles],
+            places=features.places[tiles],
+            groups=[folds.blocks[tile] for tile in tiles],
+            metres=features.metres[tiles],
         )
+        thresholds[style] = set_threshold(held, config, group_split=style in folds.split)
     return thresholds
 
 
-def set_threshold(
-    scores: NDArray[np.float64], groups: Sequence[str], config: CrasConfig, *, group_split: bool
-) -> Threshold:
-    """The threshold of one style from its held-out tiles' scores. scores: (n,), n at least 1."""
-    tile_mm = config.tile_px * config.mm_per_px
-    metres_per_tile = tile_mm * tile_mm / config.fabric_width_mm / 1000
-    metres = len(scores) * metres_per_tile
-    probability = min(config.false_alarms_per_100m / 100 * metres_per_tile, 1.0)
+def set_threshold(held: HeldOut, config: CrasConfig, *, group_split: bool) -> Threshold:
+    """The threshold of one style. `held.scores` are raw."""
+    rate = config.false_alarms_per_100m / 100
     # Tails are fitted on logits, where scores have neither floor nor ceiling.
-    logits = to_logits(scores, config.score_scale)
-    at, extrapolated = threshold_at(logits, probability=probability)
-    interval = threshold_interval(logits, list(groups), probability=probability, seed=config.seed)
+    free = HeldOut(
+        scores=to_logits(held.scores, config.score_scale),
+        pictures=held.pictures,
+        places=held.places,
+        groups=held.groups,
+        metres=held.metres,
+    )
+    start = begin_level(free, rate_per_m=rate)
+    events = Events.of(free, start=start)
+    at, extrapolated = threshold_at(events, rate_per_m=rate)
+    interval = threshold_interval(free, start=start, rate_per_m=rate, seed=config.seed)
     value, value_low, value_high = from_logits(np.asarray([at, *interval]), config.score_scale).tolist()
-    exceedances = int((scores > value).sum())
-    low, high = rate_interval(exceedances, metres)
+    exceedances = int((events.peaks > at).sum())
+    low, high = rate_interval(exceedances, events.metres)
     return Threshold(
         value=value,
         asked_per_100m=config.false_alarms_per_100m,
-        fabric_width_mm=config.fabric_width_mm,
-        metres=metres,
-        held_out_tiles=len(scores),
-        held_out_groups=len(set(groups)),
+        metres=events.metres,
+        held_out_tiles=len(held.scores),
+        held_out_groups=len(set(held.groups)),
         exceedances=exceedances,
         low_per_100m=low,
         high_per_100m=high,
         value_low=value_low,
         value_high=value_high,
         extrapolated=extrapolated,
-        more_metres_needed=max(0.0, 100 * LEAST_EVENTS / config.false_alarms_per_100m - metres),
+        more_metres_needed=max(0.0, LEAST_EVENTS / rate - events.metres),
         group_split=group_split,
         calibration=config.calibration,
     )

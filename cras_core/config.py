@@ -55,8 +55,7 @@ class CrasConfig:
     # thresholds
     calibration: Calibration = "crossfit"
     calibration_folds: int = 3
-    false_alarms_per_100m: float = 10.0
-    fabric_width_mm: float = 1000.0  # what one metre of roll is wide
+    false_alarms_per_100m: float = 10.0  # of roll, as the pictures show it
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -147,5 +146,4 @@ _POSITIVE = (
     "adapter_rate",
     "discriminator_rate",
     "false_alarms_per_100m",
-    "fabric_width_mm",
 )

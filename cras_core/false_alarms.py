@@ -1,66 +1,112 @@
-"""A threshold from what held-out normal fabric scores: the score it exceeds at the rate asked for. Pure functions.
+"""A threshold from what held-out normal fabric scores: exceeded at the rate asked for. Pure functions.
 
-When the asked rate is rarer than the data can show, the tail is extrapolated by a generalized Pareto distribution
-(probability-weighted moments, Hosking and Wallis 1987) and the result says so.
+A false alarm is an event, not a tile: a weft bar over a whole strip is one region of the stitched map, so tiles over a
+level that touch within a picture count once, by their highest score. When the asked rate is rarer than the data can
+show, the events' tail is extrapolated by a generalized Pareto distribution (peaks over a threshold; scale and shape by
+probability-weighted moments, Hosking and Wallis 1987), and the result says so.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-Scores = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 LEAST_EVENTS = 3.0  # expected false alarms in the data below which their rate cannot be read off it
-TAIL_SHARE = 0.15  # of the tiles, highest first, to which the tail is fitted
+START_SHARES = (0.15, 0.3, 0.5, 1.0)  # of tiles above the level at which events begin: the first with enough events
 SHAPE_BOUND = 0.2
-SHAPE_PRIOR_TILES = 60  # the shape is drawn to 0 (an exponential tail) as if by so many more tail tiles
+SHAPE_PRIOR_EVENTS = 60  # the shape is drawn to 0 (an exponential tail) as if by so many more events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tail:
-    """Exceedances over `start`, which a share `share` of tiles makes, are generalized Pareto."""
+class HeldOut:
+    """Scores of one style's held-out tiles: (n,), n at least 1.
+
+    pictures: (n,) which picture a tile was cut from; places: (n, 2) its row and column there; groups: (n,) names of
+    what was captured together; metres: (n,) of roll that the tile stands for.
+    """
+
+    scores: Floats
+    pictures: NDArray[np.int64]
+    places: NDArray[np.int64]
+    groups: Sequence[str]
+    metres: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """peaks: highest score of each event that rises above `start`, falling; metres: the fabric they are from."""
 
     start: float
-    share: float
-    scale: float
-    shape: float
+    peaks: Floats
+    metres: float
 
-    def quantile(self, probability: float) -> float:
-        """The score that a tile exceeds with the given probability, at most `share`."""
-        ratio = self.share / probability
-        if abs(self.shape) < 1e-6:
-            return self.start + self.scale * math.log(ratio)
-        return float(self.start + self.scale * (ratio**self.shape - 1) / self.shape)
+    @classmethod
+    def of(cls, held: HeldOut, *, start: float) -> Self:
+        peaks = find_peaks(held, start=start)
+        return cls(start=start, peaks=np.sort(peaks)[::-1], metres=float(held.metres.sum()))
 
 
-def threshold_at(scores: Scores, *, probability: float) -> tuple[float, bool]:
-    """The score that a normal tile exceeds with `probability`; and whether that is an extrapolation."""
-    if probability * len(scores) >= LEAST_EVENTS:
-        return float(np.quantile(scores, 1 - probability, method="linear")), False
-    tail = fit_tail(scores)
-    return max(tail.quantile(min(probability, tail.share)), tail.start), True
+def begin_level(held: HeldOut, *, rate_per_m: float) -> float:
+    """The level above which events are looked at: high, unless more false alarms are asked for than rise above it."""
+    ordered = np.sort(held.scores)[::-1]
+    wanted = rate_per_m * float(held.metres.sum())
+    for share in START_SHARES:
+        place = min(max(round(share * len(ordered)), 1), len(ordered) - 1)
+        start = float(ordered[place])
+        if len(find_peaks(held, start=start)) > max(2 * wanted, 4):
+            break
+    return start
 
 
-def fit_tail(scores: Scores) -> Tail:
-    """Generalized Pareto above the highest `TAIL_SHARE` of the scores (at least 5 of them, at most all but one)."""
-    ordered = np.sort(scores)
-    count = len(ordered)
-    above = min(max(5, round(TAIL_SHARE * count)), count - 1)
-    if above < 1:
-        return Tail(start=float(ordered[-1]), share=1.0, scale=0.0, shape=0.0)
-    start = float(ordered[-above - 1])
-    excess = ordered[-above:] - start
-    mean = float(excess.mean())
-    # second probability-weighted moment, E[x (1 - F(x))], unbiased
-    ranks = np.arange(above - 1, -1, -1)
-    weighted = float((excess * ranks).sum() / (above * max(above - 1, 1)))
-    shape = 2 - mean / (mean - 2 * weighted) if above > 1 and mean > 2 * weighted else 0.0
-    shape *= above / (above + SHAPE_PRIOR_TILES)
-    shape = min(max(shape, -SHAPE_BOUND), SHAPE_BOUND)
-    return Tail(start=start, share=above / count, scale=mean * (1 - shape), shape=shape)
+def threshold_at(events: Events, *, rate_per_m: float) -> tuple[float, bool]:
+    """The score that normal fabric exceeds at the rate; and whether that is an extrapolation."""
+    wanted = rate_per_m * events.metres
+    if wanted >= LEAST_EVENTS:
+        place = int(wanted)
+        return float(events.peaks[place]) if place < len(events.peaks) else events.start, False
+    if len(events.peaks) == 0:
+        return events.start, True
+    scale, shape = fit_tail(events.peaks - events.start)
+    ratio = max(len(events.peaks) / wanted, 1.0)
+    rise = math.log(ratio) if abs(shape) < 1e-6 else (ratio**shape - 1) / shape
+    return events.start + scale * rise, True
+
+
+def fit_tail(excess: Floats) -> tuple[float, float]:
+    """Generalized Pareto scale and shape of excesses (any order, at least 1), the shape drawn to 0 and bounded."""
+    rising = np.sort(excess)
+    count, mean = len(rising), float(rising.mean())
+    ranks = np.arange(count - 1, -1, -1)
+    weighted = float((rising * ranks).sum() / (count * max(count - 1, 1)))  # estimates E[x (1 - F(x))]
+    shape = 2 - mean / (mean - 2 * weighted) if count > 1 and mean > 2 * weighted else 0.0
+    shape = min(max(shape * count / (count + SHAPE_PRIOR_EVENTS), -SHAPE_BOUND), SHAPE_BOUND)
+    return mean * (1 - shape), shape
+
+
+def find_peaks(held: HeldOut, *, start: float) -> Floats:
+    """The highest score of each event: tiles above `start` that touch, corners included, within one picture."""
+    over = np.flatnonzero(held.scores > start)
+    waiting = {(int(held.pictures[i]), *map(int, held.places[i])): float(held.scores[i]) for i in over}
+    peaks = []
+    while waiting:
+        place, peak = waiting.popitem()
+        edge = [place]
+        while edge:
+            picture, row, column = edge.pop()
+            for down in (-1, 0, 1):
+                for right in (-1, 0, 1):
+                    beside = (picture, row + down, column + right)
+                    if beside in waiting:
+                        peak = max(peak, waiting.pop(beside))
+                        edge.append(beside)
+        peaks.append(peak)
+    return np.asarray(peaks, np.float64)
 
 
 def rate_interval(events: int, metres: float, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -71,19 +117,30 @@ def rate_interval(events: int, metres: float, *, confidence: float = 0.95) -> tu
 
 
 def threshold_interval(
-    scores: Scores, groups: list[str], *, probability: float, seed: int, confidence: float = 0.95, rounds: int = 200
+    held: HeldOut, *, start: float, rate_per_m: float, seed: int, confidence: float = 0.95, rounds: int = 200
 ) -> tuple[float, float]:
     """How far the threshold itself may be off: whole groups drawn again and again (bootstrap)."""
-    names = sorted(set(groups))
-    members = [np.flatnonzero([group == name for group in groups]) for name in names]
-    if len(names) < 2:  # nothing to draw from but the tiles themselves
-        members = [np.asarray([index]) for index in range(len(scores))]
+    groups = np.asarray(held.groups)
+    parts = [_part(held, groups == name) for name in sorted(set(held.groups))]
+    if len(parts) < 2:  # nothing to draw from but the pictures
+        parts = [_part(held, held.pictures == number) for number in np.unique(held.pictures)]
+    events = [Events.of(part, start=start) for part in parts]
     generator = np.random.default_rng(seed)
     found = []
     for _ in range(rounds):
-        drawn = generator.integers(len(members), size=len(members))
-        found.append(
-            threshold_at(scores[np.concatenate([members[each] for each in drawn])], probability=probability)[0]
-        )
+        drawn = [events[place] for place in generator.integers(len(events), size=len(events))]
+        peaks = np.sort(np.concatenate([each.peaks for each in drawn]))[::-1]
+        again = Events(start=start, peaks=peaks, metres=sum(each.metres for each in drawn))
+        found.append(threshold_at(again, rate_per_m=rate_per_m)[0])
     low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def _part(held: HeldOut, chosen: NDArray[np.bool_]) -> HeldOut:
+    return HeldOut(
+        scores=held.scores[chosen],
+        pictures=held.pictures[chosen],
+        places=held.places[chosen],
+        groups=[name for name, inside in zip(held.groups, chosen, strict=True) if inside],
+        metres=held.metres[chosen],
+    )

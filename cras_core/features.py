@@ -16,7 +16,15 @@ from cras_core.config import CrasConfig
 from cras_core.dataset import Layout, groups_of
 from cras_core.embedding import Embedding
 from cras_core.errors import DataSetError
-from cras_core.pictures import Pixels, as_rgb, cut_to_tiles, decode_picture, read_picture, resize_to_tile
+from cras_core.pictures import (
+    CutPicture,
+    Pixels,
+    as_rgb,
+    cut_to_tiles,
+    decode_picture,
+    read_picture,
+    resize_to_tile,
+)
 
 IN_MEMORY_BYTES = 1_500_000_000
 EXTRACT_BATCH = 16  # tiles
@@ -54,11 +62,11 @@ class NormalSample:
     ) -> Self:
         return cls(style=style, group=group, name=name, read=lambda: pixels, fit=fit)
 
-    def tiles(self, *, tile_px: int) -> Pixels:
-        """-> (n, tile_px, tile_px, 3). Raises `PictureError`."""
+    def cut(self, *, tile_px: int) -> CutPicture:
+        """The picture as tiles. Raises `PictureError`."""
         pixels = as_rgb(self.read(), name=self.name)
         if self.fit == "resize":
-            return resize_to_tile(pixels, tile_px=tile_px)
+            return CutPicture(tiles=resize_to_tile(pixels, tile_px=tile_px), columns=1, length_px=tile_px)
         return cut_to_tiles(pixels, tile_px=tile_px, name=self.name)
 
 
@@ -95,13 +103,18 @@ class Extractor:
 class Features:
     """Cached vectors of all tiles, half precision, in memory or (when large) in a file that goes with this object.
 
-    vectors: (N, P, D); styles: names, sorted; style_of: (N,) index of each tile's style; groups: (N,) group names.
+    vectors: (N, P, D); styles: names, sorted; style_of: (N,) index of each tile's style; groups: (N,) group names;
+    pictures: (N,) number of the picture a tile was cut from; places: (N, 2) its row and column among that picture's
+    tiles; metres: (N,) its share of the picture's length along the roll.
     """
 
     vectors: NDArray[np.float16]
     styles: tuple[str, ...]
     style_of: NDArray[np.int64]
     groups: tuple[str, ...]
+    pictures: NDArray[np.int64]
+    places: NDArray[np.int64]
+    metres: NDArray[np.float64]
     device: torch.device
 
     def __len__(self) -> int:
@@ -118,8 +131,8 @@ class Features:
 def extract_features(
     samples: Sequence[NormalSample],
     extractor: Extractor,
+    config: CrasConfig,
     *,
-    tile_px: int,
     progress: Callable[[float], None],
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Features:
@@ -130,25 +143,30 @@ def extract_features(
         if not sample.style:
             raise DataSetError(f"{sample.name} has no style: name one")
     styles = sorted({sample.style for sample in samples})
-    size = (extractor.positions, extractor.dim)
-    store = _Store(size, in_memory_bytes=in_memory_bytes)
-    labels: list[int] = []
-    groups: list[str] = []
+    store = _Store((extractor.positions, extractor.dim), in_memory_bytes=in_memory_bytes)
+    owners: list[int] = []
+    places: list[tuple[int, int]] = []
+    metres: list[float] = []
     waiting: list[Pixels] = []
-    for done, sample in enumerate(samples):
-        tiles = sample.tiles(tile_px=tile_px)
-        labels += [styles.index(sample.style)] * len(tiles)
-        groups += [sample.group] * len(tiles)
-        waiting.extend(tiles)
-        while len(waiting) >= EXTRACT_BATCH or (waiting and done == len(samples) - 1):
+    for number, sample in enumerate(samples):
+        cut = sample.cut(tile_px=config.tile_px)
+        count = len(cut.tiles)
+        owners += [number] * count
+        places += [divmod(index, cut.columns) for index in range(count)]
+        metres += [cut.length_px * config.mm_per_px / 1000 / count] * count
+        waiting.extend(cut.tiles)
+        while len(waiting) >= EXTRACT_BATCH or (waiting and number == len(samples) - 1):
             store.add(extractor.extract(np.stack(waiting[:EXTRACT_BATCH])))
             del waiting[:EXTRACT_BATCH]
-        progress((done + 1) / len(samples))
+        progress((number + 1) / len(samples))
     return Features(
         vectors=store.finish(),
         styles=tuple(styles),
-        style_of=np.asarray(labels),
-        groups=tuple(groups),
+        style_of=np.asarray([styles.index(samples[owner].style) for owner in owners]),
+        groups=tuple(samples[owner].group for owner in owners),
+        pictures=np.asarray(owners),
+        places=np.asarray(places),
+        metres=np.asarray(metres),
         device=extractor.device,
     )
 

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -81,16 +82,26 @@ def resize_to_tile(pixels: Pixels, *, tile_px: int) -> Pixels:
     return pixels[None]
 
 
-def cut_to_tiles(pixels: Pixels, *, tile_px: int, name: str) -> Pixels:
-    """A picture at its own scale as tiles side by side, the last ones flush with the edge.
+@dataclass(frozen=True, slots=True)
+class CutPicture:
+    """tiles: (n, tile_px, tile_px, 3), row by row, `columns` in a row. length_px: rows of the picture they cover."""
 
-    (H, W, 3) -> (N, tile_px, tile_px, 3). Raises `PictureError` when it is smaller than a tile.
+    tiles: Pixels
+    columns: int
+    length_px: int
+
+
+def cut_to_tiles(pixels: Pixels, *, tile_px: int, name: str) -> CutPicture:
+    """A picture (H, W, 3) at its own scale as tiles side by side, the last ones flush with the edge.
+
+    Raises `PictureError` when it is smaller than a tile.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < tile_px:
         raise PictureError(f"{name} is {width} x {height} px, smaller than a tile of {tile_px} px")
     rows, columns = _starts(height, tile_px), _starts(width, tile_px)
-    return np.stack([pixels[row : row + tile_px, col : col + tile_px] for row in rows for col in columns])
+    tiles = np.stack([pixels[row : row + tile_px, col : col + tile_px] for row in rows for col in columns])
+    return CutPicture(tiles=tiles, columns=len(columns), length_px=height)
 
 
 def _starts(length_px: int, tile_px: int) -> list[int]:

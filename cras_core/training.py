@@ -78,7 +78,7 @@ def train(
     backbone = build_backbone(config.backbone, levels=config.levels, weights=weights)
     extractor = Extractor(backbone, config, device=device)
     report = _Reporter(progress)
-    features = extract_features(samples, extractor, tile_px=config.tile_px, progress=report.features)
+    features = extract_features(samples, extractor, config, progress=report.features)
     log.info("training on %d tiles of %d styles", len(features), len(features.styles))
     folds = split_folds(features, folds=config.calibration_folds, seed=config.seed)
     maps = ScoreMap(grid_px=extractor.grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px).to(device)

@@ -170,7 +170,7 @@ def test_a_damaged_sample_fails_the_job_and_is_named(sqlite_database, store, sam
 
 def test_an_error_nobody_expected_fails_the_job_too(sqlite_database, store, samples):
     """A parameter of a wrong type that only the arithmetic trips over."""
-    job_id = queue_job(sqlite_database, **SMALL, fabric_width_mm=True, levels=[2, 3], weights=7)
+    job_id = queue_job(sqlite_database, **SMALL, levels=[2, 3], weights=7)
     with pytest.raises(TypeError):
         run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
     job = get_job(sqlite_database, job_id)

@@ -7,26 +7,42 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import poisson
+from scipy.stats import genpareto, poisson
 
 from cras_core.calibration import set_threshold, split_folds
 from cras_core.config import CrasConfig
 from cras_core.errors import DataSetError
-from cras_core.false_alarms import fit_tail, rate_interval, threshold_at
+from cras_core.false_alarms import Events, HeldOut, find_peaks, fit_tail, rate_interval, threshold_at
 from cras_core.features import Features
 
-CONFIG = CrasConfig(score_scale="logit")
-METRES_PER_TILE = 51.2**2 / 1000 / 1000  # on a roll 1 m wide
+CONFIG = CrasConfig(score_scale="surprise", false_alarms_per_100m=10.0)
+METRES_PER_TILE = 0.0512
 
 
 def features_of(*styles_and_groups):
     styles = tuple(sorted({style for style, _ in styles_and_groups}))
+    count = len(styles_and_groups)
     return Features(
-        vectors=np.zeros((len(styles_and_groups), 1, 1), np.float16),
+        vectors=np.zeros((count, 1, 1), np.float16),
         styles=styles,
         style_of=np.asarray([styles.index(style) for style, _ in styles_and_groups]),
         groups=tuple(group for _, group in styles_and_groups),
+        pictures=np.arange(count),
+        places=np.zeros((count, 2), np.int64),
+        metres=np.full(count, METRES_PER_TILE),
         device=torch.device("cpu"),
+    )
+
+
+def held_out(scores, *, groups=None, pictures=None):
+    """Tiles in one row, each its own picture unless told."""
+    count = len(scores)
+    return HeldOut(
+        scores=np.asarray(scores, np.float64),
+        pictures=np.arange(count) if pictures is None else np.asarray(pictures),
+        places=np.stack([np.zeros(count, np.int64), np.arange(count)], axis=1),
+        groups=groups or [str(index // 13) for index in range(count)],
+        metres=np.full(count, METRES_PER_TILE),
     )
 
 
@@ -59,9 +75,14 @@ def test_a_single_tile_cannot_be_both_learned_and_held_out():
         split_folds(features_of(("a", "x"), ("b", "x"), ("b", "y")), folds=2, seed=0)
 
 
-def test_with_enough_fabric_the_threshold_is_the_quantile_and_no_extrapolation():
+def events_of(scores, start):
+    return Events.of(held_out(scores), start=start)
+
+
+def test_with_enough_fabric_the_threshold_is_read_off_and_no_extrapolation():
     scores = np.random.default_rng(0).normal(size=20_000)
-    value, extrapolated = threshold_at(scores, probability=0.01)
+    events = events_of(scores, 1.0)
+    value, extrapolated = threshold_at(events, rate_per_m=200 / events.metres)
     assert not extrapolated
     assert (scores > value).sum() == 200
 
@@ -69,36 +90,52 @@ def test_with_enough_fabric_the_threshold_is_the_quantile_and_no_extrapolation()
 @pytest.mark.parametrize("seed", range(5))
 def test_a_rare_rate_is_extrapolated_and_comes_near_the_truth(seed):
     scores = np.random.default_rng(seed).exponential(size=400)
-    value, extrapolated = threshold_at(scores, probability=1e-4)
+    rate = 1e-4 / METRES_PER_TILE  # one tile in 10 000
+    value, extrapolated = threshold_at(events_of(scores, np.quantile(scores, 0.85)), rate_per_m=rate)
     assert extrapolated
-    assert value > scores.max() - 1
-    assert 1e-6 < np.exp(-value) < 3e-3  # the rate it really has, asked 1e-4, from 400 tiles
+    assert 1e-6 < np.exp(-value) < 3e-3  # the share of tiles that really rises above it
 
 
-def test_the_tail_fit_is_the_moment_estimate_drawn_to_an_exponential():
-    scores = np.random.default_rng(1).exponential(2.0, size=50_000)
-    tail = fit_tail(scores)
-    assert tail.scale == pytest.approx(2.0, rel=0.05)
-    assert abs(tail.shape) < 0.05
-    assert tail.share == pytest.approx(0.15)
-    assert tail.quantile(tail.share) == pytest.approx(tail.start)
+def test_the_tail_fit_finds_an_exponential_tail():
+    scale, shape = fit_tail(np.random.default_rng(1).exponential(2.0, size=50_000))
+    assert scale == pytest.approx(2.0, rel=0.05)
+    assert abs(shape) < 0.05
+
+
+def test_the_tail_fit_finds_a_heavier_tail_and_bounds_it():
+    random = np.random.default_rng(1)
+    assert fit_tail(genpareto.rvs(0.1, size=50_000, random_state=random))[1] == pytest.approx(0.1, abs=0.03)
+    assert fit_tail(genpareto.rvs(0.45, size=50_000, random_state=random))[1] == 0.2
+    assert fit_tail(np.asarray([2.0])) == (2.0, 0.0)
+
+
+def test_touching_tiles_of_one_picture_are_one_false_alarm():
+    scores = [5, 6, 0, 7, 0, 9]
+    assert sorted(find_peaks(held_out(scores, pictures=[0] * 6), start=1)) == [6, 7, 9]
+    assert sorted(find_peaks(held_out(scores), start=1)) == [5, 6, 7, 9]
+    corner = HeldOut(
+        scores=np.asarray([3.0, 4.0, 8.0]),
+        pictures=np.zeros(3, np.int64),
+        places=np.asarray([[0, 0], [1, 1], [1, 3]]),
+        groups=["a"] * 3,
+        metres=np.ones(3),
+    )
+    assert sorted(find_peaks(corner, start=1)) == [4, 8]
 
 
 @settings(deadline=None)
 @given(
-    scores=st.lists(st.floats(-20, 20), min_size=1, max_size=60),
+    scores=st.lists(st.floats(0, 20), min_size=1, max_size=60),
     rates=st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=2).map(sorted),
 )
-def test_rarer_alarms_never_lower_the_threshold_and_nothing_is_infinite(scores, rates):
-    values = [
-        set_threshold(
-            np.asarray(scores), ["g"] * len(scores), replace(CONFIG, false_alarms_per_100m=rate), group_split=False
-        ).value
-        for rate in rates
-    ]
-    assert np.isfinite(values).all()
-    if len(scores) * METRES_PER_TILE * rates[1] / 100 < 3:  # both extrapolated, from one tail
-        assert values[0] >= values[1] - 1e-9
+def test_nothing_is_infinite_and_rarer_alarms_do_not_lower_the_threshold(scores, rates):
+    held = held_out(scores)
+    low, high = (set_threshold(held, replace(CONFIG, false_alarms_per_100m=rate), group_split=False) for rate in rates)
+    assert np.isfinite([low.value, high.value]).all()
+    assert low.more_metres_needed >= high.more_metres_needed
+    if not high.extrapolated or low.extrapolated == high.extrapolated:
+        assert low.value >= high.value - 1e-9 or low.extrapolated != high.extrapolated
+    assert high.exceedances <= max(rates[1] / 100 * high.metres, 0) + 1e-9 or high.extrapolated
 
 
 @given(events=st.integers(0, 60), metres=st.floats(0.1, 1e4))
@@ -112,9 +149,8 @@ def test_the_rate_interval_is_poissons(events, metres):
 
 
 def test_a_threshold_tells_how_it_was_set_and_how_much_more_fabric_it_takes():
-    scores = np.random.default_rng(0).normal(size=39)
-    groups = [f"strip {index // 13}" for index in range(39)]
-    found = set_threshold(scores, groups, replace(CONFIG, false_alarms_per_100m=10.0), group_split=False)
+    scores = np.random.default_rng(0).exponential(size=39)
+    found = set_threshold(held_out(scores), CONFIG, group_split=False)
     assert found.extrapolated
     assert (found.held_out_tiles, found.held_out_groups) == (39, 3)
     assert found.metres == pytest.approx(39 * METRES_PER_TILE)
@@ -125,18 +161,26 @@ def test_a_threshold_tells_how_it_was_set_and_how_much_more_fabric_it_takes():
 
 
 def test_a_threshold_that_fabric_supports_is_not_marked():
-    scores = np.random.default_rng(0).normal(size=20_000)
-    found = set_threshold(scores, [str(i // 13) for i in range(20_000)], CONFIG, group_split=False)
+    scores = np.random.default_rng(0).exponential(size=2_000)
+    found = set_threshold(held_out(scores), CONFIG, group_split=False)
     assert found.metres > 30
     assert not found.extrapolated
     assert found.more_metres_needed == 0
-    assert found.exceedances == pytest.approx(10 / 100 * found.metres, abs=1)
+    assert found.exceedances == int(10 / 100 * found.metres)
     assert found.low_per_100m < 10 < found.high_per_100m
+
+
+def test_the_asked_rate_is_kept_on_fabric_of_the_same_kind():
+    """Thresholds from 2 000 tiles, checked on 50 000 others: the rate lies within the interval's reach."""
+    random = np.random.default_rng(3)
+    found = set_threshold(held_out(random.exponential(size=2_000)), CONFIG, group_split=False)
+    seen = (random.exponential(size=50_000) > found.value).sum() / (50_000 * METRES_PER_TILE) * 100
+    assert found.low_per_100m < seen < found.high_per_100m
 
 
 def test_probabilities_are_extrapolated_towards_one_and_never_past_it():
     scores = np.random.default_rng(0).beta(8, 2, size=50)
-    found = set_threshold(scores, ["g"] * 50, replace(CONFIG, score_scale="probability"), group_split=True)
+    found = set_threshold(held_out(scores), replace(CONFIG, score_scale="probability"), group_split=True)
     assert scores.max() - 0.2 < found.value < 1
     assert found.group_split
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from cras_core.embedding import Embedding
-from cras_core.memory_center import Standardization, kmeans_centers, make_adapter, position_centers
+from cras_core.memory_center import Standardization, kmeans_centers, make_adapter, position_centers, whitening
 
 
 def embed_plainly(maps, embedding_dim):
@@ -85,3 +85,21 @@ def test_the_adapter_starts_the_same_from_one_seed_and_leaves_the_scale():
     assert torch.equal(first.weight, second.weight)
     x = torch.randn(1000, 64, generator=torch.Generator().manual_seed(1))
     assert 0.9 < float(first(x).detach().std()) < 1.1
+
+
+def test_whitening_gives_the_variation_within_styles_unit_covariance():
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(4, 4, generator=generator)
+    styles = torch.tensor([[30.0, 0, 0, 0], [0, -50, 0, 0]])  # far apart: not variation within
+    features = torch.randn(2, 30, 64, 4, generator=generator) @ mixing + styles[:, None, None]
+    tiles = features.flatten(0, 1)
+    matrix = whitening(lambda t: tiles[t], [range(30), range(30, 60)], shrinkage=0.0, batch_size=7)
+    within = (features - features.mean((1, 2), keepdim=True)).flatten(0, 2) @ matrix.T
+    torch.testing.assert_close(within.T @ within / len(within), torch.eye(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(matrix, matrix.T)
+
+
+def test_shrinkage_keeps_silent_directions_from_being_blown_up():
+    features = torch.randn(5, 64, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1.0, 0.0])
+    matrix = whitening(lambda t: features[t], [range(5)], shrinkage=0.1)
+    assert float(matrix[2, 2]) < 5

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from cras_core.score_map import ScoreMap, image_scores
+from cras_core.score_map import ScoreMap, from_logits, image_scores, patch_scores, to_logits
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,21 @@ def test_the_image_score_is_the_maps_maximum():
 def test_a_map_of_equal_scores_is_that_score():
     maps = ScoreMap(grid_px=8, tile_px=64, smoothing_px=4.0)(torch.full((1, 64), 0.25))
     torch.testing.assert_close(maps, torch.full((1, 64, 64), 0.25))
+
+
+def test_surprise_is_what_the_loss_charges_and_keeps_order_where_probability_saturates():
+    logits = torch.linspace(-30, 40, 200, dtype=torch.float64)
+    surprise = patch_scores(logits, "surprise")
+    np.testing.assert_allclose(surprise.numpy(), np.logaddexp(0, logits.numpy()))
+    torch.testing.assert_close(patch_scores(logits, "probability"), 1 - torch.exp(-surprise))
+    assert bool((patch_scores(logits.float(), "surprise").diff() > 0).all())
+    assert float(patch_scores(logits.float(), "probability").unique().numel()) < 200
+
+
+@pytest.mark.parametrize("scale", ["surprise", "probability"])
+def test_scores_go_to_logits_and_back(scale):
+    logits = np.linspace(-12, 12, 50)
+    scores = patch_scores(torch.from_numpy(logits), scale).numpy()
+    np.testing.assert_allclose(to_logits(scores, scale), logits, atol=1e-6)
+    np.testing.assert_allclose(from_logits(logits, scale), scores)
+    assert np.isfinite(to_logits(np.asarray([0.0, 1.0]), scale)).all()

@@ -79,18 +79,19 @@ def test_a_sample_without_style_is_refused(small_config):
 def test_larger_pictures_are_cut_and_smaller_ones_refused(small_config):
     large = weave("denim", 1, height=TILE_PX, width=3 * TILE_PX + 10)
     sample = NormalSample.from_pixels(large, style="denim", group="g")
-    tiles = sample.tiles(tile_px=TILE_PX)
-    assert tiles.shape == (4, TILE_PX, TILE_PX, 3)
-    np.testing.assert_array_equal(tiles[3], large[:, -TILE_PX:])
+    cut = sample.cut(tile_px=TILE_PX)
+    assert cut.tiles.shape == (4, TILE_PX, TILE_PX, 3)
+    assert (cut.columns, cut.length_px) == (4, TILE_PX)
+    np.testing.assert_array_equal(cut.tiles[3], large[:, -TILE_PX:])
     small = NormalSample.from_pixels(large[:, :40], style="denim", group="g", name="strip.png")
     with pytest.raises(PictureError, match=r"strip.png is 40 x 64 px, smaller than a tile of 64 px"):
-        small.tiles(tile_px=TILE_PX)
+        small.cut(tile_px=TILE_PX)
 
 
 def test_pictures_of_a_data_set_are_resized_whole():
     picture = weave("denim", 1, height=50, width=90)
     sample = NormalSample.from_pixels(picture, style="denim", group="g", fit="resize")
-    assert sample.tiles(tile_px=TILE_PX).shape == (1, TILE_PX, TILE_PX, 3)
+    assert sample.cut(tile_px=TILE_PX).tiles.shape == (1, TILE_PX, TILE_PX, 3)
 
 
 def test_samples_come_from_files_and_from_bytes(tmp_path):
@@ -99,7 +100,7 @@ def test_samples_come_from_files_and_from_bytes(tmp_path):
     from_file = NormalSample.from_file(tmp_path / "a.png", style="denim", group="g")
     from_bytes = NormalSample.from_bytes((tmp_path / "a.png").read_bytes(), style="denim", group="g", name="a")
     for sample in (from_file, from_bytes):
-        np.testing.assert_array_equal(sample.tiles(tile_px=TILE_PX)[0], picture)
+        np.testing.assert_array_equal(sample.cut(tile_px=TILE_PX).tiles[0], picture)
 
 
 def test_features_too_large_for_memory_come_back_the_same_from_a_file(small_config):
@@ -109,7 +110,7 @@ def test_features_too_large_for_memory_come_back_the_same_from_a_file(small_conf
         return extract_features(
             normal_samples(count=20),
             extractor,
-            tile_px=TILE_PX,
+            small_config,
             progress=lambda _: None,
             in_memory_bytes=limit,
         ).vectors
@@ -117,3 +118,17 @@ def test_features_too_large_for_memory_come_back_the_same_from_a_file(small_conf
     kept, filed = extract(10**9), extract(1)
     assert isinstance(filed, np.memmap)
     np.testing.assert_array_equal(kept, filed)
+
+
+def test_a_tile_knows_its_picture_its_place_and_its_share_of_the_roll(small_config):
+    extractor = Extractor(build_backbone("efficientnet_lite0", levels=(2, 3)), small_config, device=CPU)
+    frame = weave("denim", 1, height=2 * TILE_PX, width=3 * TILE_PX)
+    samples = [
+        NormalSample.from_pixels(frame, style="denim", group="a"),
+        NormalSample.from_pixels(frame, style="denim", group="b", fit="resize"),
+    ]
+    features = extract_features(samples, extractor, small_config, progress=lambda _: None)
+    assert features.pictures.tolist() == [0] * 6 + [1]
+    assert features.places.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2], [0, 0]]
+    assert features.groups == ("a",) * 6 + ("b",)
+    np.testing.assert_allclose(features.metres, [2 * TILE_PX * 0.2 / 1000 / 6] * 6 + [TILE_PX * 0.2 / 1000])
