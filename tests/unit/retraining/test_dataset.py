@@ -69,7 +69,7 @@ def test_tiles_are_counted_as_they_are_cut(pictures, size_px, tiles):
     one = sample(pictures, size_px=size_px)
     assert count_tiles(one, pictures, tile_px=64) == tiles
     (normal,) = normal_samples([one], pictures)
-    assert len(normal.tiles(tile_px=64)) == tiles
+    assert len(normal.cut(tile_px=64).tiles) == tiles
 
 
 def test_a_normal_sample_carries_style_group_and_pixels(pictures):
