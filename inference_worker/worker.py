@@ -111,7 +111,7 @@ class Worker:
             )
         except CrasError as error:
             log.error("frame %s of %s is not inspected: %s", tiled.header.sequence, tiled.header.camera, error)
-            gap = gap_of(tiled, reason=f"model_mismatch: {error}")
+            gap = tiled.header.gap(f"model_mismatch: {error}")
             return self._stored(lambda: store_gap(self._database, gap))
         if not self._stored(lambda: store_report(self._database, self._pictures, inspected.report)):
             return False
@@ -169,18 +169,3 @@ class Worker:
                 at_ns=time.time_ns(),
             )
         )
-
-
-def gap_of(tiled: TiledFrame, *, reason: str) -> Gap:
-    """The gap a frame becomes when it cannot be inspected."""
-    header = tiled.header
-    return Gap(
-        line=header.line,
-        camera=header.camera,
-        session=header.session,
-        sequence=header.sequence,
-        captured_at_ns=header.captured_at_ns,
-        position_from_mm=header.position_mm,
-        position_to_mm=header.position_mm + header.length_mm,
-        reason=reason,
-    )

@@ -251,7 +251,7 @@ class Spool:
                 if self._disk_bytes + size <= self._disk_limit and time.monotonic() >= self._disk_retry_at:
                     self._disk_bytes += size  # reserved; the write itself must not hold up the sender
                 elif not wait:
-                    return self._add_gap(session, _gap(record, "spool_full"))
+                    return self._add_gap(session, record.header.gap("spool_full"))
                 elif stop.is_set():
                     return False
                 else:
@@ -265,7 +265,7 @@ class Spool:
                     self._disk_bytes -= size
                     self._disk_retry_at = time.monotonic() + DISK_RETRY_S
                     if not wait:
-                        return self._add_gap(session, _gap(record, f"spool_full: {error.strerror}"))
+                        return self._add_gap(session, record.header.gap(f"spool_full: {error.strerror}"))
                 continue
             with self._changed:
                 self._add(session, record, _Entry(session, None, 0, size))
@@ -383,17 +383,3 @@ class Spool:
             self._entries[key] = entry
             self._fresh.append(key)
         self._queue_count(session)
-
-
-def _gap(frame: TiledFrame, reason: str) -> Gap:
-    header = frame.header
-    return Gap(
-        line=header.line,
-        camera=header.camera,
-        session=header.session,
-        sequence=header.sequence,
-        captured_at_ns=header.captured_at_ns,
-        position_from_mm=header.position_mm,
-        position_to_mm=header.position_mm + header.length_mm,
-        reason=reason,
-    )

@@ -71,6 +71,19 @@ class FrameHeader:
     def captured_at(self) -> datetime:
         return datetime.fromtimestamp(self.captured_at_ns / 1e9, tz=UTC)
 
+    def gap(self, reason: str) -> "Gap":
+        """What the frame becomes when it cannot be inspected."""
+        return Gap(
+            line=self.line,
+            camera=self.camera,
+            session=self.session,
+            sequence=self.sequence,
+            captured_at_ns=self.captured_at_ns,
+            position_from_mm=self.position_mm,
+            position_to_mm=self.position_mm + self.length_mm,
+            reason=reason,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
