@@ -1,5 +1,7 @@
 """Pictures for people: heat over cloth, and a defect's surroundings with their heat."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +18,16 @@ def heat(ratios: Scores) -> Pixels:
     return np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def overlay(fabric: Pixels, ratios: Scores) -> Pixels:
-    """Cloth (H, W[, C]) with its heat on top, RGB (H, W, 3); regions over the threshold are outlined."""
+def overlay(fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_px: int) -> Pixels:
+    """Cloth (H, W[, C]) with its heat on top and its defects outlined: RGB (H, W, 3). left_px: the fabric's edge."""
     cloth = to_rgb(fabric).astype(np.float32)
     strength = np.clip((ratios - HEAT_FROM) / (HEAT_TO - HEAT_FROM), 0, 1)[:, :, None] * 0.75
     blended = (cloth * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength).astype(np.uint8)
-    outlines, _ = cv2.findContours((ratios > 1.0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    inside = np.zeros(ratios.shape, np.uint8)
+    for defect in defects:
+        place = np.s_[defect.y0_px : defect.y1_px, defect.x0_px - left_px : defect.x1_px - left_px]
+        inside[place] |= defect.mask
+    outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     thickness = max(1, round(max(blended.shape[:2]) / 500))
     return np.asarray(cv2.drawContours(blended, outlines, -1, (255, 210, 0), thickness), np.uint8)
 

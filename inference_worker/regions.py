@@ -1,10 +1,17 @@
-"""Heat map to defects: regions over their style's threshold, merged where they almost touch, in mm."""
+"""Heat map to defects: regions over their style's threshold, merged where they almost touch, in mm.
+
+A score map is blurred: the backbone sees around each place, and the Gaussian spreads what it found. A strong defect is
+therefore over the threshold far beyond itself. A blurred edge lies where the blur has fallen to half, so a region ends
+at the threshold or at half of the peak beside it, whichever comes first.
+"""
 
 import cv2
 import numpy as np
 
 from inspection.tiling import origins_of, stitch
 from inspection.types import Defect, FrameHeader, Mask, Scores, TiledFrame, TileResult
+
+EDGE_SHARE = 0.5  # of the highest score within reach
 
 
 def stitch_frame(tiled: TiledFrame, result: TileResult) -> tuple[Scores, Scores]:
@@ -17,6 +24,16 @@ def stitch_frame(tiled: TiledFrame, result: TileResult) -> tuple[Scores, Scores]
     ratios = result.maps / np.maximum(result.thresholds, 1e-12)[:, None, None]
     scores = stitch(result.maps, height, width, overlap_px=tiled.overlap_px)
     return scores, stitch(ratios.astype(np.float32), height, width, overlap_px=tiled.overlap_px)
+
+
+def outline(ratios: Scores, *, reach_px: int) -> Mask:
+    """What is defect: scores in units of the threshold (H, W) over 1 and over half of the highest within `reach_px`.
+
+    Each region over 1 keeps at least its peak, unless a peak twice as high lies within reach.
+    """
+    side = 2 * reach_px + 1
+    highest = cv2.dilate(ratios, np.ones((side, side), np.uint8))
+    return np.asarray((ratios > 1.0) & (ratios >= EDGE_SHARE * highest))
 
 
 def label_regions(over: Mask, *, merge_px: int) -> tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.int32]]]:
@@ -33,7 +50,9 @@ def find_defects(
 ) -> tuple[Defect, ...]:
     """Defects of one frame, worst first. `scores`, `ratios`: from `stitch_frame`."""
     header = tiled.header
-    count, labels = label_regions(ratios > 1.0, merge_px=round(merge_mm / header.mm_per_px))
+    merge_px = round(merge_mm / header.mm_per_px)
+    # half the distance that merges: what a stronger neighbour hides would have been part of it
+    count, labels = label_regions(outline(ratios, reach_px=merge_px // 2), merge_px=merge_px)
     defects = []
     for number in range(1, count + 1):
         inside = labels == number

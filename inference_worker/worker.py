@@ -153,12 +153,13 @@ class Worker:
         speed = 0.0
         if before and header.captured_at_ns > before[0] and header.position_mm > before[1]:
             speed = (header.position_mm - before[1]) * 60 / 1000 / ((header.captured_at_ns - before[0]) / 1e9)
-        picture = pictures.shrink(pictures.overlay(inspected.fabric, inspected.ratios), longest_px=OVERLAY_PX)
+        overlay = pictures.overlay(inspected.fabric, inspected.ratios, report.defects, left_px=header.fabric_left_px)
+        picture = pictures.shrink(overlay, longest_px=OVERLAY_PX)
         self._live.publish_camera(
             LiveCamera(
                 line=header.line,
                 camera=header.camera,
-                overlay_png=pictures.encode(picture, suffix=".jpg"),
+                overlay_jpeg=pictures.encode(picture, suffix=".jpg"),
                 position_mm=header.position_mm + header.length_mm,
                 speed_m_min=speed,
                 latency_ms=(time.time_ns() - header.captured_at_ns) / 1e6,

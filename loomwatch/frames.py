@@ -67,7 +67,9 @@ def inspect_file(
     )
     report = inspected.report
     whole = pictures.to_rgb(pixels).copy()
-    whole[:, edges[0] : edges[1]] = pictures.overlay(inspected.fabric, inspected.ratios)
+    whole[:, edges[0] : edges[1]] = pictures.overlay(
+        inspected.fabric, inspected.ratios, report.defects, left_px=edges[0]
+    )
     place = path.relative_to(root) if root.is_dir() else Path(path.name)
     target = out / place.parent / f"{place.stem}_overlay.png"
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveCamera:
-    """What a camera's last inspected frame looked like. `overlay_png`: the frame with its heat, PNG or JPEG."""
+    """What a camera's last inspected frame looked like. `overlay_jpeg`: the frame with its heat, PNG or JPEG."""
 
     line: str
     camera: str
-    overlay_png: bytes
+    overlay_jpeg: bytes
     position_mm: float
     speed_m_min: float
     latency_ms: float

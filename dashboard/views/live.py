@@ -199,10 +199,10 @@ def show_camera_state(figures: CameraFigures) -> None:
 
 
 def show_overlay(live: LiveCamera) -> None:
-    height, width = pictures.shape_of(live.overlay_png)
+    height, width = pictures.shape_of(live.overlay_jpeg)
     age_s = datetime.now(UTC).timestamp() - live.at_ns / 1e9
     st.image(
-        live.overlay_png,
+        live.overlay_jpeg,
         width="stretch" if height <= 0.6 * width else max(120, round(TALL_PX * width / height)),
         alt=f"Last frame of camera {live.camera}, suspicious places coloured",
     )

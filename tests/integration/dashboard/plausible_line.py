@@ -413,7 +413,9 @@ def live_camera(camera: int, *, sequence: int, kinds: list[tuple[str, float]], p
     return LiveCamera(
         line="line-1",
         camera=CAMERAS[camera],
-        overlay_png=drawing.encode(drawing.overlay(cloth, ratios), suffix=".jpg"),
+        overlay_jpeg=drawing.encode(
+            drawing.overlay(cloth, ratios, made.defects, left_px=header.fabric_left_px), suffix=".jpg"
+        ),
         position_mm=position_mm + FRAME_MM,
         speed_m_min=SPEED_M_MIN,
         latency_ms=376.0,

@@ -7,17 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_worker.pictures import _widen, encode, heat, overlay, shrink, to_rgb
+from tests.records import make_defect
 
 
 def test_calm_cloth_is_shown_as_it_is() -> None:
     cloth = np.random.default_rng(0).integers(0, 255, (40, 50, 1)).astype(np.uint8)
-    assert np.array_equal(overlay(cloth, np.zeros((40, 50), np.float32)), to_rgb(cloth))
+    assert np.array_equal(overlay(cloth, np.zeros((40, 50), np.float32), (), left_px=0), to_rgb(cloth))
 
 
-def test_a_region_over_the_threshold_is_coloured_and_outlined() -> None:
+def test_heat_is_coloured_and_each_defect_outlined_where_its_mask_ends() -> None:
     ratios = np.zeros((40, 50), np.float32)
     ratios[10:20, 10:30] = 1.8
-    shown = overlay(np.full((40, 50), 90, np.uint8), ratios).astype(int)
+    found = make_defect(x0_px=7 + 10, x1_px=7 + 30, y0_px=10, y1_px=20, mask=np.ones((10, 20), bool))
+    shown = overlay(np.full((40, 50), 90, np.uint8), ratios, [found], left_px=7).astype(int)
     assert (shown[14, 20] - 90)[0] > 60  # red
     assert tuple(shown[10, 15]) == (255, 210, 0)
     assert tuple(shown[0, 0]) == (90, 90, 90)

@@ -1,11 +1,12 @@
 """Heat map to defects: places in mm, merging, thresholds of each tile's own style."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_worker.regions import find_defects, label_regions, stitch_frame, tile_at
+from inference_worker.regions import find_defects, label_regions, outline, stitch_frame, tile_at
 from inspection.types import FrameHeader, TiledFrame, TileResult
 
 T = 32
@@ -96,6 +97,28 @@ def test_regions_at_most_the_merging_distance_apart_are_one_defect(gap_px: int, 
     defects = find(tiled, result(maps), merge_mm=10.0)  # 20 px
     assert len(defects) == count
     assert sum(defect.area_px for defect in defects) == 8  # what lies between stays cloth
+
+
+def test_a_blurred_region_ends_at_half_its_height_not_at_the_threshold() -> None:
+    hole = np.zeros((120, 120), np.float32)
+    hole[50:70, 50:70] = 40.0
+    ratios = cv2.GaussianBlur(hole, (0, 0), 4.0)
+    assert (ratios > 1.0).any(axis=1).sum() > 30
+    assert 18 <= outline(ratios, reach_px=25).any(axis=1).sum() <= 22
+
+
+@given(st.lists(st.tuples(st.integers(0, 63), st.integers(0, 63), st.floats(0, 9, width=32)), max_size=12))
+def test_an_outline_adds_nothing_and_every_region_keeps_its_peak_or_lies_beside_one_twice_as_high(
+    points: list[tuple[int, int, float]],
+) -> None:
+    ratios = np.zeros((64, 64), np.float32)
+    for row, column, ratio in points:
+        ratios[row, column] = ratio
+    kept = outline(ratios, reach_px=6)
+    assert not (kept & (ratios <= 1)).any()
+    for row, column in np.argwhere((ratios > 1) & ~kept):
+        beside = ratios[max(row - 6, 0) : row + 7, max(column - 6, 0) : column + 7]
+        assert beside.max() > 2 * ratios[row, column]
 
 
 def test_the_worst_defect_comes_first() -> None:
