@@ -3,22 +3,34 @@
 import torch
 from torch import Tensor
 
+from cras_core.config import NoiseGuide
+
 
 def synthesize(
-    u: Tensor, recomposed: Tensor, *, deviation: float, scaling: float, generator: torch.Generator
+    u: Tensor, recomposed: Tensor, *, deviation: float, scaling: float, guide: NoiseGuide, generator: torch.Generator
 ) -> Tensor:
     """Anomalous features v = u + r * e (eq. 6), with the noise detached: gradients reach u, and only through u.
 
-    u, recomposed: (..., D); deviation: s; scaling: k -> v (..., D). The nearer a vector lies to its center, the larger
+    u, recomposed: (..., D); deviation: s; scaling: k; guide: as in `scale_noise` -> v (..., D). By "ratio", the nearer a vector lies to its center, the larger
     its noise.
     """
     noise = deviation * torch.randn(u.shape, generator=generator, device=generator.device).to(u.device)
-    scale = scale_noise(u.detach(), recomposed, noise, scaling=scaling)
+    if guide == "none":
+        return u + noise
+    scale = scale_noise(u.detach(), recomposed, noise, scaling=scaling, guide=guide)
     return u + scale[..., None] * noise
 
 
-def scale_noise(u: Tensor, recomposed: Tensor, noise: Tensor, *, scaling: float) -> Tensor:
-    """The ratio r = k (q - 1) + 1, q = (g / d) / mean(g / d) over all vectors given (eq. 4, 5). (..., D) -> (...)."""
-    distance: Tensor = torch.linalg.vector_norm(u - recomposed, dim=-1)  # d
-    ratio: Tensor = torch.linalg.vector_norm(noise, dim=-1) / distance.clamp_min(1e-6)  # g / d; d may be 0
+def scale_noise(
+    u: Tensor, recomposed: Tensor, noise: Tensor, *, scaling: float, guide: NoiseGuide = "ratio"
+) -> Tensor:
+    """The ratio r = k (q - 1) + 1, q = (g / d) / mean(g / d) over all vectors given (eq. 4, 5). (..., D) -> (...).
+
+    The ablations leave out the noise's norm g (`guide="residual"`) or the residual's norm d (`"noise"`).
+    """
+    ratio: Tensor = torch.ones(u.shape[:-1], device=u.device)
+    if guide in ("ratio", "noise"):
+        ratio = torch.linalg.vector_norm(noise, dim=-1)  # g
+    if guide in ("ratio", "residual"):
+        ratio = ratio / torch.linalg.vector_norm(u - recomposed, dim=-1).clamp_min(1e-6)  # d may be 0
     return scaling * (ratio / ratio.mean() - 1) + 1

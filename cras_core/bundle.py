@@ -1,9 +1,9 @@
-"""The bundle: a folder of `weights.safetensors` and `manifest.json`. No pickle, ever.
+"""The bundle: a folder of `weights.safetensors`, `tiles.png` and `manifest.json`. No pickle, ever.
 
 Written to a temporary folder beside its place, flushed, and renamed: a bundle is whole or not there. The manifest holds
 the sha256 of every other file and its own: `manifest_sha256` is that of the file with this value empty. A single
 flipped byte anywhere is found when loading, and the error names the file. The backbone's weights are not in it, only
-their sha256.
+their sha256. `tiles.png` is some of the normal tiles learned from, one below the other: what other runtimes calibrate on.
 """
 
 import hashlib
@@ -15,20 +15,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
 from cras_core.backbone import Backbone, build_backbone
 from cras_core.config import CrasConfig
-from cras_core.errors import BackboneError, BundleError, ConfigError
+from cras_core.errors import BackboneError, BundleError, ConfigError, PictureError
 from cras_core.heads import Heads
+from cras_core.pictures import decode_picture, encode_png
 from cras_core.scoring import Scorer
 from cras_core.training import Model
 
 FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
+TILES = "tiles.png"
 MANIFEST = "manifest.json"
 
 
@@ -43,13 +47,15 @@ def save_bundle(
         raise BundleError(f"{folder} exists already: name another folder, or remove it first")
     weights = safetensors.torch.save(_to_tensors(model.heads))
     manifest = _manifest(model, name=name, provenance=provenance, metrics=metrics)
-    manifest["files"] = {WEIGHTS: hashlib.sha256(weights).hexdigest()}
+    tiles = encode_png(model.tiles.reshape(-1, *model.tiles.shape[2:]))
+    manifest["files"] = {WEIGHTS: hashlib.sha256(weights).hexdigest(), TILES: hashlib.sha256(tiles).hexdigest()}
     manifest["manifest_sha256"] = hashlib.sha256(_encode(manifest)).hexdigest()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             _write(temporary / WEIGHTS, weights)
+            _write(temporary / TILES, tiles)
             _write(temporary / MANIFEST, _encode(manifest))
             temporary.chmod(0o755)
             temporary.rename(folder)
@@ -68,6 +74,7 @@ def load_bundle(folder: Path, *, device: torch.device, weights: Path | None = No
     """
     manifest = read_manifest(folder)
     data = _verified(folder, WEIGHTS, manifest)
+    _verified(folder, TILES, manifest)
     try:
         config = CrasConfig.from_dict(manifest["config"])
         tensors = safetensors.torch.load(data)
@@ -78,6 +85,17 @@ def load_bundle(folder: Path, *, device: torch.device, weights: Path | None = No
         raise BundleError(f"{folder / WEIGHTS} does not fit its {MANIFEST} ({reason}): train it again") from error
     backbone = _matching_backbone(manifest, config, folder, weights)
     return Scorer(name=manifest["name"], backbone=backbone, heads=heads, manifest=manifest, device=device)
+
+
+def read_tiles(folder: Path) -> NDArray[np.uint8]:
+    """The normal tiles of a bundle: (K, T, T, 3). Raises `BundleError` naming the wrong file."""
+    manifest = read_manifest(folder)
+    try:
+        pixels = decode_picture(_verified(folder, TILES, manifest), name=str(folder / TILES))
+    except PictureError as error:
+        raise BundleError(str(error)) from error
+    side = manifest["tile_px"]
+    return pixels.reshape(-1, side, side, 3)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -5,13 +5,16 @@ Where the two differ, and what each difference measured, is in docs/method.md.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from cras_core.errors import ConfigError
 
 AdapterStart = Literal["whiten", "identity", "xavier"]
-Centers = Literal["kmeans", "position"]
+Centers = Literal["kmeans", "position", "sample"]
+Matching = Literal["nearest", "position"]
+NoiseGuide = Literal["ratio", "residual", "noise", "none"]
+DiscriminatorInput = Literal["raw+residual", "raw", "residual", "raw+raw", "residual+residual"]
 Routing = Literal["discriminant", "cosine"]
 Schedule = Literal["cosine", "constant"]
 Calibration = Literal["crossfit", "holdout"]
@@ -31,13 +34,17 @@ class CrasConfig:
     embedding_dim: int | None = None  # 0: the levels' own channels; None: the backbone's usual (1536 for the paper's)
     standardize: bool = True  # each channel by the training set's mean and deviation
     adapter_start: AdapterStart = "whiten"  # "xavier": the paper's random one
-    centers: Centers = "kmeans"  # "position": eq. 1
+    centers: Centers = "kmeans"  # "position": eq. 1; "sample": the vectors of one tile drawn (ablation B)
     centers_per_style: int = 64  # of k-means
     # HPI
     routing: Routing = "discriminant"  # "cosine": eq. 2
+    matching: Matching = "nearest"  # eq. 3; "position": each vector against the center of its own place (ablation C)
     # DAFS
     noise_deviation: float = 0.5  # s; in units of a channel's deviation when features are standardized
-    noise_scaling: float = 0.3  # k
+    noise_scaling: float = 0.3  # k; 1: without the linear scaling
+    noise_guide: NoiseGuide = "ratio"  # g / d of eq. 5; "residual": 1 / d; "noise": g; "none": r = 1 (ablation D)
+    # CRD
+    discriminator_input: DiscriminatorInput = "raw+residual"  # eq. 7
     # training
     epochs: int | None = None  # None: as many as make `steps`, so that few tiles are not learned too little
     steps: int = 400
@@ -69,6 +76,8 @@ class CrasConfig:
                 raise ConfigError(f"{name} must be greater than 0, got {getattr(self, name)}")
         if not self.levels or sorted(set(self.levels)) != list(self.levels) or not {*self.levels} <= {1, 2, 3, 4}:
             raise ConfigError(f"levels must be ascending, among 1, 2, 3, 4, got {self.levels}")
+        if self.matching == "position" and self.centers == "kmeans":
+            raise ConfigError("matching by position needs centers by position: choose centers position or sample")
         if not 0 <= self.averaging < 1:
             raise ConfigError(f"averaging must be in [0, 1), got {self.averaging}")
         if self.epochs is not None and self.epochs < 1:
@@ -101,6 +110,12 @@ class CrasConfig:
         }
         return cls(**(recipe | changes))
 
+    def ablated(self, name: str) -> Self:
+        """This configuration with one of the paper's parts left out, by its name in `ABLATIONS`."""
+        if name not in ABLATIONS:
+            raise ConfigError(f"ablation must be one of {', '.join(ABLATIONS)}, got {name!r}")
+        return replace(self, **ABLATIONS[name])
+
     def epochs_for(self, tiles: int) -> int:
         """Passes over so many tiles."""
         return self.epochs or math.ceil(self.steps / math.ceil(tiles / self.batch_size))
@@ -120,10 +135,26 @@ class CrasConfig:
             raise ConfigError(f"a setting has the wrong type: {error}") from error
 
 
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "A": {"noise_guide": "none", "discriminator_input": "raw"},  # adapter, Gaussian noise and discriminator only
+    "B": {"centers": "sample"},  # without MCMC: one sample as center
+    "C": {"centers": "position", "matching": "position"},  # without HPI's local matching
+    "D": {"noise_guide": "none"},  # without DAFS: noise of fixed variance
+    "E": {"discriminator_input": "raw"},  # without CRD
+    "dafs-unscaled": {"noise_scaling": 1.0},
+    "dafs-residual-norm": {"noise_guide": "residual"},  # without the noise's norm
+    "dafs-noise-norm": {"noise_guide": "noise"},  # without the residual's norm
+    "crd-residual": {"discriminator_input": "residual"},
+    "crd-raw+raw": {"discriminator_input": "raw+raw"},
+    "crd-residual+residual": {"discriminator_input": "residual+residual"},
+}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "adapter_start": get_args(AdapterStart),
     "centers": get_args(Centers),
     "routing": get_args(Routing),
+    "matching": get_args(Matching),
+    "noise_guide": get_args(NoiseGuide),
+    "discriminator_input": get_args(DiscriminatorInput),
     "schedule": get_args(Schedule),
     "calibration": get_args(Calibration),
     "score_scale": get_args(ScoreScale),

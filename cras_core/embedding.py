@@ -38,10 +38,7 @@ class Embedding(nn.Module):
         return sum(self.dims)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        pooled = self.aggregate(maps)
-        height, width = pooled[0].shape[-2:]
-        joined = torch.cat([pooled[0], *(upsample(level, height, width) for level in pooled[1:])], dim=1)
-        return joined.flatten(2).transpose(1, 2).contiguous()  # (N, D, H, W) -> (N, P, D)
+        return join(self.aggregate(maps))
 
     def aggregate(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """(N, C_l, H_l, W_l) -> (N, D_l, H_l, W_l) a level: neighbourhood means on the level's own grid.
@@ -71,6 +68,13 @@ def _average_unfolded(level: Tensor, embedding_dim: int, dim: int) -> Tensor:
     columns = F.unfold(level, 3, padding=1).transpose(1, 2)  # (N, P, C * 9)
     averaged = F.adaptive_avg_pool1d(F.adaptive_avg_pool1d(columns, embedding_dim), dim)
     return averaged.transpose(1, 2).reshape(batch, dim, height, width)
+
+
+def join(levels: Sequence[Tensor]) -> Tensor:
+    """Aggregated maps (N, D_l, H_l, W_l), shallowest first -> vectors (N, P, D) on the shallowest grid."""
+    height, width = levels[0].shape[-2:]
+    joined = torch.cat([levels[0], *(upsample(level, height, width) for level in levels[1:])], dim=1)
+    return joined.flatten(2).transpose(1, 2).contiguous()
 
 
 def upsample(level: Tensor, height: int, width: int) -> Tensor:

@@ -5,7 +5,8 @@ CrasError
 |-- PictureError   a picture cannot be read or has the wrong form
 |-- DataSetError   a data set's folders are incomplete, or samples do not fit together
 |-- BackboneError  a backbone's weights are missing or are not the ones expected
-`-- BundleError    a bundle is damaged, incomplete, or made for something else
+|-- BundleError    a bundle is damaged, incomplete, or made for something else
+`-- EngineError    a runtime is not on this machine, or does not decide as the reference does
 """
 
 
@@ -31,3 +32,7 @@ class BackboneError(CrasError):
 
 class BundleError(CrasError):
     """A bundle is damaged, incomplete, or made for something else."""
+
+
+class EngineError(CrasError):
+    """A runtime is not on this machine, or does not decide as the reference does."""

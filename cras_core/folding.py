@@ -1,94 +1,139 @@
 """The heads folded for inference: the same numbers to rounding, with half the work. See `Heads` for the plain graph.
 
-Between the embedding and the discriminator's first activation everything is linear or constant, so with z = (x - m) / s
-standardized, u = W z + b adapted, [V1, V2] the discriminator's first layer and (a, t) its BatchNorm:
+Between the aggregated levels and the discriminator's first activation everything is linear or constant, so with
+z = (x - m) / s standardized, u = W z + b adapted, [V1, V2] the discriminator's first layer and (a, t) its BatchNorm:
 
 - eq. 3 needs only the order of cos(u_p, c_q) over q, and u_p's own norm does not change it: an inner product of x_p
   with the rows of `keys` (the centers' directions brought back through the adapter), plus `key_offsets`;
 - the first layer on eq. 7's [u, u - c^] is a (V1 + V2) u - a V2 c^ + ...: one product of x with `first`, plus a row
-  of `table`, which has one for every center vector;
-- BatchNorm folds into the layer before it; eq. 2, and the discriminant, are inner products with x's own statistics.
+  of `table`, which has one for every center vector (the ablations' inputs differ in what is summed);
+- BatchNorm folds into the layer before it; eq. 2, and the discriminant, are inner products with x's own statistics;
+- upsampling a deeper level and multiplying it commute, and its own grid has a quarter of the positions, so the
+  vectors x of the shallowest grid are never put together for these products, only their products are added up.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cras_core.embedding import join, upsample
 from cras_core.heads import Heads
 
 
-class FoldedHeads(nn.Module):
-    """Constants made once of trained heads. x: (N, P, D) embedded vectors, as for `Heads`."""
+class FoldedRouting(nn.Module):
+    """Eq. 2, or the discriminant, as one product a style. Always float32: a tile compared with the wrong style is lost."""
+
+    weights: Tensor
+    offsets: Tensor
 
     @torch.no_grad()
     def __init__(self, heads: Heads) -> None:
         super().__init__()
         self.by_cosine = heads.config.routing == "cosine"
-        heads = _double(heads)
-        mean, deviation = heads.standardization.mean, heads.standardization.deviation
-        adapter = heads.adapter.weight / deviation  # u = adapter x + bias
-        bias = heads.adapter.bias - adapter @ mean
-        mlp = heads.discriminator
-        gain, shift = _affine(mlp.first_norm)
-        on_features, on_residual = mlp.first.weight.chunk(2, dim=1)
-        both = gain[:, None] * (on_features + on_residual)
-        constant = both @ bias + gain * mlp.first.bias + shift
-        second_gain, second_shift = _affine(mlp.second_norm)
-        directions = F.normalize(heads.centers, dim=2)
-        self._keep("keys", directions @ adapter)  # (S, M, D)
-        self._keep("key_offsets", directions @ bias)  # (S, M)
-        self._keep("first", both @ adapter)  # (D, D)
-        self._keep("table", constant - heads.centers @ (gain[:, None] * on_residual).T)  # (S, M, D)
-        self._keep("second", second_gain[:, None] * mlp.second.weight)
-        self._keep("second_bias", second_gain * mlp.second.bias + second_shift)
-        self._keep("last", mlp.last.weight[0])
+        heads = copy.deepcopy(heads).double()
+        adapter, bias = _adapter(heads)
         if self.by_cosine:
             flat = F.normalize(heads.routing_centers.flatten(1), dim=1).view_as(heads.routing_centers)
-            self._keep("routing", (flat @ adapter).flatten(1))  # (S, P * D)
-            self._keep("routing_offsets", (flat @ bias).sum(1))
+            weights, offsets = (flat @ adapter).flatten(1), (flat @ bias).sum(1)  # (S, P * D)
         else:
-            on_mean, on_spread = heads.routing_weights.chunk(2, dim=1)
-            self._keep("routing", torch.cat([on_mean, on_spread], dim=1) / deviation.repeat(2))  # (S, 2 D)
-            self._keep("routing_offsets", heads.routing_offsets - (on_mean / deviation) @ mean)
+            weights = heads.routing_weights / heads.standardization.deviation.repeat(2)  # (S, 2 D)
+            on_mean = weights[:, : len(bias)]
+            offsets = heads.routing_offsets - on_mean @ heads.standardization.mean
+        self.register_buffer("weights", weights.float().contiguous(), persistent=False)
+        self.register_buffer("offsets", offsets.float().contiguous(), persistent=False)
 
-    keys: Tensor
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Each tile's style, by itself: maps (N, D_l, H_l, W_l) -> (N,)."""
+        x = join([level.float() for level in levels])
+        if not self.by_cosine:
+            mean = x.mean(1)
+            spread = (x - mean[:, None]).square().mean(1).sqrt()
+            x = torch.cat([mean, spread], dim=1)
+        return (x.flatten(1) @ self.weights.T + self.offsets).argmax(1)
+
+
+class FoldedHeads(nn.Module):
+    """Constants made once of trained heads. levels: aggregated maps, `dims` channels each, as `Embedding.aggregate`
+    gives them; the shallowest has P positions."""
+
     key_offsets: Tensor
-    first: Tensor
     table: Tensor
     second: Tensor
     second_bias: Tensor
     last: Tensor
-    routing: Tensor
-    routing_offsets: Tensor
 
-    def route(self, x: Tensor) -> Tensor:
-        """Each tile's style, by itself: (N, P, D) -> (N,)."""
-        if self.by_cosine:
-            return (x.flatten(1) @ self.routing.T + self.routing_offsets).argmax(1)
-        variance, mean = torch.var_mean(x, dim=1, correction=0)
-        return (torch.cat([mean, variance.sqrt()], dim=1) @ self.routing.T + self.routing_offsets).argmax(1)
+    @torch.no_grad()
+    def __init__(self, heads: Heads, *, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.by_position = heads.config.matching == "position"
+        self.dims = tuple(dims)
+        heads = copy.deepcopy(heads).double()  # folding multiplies matrices, and float32 would lose digits there
+        adapter, bias = _adapter(heads)
+        mlp = heads.discriminator
+        gain, shift = _affine(mlp.first_norm)
+        parts = mlp.first.weight.split(mlp.dim, dim=1)
+        on_residual = sum(
+            (part for part, kind in zip(parts, mlp.inputs, strict=True) if kind == "residual"), torch.zeros_like(adapter)
+        )
+        both = gain[:, None] * sum(parts[1:], parts[0])
+        constant = both @ bias + gain * mlp.first.bias + shift
+        second_gain, second_shift = _affine(mlp.second_norm)
+        directions = F.normalize(heads.centers, dim=2)
+        keys = (directions @ adapter).split(self.dims, dim=2)
+        first = (both @ adapter).split(self.dims, dim=1)
+        for level, (own_keys, own_first) in enumerate(zip(keys, first, strict=True)):
+            self._keep(f"keys_{level}", own_keys)  # (S, M, D_l)
+            self._keep(f"first_{level}", own_first)  # (D, D_l)
+        self._keep("key_offsets", directions @ bias)  # (S, M)
+        self._keep("table", constant - heads.centers @ (gain[:, None] * on_residual).T)  # (S, M, D)
+        self._keep("second", second_gain[:, None] * mlp.second.weight)
+        self._keep("second_bias", second_gain * mlp.second.bias + second_shift)
+        self._keep("last", mlp.last.weight[0])
 
-    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        """Logits of every vector, compared with the given styles (N,): (N, P, D) -> (N, P)."""
-        h = x @ self.first.T
-        for style in torch.unique(styles).tolist():  # as many products as styles, however many tiles
-            own = (styles == style).nonzero()[:, 0]
-            part = x if len(own) == len(x) else x[own]
-            nearest = torch.baddbmm(
-                self.key_offsets[style].expand(len(part), 1, -1), part, self.keys[style].T.expand(len(part), -1, -1)
-            ).argmax(2)
-            if len(own) == len(x):
-                h += self.table[style][nearest]
-            else:
-                h[own] += self.table[style][nearest]
-        h = F.leaky_relu(h, 0.2, inplace=True)
-        h = F.leaky_relu(F.linear(h, self.second, self.second_bias), 0.2, inplace=True)
+    def forward(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
+        """Logits of every vector, compared with the given styles (N,): maps (N, D_l, H_l, W_l) -> (N, P)."""
+        first = [self.get_buffer(f"first_{level}").T for level in range(len(levels))]
+        h = _project(levels, first)
+        nearest = self.nearest(levels, styles)
+        h = h + self.table.flatten(0, 1)[styles[:, None] * self.table.shape[1] + nearest]
+        h = F.leaky_relu(h, 0.2)
+        h = F.leaky_relu(F.linear(h, self.second, self.second_bias), 0.2)
         return h @ self.last
+
+    def nearest(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
+        """Eq. 3: the index of each vector's nearest center vector of its tile's style, (N, P)."""
+        if self.by_position:
+            return torch.arange(self.table.shape[1], device=styles.device).expand(len(styles), -1)
+        keys = [self.get_buffer(f"keys_{level}")[styles].transpose(1, 2) for level in range(len(levels))]
+        return (_project(levels, keys) + self.key_offsets[styles][:, None]).argmax(2)
 
     def _keep(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.float().contiguous(), persistent=False)
+
+
+def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """The products of each level's vectors with (D_l, E) or (N, D_l, E), added up on the shallowest grid: (N, P, E)."""
+    height, width = levels[0].shape[2:]
+    total = _vectors(levels[0]) @ weights[0]
+    for level, weight in zip(levels[1:], weights[1:], strict=True):
+        own_height, own_width = level.shape[2:]
+        product = (_vectors(level) @ weight).unflatten(1, (own_height, own_width)).permute(0, 3, 1, 2)
+        total = total + _vectors(upsample(product, height, width))
+    return total
+
+
+def _vectors(level: Tensor) -> Tensor:
+    """(N, D, H, W) -> (N, H W, D), without a copy when the channels are last in memory."""
+    return level.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _adapter(heads: Heads) -> tuple[Tensor, Tensor]:
+    """Standardization and adapter as one: u = adapter x + bias."""
+    adapter = heads.adapter.weight / heads.standardization.deviation
+    return adapter, heads.adapter.bias - adapter @ heads.standardization.mean
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
@@ -97,8 +142,3 @@ def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     assert norm.running_var is not None
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
     return gain, norm.bias - gain * norm.running_mean
-
-
-def _double(heads: Heads) -> Heads:
-    """A copy in double precision: folding multiplies matrices, and float32 would lose digits there."""
-    return copy.deepcopy(heads).double()

@@ -31,11 +31,13 @@ class Heads(nn.Module):
         self.styles = tuple(styles)
         count = len(self.styles)
         by_cosine = config.routing == "cosine"
-        per_style = positions if config.centers == "position" else config.centers_per_style
+        per_style = config.centers_per_style if config.centers == "kmeans" else positions
         self.standardization = Standardization(dim=dim)
         with torch.random.fork_rng(devices=[]):  # torch's layers first draw from the global generator
             self.adapter = make_adapter(dim=dim, generator=generator)
-            self.discriminator = Discriminator(dim=dim, generator=generator)
+            self.discriminator = Discriminator(
+                dim=dim, inputs=config.discriminator_input.split("+"), generator=generator
+            )
         self.register_buffer("centers", torch.zeros(count, per_style, dim))
         self.register_buffer("routing_centers", torch.zeros(count, positions if by_cosine else 0, dim))
         self.register_buffer("routing_weights", torch.zeros(count, 0 if by_cosine else 2 * dim))
@@ -46,14 +48,20 @@ class Heads(nn.Module):
         u: Tensor = self.adapter(self.standardization(x))
         return u
 
-    def recompose(self, u: Tensor, styles: Tensor) -> Tensor:
-        """The recomposed center c^ (eq. 3) of tiles of the given styles (N,): (N, P, D) -> (N, P, D)."""
+    def recompose(self, u: Tensor, styles: Tensor, *, places: Tensor | None = None) -> Tensor:
+        """The recomposed center c^ (eq. 3) of tiles of the given styles (N,): (N, P, D) -> (N, P, D).
+
+        places: (N, P) positions of the vectors, where they are not all of a tile's in order.
+        """
         centers = self.centers[styles]
-        return recompose(centers, match_local(u.detach(), centers))
+        if self.config.matching == "nearest":
+            return recompose(centers, match_local(u.detach(), centers))
+        return centers if places is None else recompose(centers, places)
 
     def discriminate(self, features: Tensor, recomposed: Tensor) -> Tensor:
         """Logits of eq. 8 for u or v: (N, P, D) -> (N, P)."""
-        logits: Tensor = self.discriminator(join_residual(features, recomposed).flatten(0, -2))
+        joined = join_residual(features, recomposed, inputs=self.discriminator.inputs)
+        logits: Tensor = self.discriminator(joined.flatten(0, -2))
         return logits.view(features.shape[:-1])
 
     def route(self, x: Tensor) -> Tensor:

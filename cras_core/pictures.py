@@ -42,6 +42,14 @@ def decode_picture(data: bytes, *, name: str) -> Pixels:
     return as_rgb(pixels[:, :, :-1] if image.mode in ("LA", "RGBA") else pixels, name=name)
 
 
+def encode_png(pixels: Pixels) -> bytes:
+    """(H, W, 3) uint8 RGB as a PNG file's bytes; in one channel when the three are equal."""
+    grey = bool((pixels == pixels[:, :, :1]).all())
+    file = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if grey else pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 def _open(data: bytes, *, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():

@@ -1,6 +1,7 @@
 """CRD, center-aware residual discrimination (eq. 7, 8): tells normal from synthesized features by residuals."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,12 +10,14 @@ from torch import Tensor, nn
 
 class Discriminator(nn.Module):
     """MLP 2 D -> D -> D / 2 -> 1 with BatchNorm and LeakyReLU 0.2. Gives logits: the sigmoid of eq. 8 is in the loss
-    and in scoring, where it loses no precision."""
+    and in scoring, where it loses no precision. inputs: "raw" or "residual" for each D it is given."""
 
-    def __init__(self, *, dim: int, generator: torch.Generator) -> None:
+    def __init__(self, *, dim: int, inputs: Sequence[str], generator: torch.Generator) -> None:
         super().__init__()
         half = max(1, dim // 2)
-        self.first = nn.Linear(2 * dim, dim)
+        self.dim = dim
+        self.inputs = tuple(inputs)
+        self.first = nn.Linear(len(self.inputs) * dim, dim)
         self.first_norm = nn.BatchNorm1d(dim)
         self.second = nn.Linear(dim, half)
         self.second_norm = nn.BatchNorm1d(half)
@@ -25,17 +28,17 @@ class Discriminator(nn.Module):
                 bound = 1 / math.sqrt(layer.in_features)
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
 
-    def forward(self, pairs: Tensor) -> Tensor:
-        """(n, 2 D) -> (n,) logits."""
-        x = F.leaky_relu(self.first_norm(self.first(pairs)), 0.2)
+    def forward(self, joined: Tensor) -> Tensor:
+        """(n, D times inputs) -> (n,) logits."""
+        x = F.leaky_relu(self.first_norm(self.first(joined)), 0.2)
         x = F.leaky_relu(self.second_norm(self.second(x)), 0.2)
         logits: Tensor = self.last(x)
         return logits.squeeze(1)
 
 
-def join_residual(features: Tensor, recomposed: Tensor) -> Tensor:
-    """Eq. 7: [u, u - c^]. (..., D) and (..., D) -> (..., 2 D)."""
-    return torch.cat([features, features - recomposed], dim=-1)
+def join_residual(features: Tensor, recomposed: Tensor, *, inputs: Sequence[str] = ("raw", "residual")) -> Tensor:
+    """Eq. 7: [u, u - c^], or what an ablation gives instead. (..., D) and (..., D) -> (..., D times inputs)."""
+    return torch.cat([features if kind == "raw" else features - recomposed for kind in inputs], dim=-1)
 
 
 def discrimination_loss(normal: Tensor, anomalous: Tensor) -> Tensor:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cras_core.backbone import Backbone
 from cras_core.errors import BundleError, PictureError
 from cras_core.features import Extractor
-from cras_core.folding import FoldedHeads
+from cras_core.graph import ROUTE, ScoringGraph
 from cras_core.heads import Heads
-from cras_core.score_map import ScoreMap, image_scores, patch_scores
+from cras_core.runtimes.base import Runtime
+from cras_core.runtimes.torch_runtime import TorchRuntime
 
 Maps = NDArray[np.float32]
 
@@ -33,7 +33,11 @@ class Scored:
 
 
 class Scorer:
-    """A model ready to score on one device. Made by `bundle.load_bundle`, or of a model in memory."""
+    """A model ready to score on one device. Made by `bundle.load_bundle`, or of a model in memory.
+
+    runtime: what computes; the reference, PyTorch in float32, unless replaced by one that agrees with it
+    (`runtimes.selection`). thresholds: (S,) in the order of `styles`.
+    """
 
     def __init__(
         self, *, name: str, backbone: Backbone, heads: Heads, manifest: Mapping[str, Any], device: torch.device
@@ -46,12 +50,11 @@ class Scorer:
         self.mm_per_px = config.mm_per_px
         self.styles = heads.styles
         self.device = device
-        self._thresholds = np.asarray([manifest["styles"][style]["threshold"] for style in heads.styles], np.float32)
-        self._extractor = Extractor(backbone, config, device=device)
-        self._heads = FoldedHeads(heads).to(device)
-        self._maps = ScoreMap(
-            grid_px=self._extractor.grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px
-        ).to(device)
+        self.thresholds = np.asarray([manifest["styles"][style]["threshold"] for style in heads.styles], np.float32)
+        extractor = Extractor(backbone, config, device=device)
+        self.graph = ScoringGraph(extractor.backbone, extractor.embedding, heads, grid_px=extractor.grid_px).eval()
+        self.reference: Runtime = TorchRuntime(self.graph, device=device)
+        self.runtime = self.reference
 
     def check(self, *, tile_px: int, mm_per_px: float) -> None:
         """Raises `BundleError` when frames of another tile size or scale would be scored."""
@@ -77,27 +80,19 @@ class Scorer:
             )
         if tiles.shape[3] not in (1, 3):
             raise PictureError(f"tiles must have 1 or 3 channels, got {tiles.shape[3]}")
-        given = self.styles.index(style) if style in self.styles else None
-        maps = np.empty((len(tiles), self.tile_px, self.tile_px), np.float32)
-        scores = np.empty(len(tiles), np.float32)
-        styles = np.empty(len(tiles), np.int64)
-        for start in range(0, len(tiles), SCORE_BATCH):
-            part = np.s_[start : start + SCORE_BATCH]
-            batch, batch_styles = self._score_batch(tiles[part], given)
-            maps[part] = batch.cpu().numpy()
-            scores[part] = image_scores(batch).cpu().numpy()
-            styles[part] = batch_styles.cpu().numpy()
+        given = self.styles.index(style) if style in self.styles else ROUTE
+        parts = [
+            self.runtime.score(
+                np.ascontiguousarray(np.broadcast_to(part, (*part.shape[:3], 3))), np.full(len(part), given, np.int64)
+            )
+            for start in range(0, len(tiles), SCORE_BATCH)
+            if len(part := tiles[start : start + SCORE_BATCH])
+        ]
+        empty = np.empty((0, self.tile_px, self.tile_px), np.float32)
+        styles = np.concatenate([np.empty(0, np.int64), *(part.styles for part in parts)])
         return Scored(
-            maps=maps,
-            scores=scores,
+            maps=np.concatenate([empty, *(part.maps for part in parts)]),
+            scores=np.concatenate([np.empty(0, np.float32), *(part.scores for part in parts)]),
             styles=tuple(self.styles[index] for index in styles),
-            thresholds=self._thresholds[styles],
+            thresholds=self.thresholds[styles],
         )
-
-    @torch.inference_mode()
-    def _score_batch(self, tiles: NDArray[np.uint8], given: int | None) -> tuple[Tensor, Tensor]:
-        x = self._extractor.extract(np.broadcast_to(tiles, (*tiles.shape[:3], 3)))
-        styles = self._heads.route(x) if given is None else torch.full((len(tiles),), given, device=self.device)
-        logits = self._heads(x, styles)
-        maps: Tensor = self._maps(patch_scores(logits, self.config.score_scale))
-        return maps, styles

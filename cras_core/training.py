@@ -30,6 +30,8 @@ from cras_core.score_map import ScoreMap, image_scores, patch_scores
 
 log = logging.getLogger(__name__)
 
+KEPT_TILES = 48
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -60,6 +62,7 @@ class Model:
     backbone: Backbone
     heads: Heads
     styles: dict[str, StyleFacts]
+    tiles: NDArray[np.uint8]  # (K, T, T, 3): some of those learned from, of every style
     losses: tuple[float, ...]  # eq. 8, each epoch's mean
 
 
@@ -103,7 +106,30 @@ def train(
         )
         for index, style in enumerate(features.styles)
     }
-    return Model(config=config, backbone=backbone, heads=heads.eval(), styles=facts, losses=tuple(losses))
+    return Model(
+        config=config,
+        backbone=backbone,
+        heads=heads.eval(),
+        styles=facts,
+        tiles=keep_tiles(samples, features, config),
+        losses=tuple(losses),
+    )
+
+
+def keep_tiles(samples: Sequence[NormalSample], features: Features, config: CrasConfig) -> NDArray[np.uint8]:
+    """About `KEPT_TILES` of the tiles learned from, the same number of each style, spread over its pictures.
+
+    They go with the bundle: other runtimes calibrate on them and show on them that they agree. -> (K, T, T, 3).
+    """
+    kept = []
+    for index in range(len(features.styles)):
+        own = features.of_style(index)
+        count = min(len(own), max(4, KEPT_TILES // len(features.styles)))
+        for tile in own[np.linspace(0, len(own) - 1, count).round().astype(int)]:
+            picture = features.pictures[tile]
+            first = int(np.searchsorted(features.pictures, picture))  # a picture's tiles follow each other
+            kept.append(samples[picture].cut(tile_px=config.tile_px).tiles[tile - first])
+    return np.stack(kept)
 
 
 def fit_heads(
@@ -169,11 +195,15 @@ def prepare_heads(
             mean = position_centers(adapted, own) if needs_position else torch.empty(0)
             if config.routing == "cosine":
                 heads.routing_centers[index] = mean
-            heads.centers[index] = (
-                mean
-                if config.centers == "position"
-                else kmeans_centers(adapted, own, count=config.centers_per_style, generator=generator)
-            )
+            if config.centers == "position":
+                heads.centers[index] = mean
+            elif config.centers == "sample":
+                drawn = int(torch.randint(len(own), (), generator=generator))
+                heads.centers[index] = adapted([own[drawn]])[0]
+            else:
+                heads.centers[index] = kmeans_centers(
+                    adapted, own, count=config.centers_per_style, generator=generator
+                )
         if config.routing == "discriminant":
             described = [
                 describe(heads.standardization(features.take(tiles[start : start + 32]))).double().cpu().numpy()
@@ -203,12 +233,20 @@ def _loss(heads: Heads, features: Features, batch: NDArray[np.int64], *, generat
     """Eq. 3 to 8 for a batch of tiles whose styles are known."""
     config = heads.config
     x = features.take(batch)
+    places = None
     if 0 < config.vectors_per_tile < x.shape[1]:
-        chosen = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, : config.vectors_per_tile].to(x.device)
-        x = x.gather(1, chosen[:, :, None].expand(-1, -1, x.shape[2]))
+        places = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, : config.vectors_per_tile].to(x.device)
+        x = x.gather(1, places[:, :, None].expand(-1, -1, x.shape[2]))
     u = heads.adapt(x)
-    recomposed = heads.recompose(u, torch.from_numpy(features.style_of[batch]).to(x.device))
-    v = synthesize(u, recomposed, deviation=config.noise_deviation, scaling=config.noise_scaling, generator=generator)
+    recomposed = heads.recompose(u, torch.from_numpy(features.style_of[batch]).to(x.device), places=places)
+    v = synthesize(
+        u,
+        recomposed,
+        deviation=config.noise_deviation,
+        scaling=config.noise_scaling,
+        guide=config.noise_guide,
+        generator=generator,
+    )
     # one pass over both: BatchNorm sees normal and anomalous vectors together, as it will
     logits = heads.discriminate(torch.cat([u, v]), torch.cat([recomposed, recomposed]))
     return discrimination_loss(logits[: len(batch)], logits[len(batch) :])

@@ -1,6 +1,7 @@
 """DAFS: eq. 4 to 6 against plain numpy."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +18,25 @@ def test_the_ratio_follows_equations_4_and_5():
     np.testing.assert_allclose(ratio.numpy(), expected)
 
 
+@pytest.mark.parametrize("guide", ["residual", "noise"])
+def test_the_ablations_leave_out_one_norm(guide):
+    random = np.random.default_rng(0)
+    u, c, e = (random.normal(size=(2, 5, 4)) for _ in range(3))
+    ratio = scale_noise(*(torch.from_numpy(a) for a in (u, c, e)), scaling=0.3, guide=guide)
+    raw = 1 / np.linalg.norm(u - c, axis=-1) if guide == "residual" else np.linalg.norm(e, axis=-1)
+    np.testing.assert_allclose(ratio.numpy(), 0.3 * (raw / raw.mean() - 1) + 1)
+
+
+def test_without_a_guide_the_noise_has_one_variance_everywhere():
+    u = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    seeded = {"generator": torch.Generator().manual_seed(7)}
+    v = synthesize(u, torch.zeros_like(u), deviation=0.5, scaling=0.3, guide="none", **seeded)
+    torch.testing.assert_close(v - u, 0.5 * torch.randn(u.shape, generator=torch.Generator().manual_seed(7)))
+
+
 def test_anomalies_are_features_plus_scaled_noise_of_the_seed():
     u, c = torch.randn(2, 3, 8, 4, generator=torch.Generator().manual_seed(0)).unbind()
-    v = synthesize(u, c, deviation=0.5, scaling=0.3, generator=torch.Generator().manual_seed(7))
+    v = synthesize(u, c, deviation=0.5, scaling=0.3, guide="ratio", generator=torch.Generator().manual_seed(7))
     noise = 0.5 * torch.randn(u.shape, generator=torch.Generator().manual_seed(7))
     expected = u + scale_noise(u, c, noise, scaling=0.3)[..., None] * noise
     assert torch.equal(v, expected)
@@ -27,7 +44,7 @@ def test_anomalies_are_features_plus_scaled_noise_of_the_seed():
 
 def test_noise_is_detached_so_gradients_pass_as_through_an_identity():
     u = torch.randn(2, 5, 4, requires_grad=True)
-    v = synthesize(u, torch.zeros(2, 5, 4), deviation=0.5, scaling=0.3, generator=torch.Generator().manual_seed(0))
+    v = synthesize(u, torch.zeros(2, 5, 4), deviation=0.5, scaling=0.3, guide="ratio", generator=torch.Generator().manual_seed(0))
     (gradient,) = torch.autograd.grad(v.sum(), u)
     assert torch.equal(gradient, torch.ones_like(u))
 
@@ -45,5 +62,5 @@ def test_the_ratio_averages_one_and_is_larger_nearer_to_the_center(scaling, seed
 
 def test_a_feature_on_its_center_gives_no_infinity():
     u = torch.ones(1, 4, 3)
-    v = synthesize(u, u.clone(), deviation=0.1, scaling=0.3, generator=torch.Generator().manual_seed(0))
+    v = synthesize(u, u.clone(), deviation=0.1, scaling=0.3, guide="ratio", generator=torch.Generator().manual_seed(0))
     assert torch.isfinite(v).all()

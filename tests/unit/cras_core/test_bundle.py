@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cras_core.bundle import MANIFEST, WEIGHTS, load_bundle, read_manifest, save_bundle
+from cras_core.bundle import MANIFEST, TILES, WEIGHTS, load_bundle, read_manifest, save_bundle
 from cras_core.config import CrasConfig
 from cras_core.errors import BackboneError, BundleError
 from cras_core.scoring import Scorer
@@ -41,19 +41,19 @@ def test_the_manifest_says_what_the_model_is(small_bundle, small_config, small_m
     manifest = read_manifest(small_bundle)
     assert (manifest["name"], manifest["tile_px"], manifest["mm_per_px"]) == ("small", TILE_PX, 0.2)
     assert CrasConfig.from_dict(manifest["config"]) == small_config
-    assert set(manifest["files"]) == {WEIGHTS}
+    assert set(manifest["files"]) == {WEIGHTS, TILES}
     assert manifest["provenance"] == {"data": "synthetic"}
     assert manifest["backbone"]["sha256"] == small_model.backbone.sha256
     style = manifest["styles"]["canvas"]
     assert style["center"] == "centers.0"
     assert style["threshold"] == style["threshold_set"]["value"]
-    assert sorted(file.name for file in small_bundle.iterdir()) == [MANIFEST, WEIGHTS]
+    assert sorted(file.name for file in small_bundle.iterdir()) == [MANIFEST, TILES, WEIGHTS]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_bit_is_found_and_the_file_named(copy, data):
-    path = copy / data.draw(st.sampled_from([MANIFEST, WEIGHTS]))
+    path = copy / data.draw(st.sampled_from([MANIFEST, TILES, WEIGHTS]))
     original = path.read_bytes()
     place, bit = data.draw(st.integers(0, len(original) - 1)), data.draw(st.integers(0, 7))
     flipped = bytearray(original)

@@ -5,16 +5,21 @@ import timm
 import torch
 
 from cras_core.backbone import build_backbone, efficientnet_lite0_state
-from cras_core.config import CrasConfig
-from cras_core.folding import FoldedHeads
+from cras_core.config import ABLATIONS, CrasConfig
+from cras_core.embedding import join
+from cras_core.folding import FoldedHeads, FoldedRouting
 from cras_core.heads import Heads
 
 
-def trained_heads(*, centers, routing):
+DIMS, SIDES = (6, 4), (4, 2)
+
+
+def trained_heads(**changes):
     """Heads with every constant and statistic away from its start."""
     generator = torch.Generator().manual_seed(0)
-    config = CrasConfig(centers=centers, centers_per_style=6, routing=routing)
-    heads = Heads(config=config, styles=("a", "b", "c"), dim=10, positions=16, generator=generator)
+    config = CrasConfig(centers_per_style=6, **changes)
+    dim, positions = sum(DIMS), SIDES[0] ** 2
+    heads = Heads(config=config, styles=("a", "b", "c"), dim=dim, positions=positions, generator=generator)
     with torch.no_grad():
         for value in heads.state_dict().values():
             if value.is_floating_point():
@@ -25,17 +30,33 @@ def trained_heads(*, centers, routing):
     return heads.eval()
 
 
-@pytest.mark.parametrize("centers", ["kmeans", "position"])
-@pytest.mark.parametrize("routing", ["discriminant", "cosine"])
-def test_folded_heads_score_and_route_as_the_plain_ones(centers, routing):
-    heads = trained_heads(centers=centers, routing=routing)
-    folded = FoldedHeads(heads)
-    x = 3 * torch.randn(9, 16, 10, generator=torch.Generator().manual_seed(1))
+def levels_of(tiles):
+    generator = torch.Generator().manual_seed(1)
+    sizes = zip(DIMS, SIDES, strict=True)
+    levels = [3 * torch.randn(tiles, dim, side, side, generator=generator) for dim, side in sizes]
+    return [level + 5 * torch.randn(tiles, level.shape[1], 1, 1, generator=generator) for level in levels]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"centers": "kmeans", "routing": "discriminant"},
+        {"centers": "position", "routing": "cosine"},
+        {"centers": "kmeans", "routing": "cosine"},
+        *({"centers": "position"} | changes for changes in ABLATIONS.values()),
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_folded_heads_score_and_route_as_the_plain_ones(changes):
+    heads = trained_heads(**changes)
+    folded, routing = FoldedHeads(heads, dims=DIMS), FoldedRouting(heads)
+    levels = levels_of(9)
+    x = join(levels)
     for styles in ([0, 2, 1, 1, 0, 2, 2, 0, 1], [1] * 9):
         expected = heads(x, torch.tensor(styles))
-        torch.testing.assert_close(folded(x, torch.tensor(styles)), expected, atol=1e-5, rtol=1e-5)
-    assert torch.equal(folded.route(x), heads.route(x))
-    assert len(folded.route(x).unique()) > 1
+        torch.testing.assert_close(folded(levels, torch.tensor(styles)), expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(routing(levels), heads.route(x))
+    assert len(routing(levels).unique()) > 1
 
 
 def test_the_backbone_without_batch_norms_and_last_stages_gives_the_whole_ones_maps():

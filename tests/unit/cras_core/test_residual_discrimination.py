@@ -25,7 +25,7 @@ def test_the_loss_is_binary_cross_entropy_of_the_sigmoid():
 
 
 def test_the_discriminator_is_the_papers_mlp():
-    net = Discriminator(dim=6, generator=torch.Generator().manual_seed(0)).double()
+    net = Discriminator(dim=6, inputs=("raw", "residual"), generator=torch.Generator().manual_seed(0)).double()
     for _ in range(3):  # statistics other than the initial ones
         net(torch.randn(50, 12, dtype=torch.float64) * 2 + 1)
     net.eval()

@@ -1,0 +1,48 @@
+"""The scoring graph: uint8 tiles to smoothed score maps, whole and folded. Every runtime runs this one graph."""
+
+import torch
+from torch import Tensor, nn
+
+from cras_core.backbone import Backbone
+from cras_core.embedding import Embedding
+from cras_core.folding import FoldedHeads, FoldedRouting
+from cras_core.heads import Heads
+from cras_core.score_map import ScoreMap, image_scores, patch_scores
+
+ROUTE = -1  # instead of a style's index: the tile finds its own
+
+
+class ScoringGraph(nn.Module):
+    """Nothing in it depends on a tile's batch, and no shape on the data: it can be traced and exported as it is."""
+
+    def __init__(self, backbone: Backbone, embedding: Embedding, heads: Heads, *, grid_px: int) -> None:
+        super().__init__()
+        config = heads.config
+        self.backbone = backbone
+        self.embedding = embedding
+        self.heads = FoldedHeads(heads, dims=embedding.dims)
+        self.routing = FoldedRouting(heads)
+        self.maps = ScoreMap(grid_px=grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px)
+        self.score_scale = config.score_scale
+        self.tile_px = config.tile_px
+
+    def forward(self, tiles: Tensor, styles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """tiles: (N, T, T, 3) uint8; styles: (N,) int64, `ROUTE` where the tile is to find its own.
+
+        -> maps (N, T, T) float32 (eq. 9), scores (N,) (eq. 10), styles (N,) that the tiles were compared with.
+        """
+        logits, styles = self.logits(tiles, styles)
+        maps = self.maps(patch_scores(logits, self.score_scale))
+        return maps, image_scores(maps), styles
+
+    def logits(self, tiles: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+        """The discriminator's logits of every vector (N, P) float32, and the styles compared with (N,)."""
+        levels = self.embedding.aggregate(self.backbone(tiles.permute(0, 3, 1, 2)))
+        styles = torch.where(styles == ROUTE, self.routing(levels), styles)
+        return self.heads(levels, styles).float(), styles
+
+    def in_precision(self, dtype: torch.dtype) -> "ScoringGraph":
+        """Computes in another floating point type from here on; routing and maps stay float32."""
+        self.backbone.to(dtype)
+        self.heads.to(dtype)
+        return self

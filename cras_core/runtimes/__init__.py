@@ -1,0 +1,1 @@
+"""Runtimes: the scoring graph on this machine, by one of several ways that must agree. See `base.Runtime`."""
