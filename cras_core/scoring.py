@@ -81,8 +81,9 @@ class Scorer:
         if tiles.shape[3] not in (1, 3):
             raise PictureError(f"tiles must have 1 or 3 channels, got {tiles.shape[3]}")
         given = self.styles.index(style) if style in self.styles else ROUTE
+        runtime = self.runtime  # may be replaced meanwhile
         parts = [
-            self.runtime.score(
+            runtime.score(
                 np.ascontiguousarray(np.broadcast_to(part, (*part.shape[:3], 3))), np.full(len(part), given, np.int64)
             )
             for start in range(0, len(tiles), SCORE_BATCH)

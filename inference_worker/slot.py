@@ -1,6 +1,7 @@
 """The model slot: the running model, swapped between two frames when staff promote another.
 
-A new bundle is loaded and warmed aside; one that does not load leaves the old one running and says why.
+A new bundle is loaded and warmed aside; one that does not load leaves the old one running and says why. It starts on
+PyTorch at once; the runtime for good is made and checked while frames are already inspected, then takes over.
 """
 
 import logging
@@ -13,6 +14,8 @@ import torch
 
 from cras_core.bundle import load_bundle
 from cras_core.errors import CrasError
+from cras_core.runtimes.builders import REFERENCE
+from cras_core.runtimes.selection import choose_runtime, use_runtime
 from cras_core.scoring import Scorer
 from inspection.errors import LoomwatchError
 from storage.database import Database
@@ -24,11 +27,16 @@ log = logging.getLogger(__name__)
 class ModelSlot:
     """Follows the registry. `scorer()` is cheap and called between frames; loading has a thread of its own."""
 
-    def __init__(self, database: Database, *, device: torch.device, poll_s: float) -> None:
+    def __init__(
+        self, database: Database, *, device: torch.device, poll_s: float, runtime: str = REFERENCE, memory: Path
+    ) -> None:
+        """runtime: "auto", or one by name; memory: file of the choices made."""
         self.problem = ""  # why the promoted model does not run, "" when it does
         self._database = database
         self._device = device
         self._poll_s = poll_s
+        self._runtime = runtime
+        self._memory = memory
         self._scorer: Scorer | None = None
         self._next: Scorer | None = None
         self._tried: tuple[int, str] | None = None  # id and path last loaded or refused
@@ -87,4 +95,16 @@ class ModelSlot:
             with self._changed:
                 self._next = scorer
                 self._changed.notify_all()
+            self._speed_up(scorer, Path(model.path))
         self._tried = (model.id, model.path)
+
+    def _speed_up(self, scorer: Scorer, bundle: Path) -> None:
+        """Gives the running model its runtime; the reference stays when another cannot be had."""
+        try:
+            if self._runtime == "auto":
+                choose_runtime(scorer, bundle, memory=self._memory, stop=self._stop.is_set)
+            elif self._runtime != REFERENCE:
+                use_runtime(scorer, bundle, self._runtime)
+        except (CrasError, RuntimeError) as error:
+            self.problem = f"model {scorer.name} runs by {REFERENCE}: {error}"
+            log.warning("%s", self.problem)

@@ -50,13 +50,20 @@ class Worker:
             torch.set_num_threads(settings.threads)
         self._database: Database = open_database(store.database)
         self._pictures = PictureStore(store.pictures)
+        self._runtimes = store.data_dir / "runtimes.json"
         self._live = Live(store.redis)
         self._finished: deque[tuple[float, int]] = deque(maxlen=64)  # (time, tiles) of the last frames
         self._last: dict[str, tuple[int, float]] = {}  # camera -> (time of capture, position) of its last frame
 
     def run(self) -> None:
         settings = self._settings
-        with ModelSlot(self._database, device=self._device, poll_s=settings.model_poll_s) as slot:
+        with ModelSlot(
+            self._database,
+            device=self._device,
+            poll_s=settings.model_poll_s,
+            runtime=settings.runtime,
+            memory=self._runtimes,
+        ) as slot:
             scorer = self._first_model(slot)
             if scorer is None:
                 return
@@ -84,7 +91,7 @@ class Worker:
     def _tell(self, slot: ModelSlot) -> None:
         running = slot.scorer()
         state = "waiting" if running is None else "problem" if slot.problem else "running"
-        detail = slot.problem or (running.name if running else "")
+        detail = slot.problem or (f"{running.name} by {running.runtime.name}" if running else "")
         self._live.publish_service(
             ServiceState(name=self.name, kind="worker", state=state, detail=detail, at_ns=time.time_ns())
         )

@@ -159,6 +159,7 @@ class WorkerSettings(_Settings):
     ingestors: Annotated[tuple[str, ...], NoDecode] = Field((), description="ZeroMQ addresses, separated by commas")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, description="CPU threads for inference; 0: the library's choice")
+    runtime: str = Field("auto", description="auto: the fastest that decides alike; or one, such as torch-float32")
     batch_size: int = Field(32, ge=1, description="tiles scored at once")
     credit: int = Field(2, ge=1, le=64, description="frames asked for ahead")
     model_poll_s: float = Field(1.0, gt=0, description="between looks for a newly promoted model")

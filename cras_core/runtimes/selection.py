@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,11 +41,24 @@ class Tried:
     problem: str
 
 
-def choose_runtime(scorer: Scorer, bundle: Path, *, memory: Path, names: Sequence[str] = QUICK) -> list[Tried]:
+def use_runtime(scorer: Scorer, bundle: Path, name: str) -> None:
+    """Gives `scorer` one runtime by name. Raises `EngineError` when it is not here or does not agree, `BundleError`."""
+    scorer.runtime = check_runtime(scorer, name, read_tiles(bundle))
+
+
+def choose_runtime(
+    scorer: Scorer,
+    bundle: Path,
+    *,
+    memory: Path,
+    names: Sequence[str] = QUICK,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Tried]:
     """Gives `scorer` the fastest of the runtimes named, present here, that agrees with PyTorch in float32.
 
-    memory: JSON file of earlier choices, by model and machine; written whole. -> what was tried, [] when remembered.
-    Raises `BundleError` when the bundle has no normal tiles, or damaged ones.
+    memory: JSON file of earlier choices, by model and machine; written whole. stop: asked between two trials; nothing
+    is chosen once it is true. -> what was tried, [] when remembered or stopped.
+    Raises `BundleError` when the bundle's normal tiles are missing or damaged.
     """
     tiles = read_tiles(bundle)
     key = _key(scorer)
@@ -57,6 +70,8 @@ def choose_runtime(scorer: Scorer, bundle: Path, *, memory: Path, names: Sequenc
     runtimes: dict[str, Runtime] = {REFERENCE: scorer.runtime}
     problems = {}
     for name in names:
+        if stop():
+            return []
         if name not in present(scorer.device):
             continue
         try:

@@ -86,7 +86,7 @@ def test_a_promoted_model_takes_over_between_two_frames(
     line_store: StoreSettings, line_database: Database, bundles: Path
 ) -> None:
     registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
-    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02) as slot:
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
 
         def running() -> str:
             scorer = slot.scorer()
@@ -105,13 +105,13 @@ def test_a_model_that_does_not_load_is_told_and_the_old_one_runs_on(
     line_store: StoreSettings, line_database: Database, bundles: Path
 ) -> None:
     registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
-    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02) as slot:
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
         wait_for(lambda: slot.scorer() is not None)
         registry.promote(line_database, "plain-2", by="test")
         wait_for(lambda: slot.scorer().name == "plain-2")
     weights = line_store.models_dir / "plain-2" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02) as slot:
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
         wait_for(lambda: slot.problem)
         assert "plain-2 does not load" in slot.problem
         assert "weights.safetensors" in slot.problem
@@ -127,7 +127,7 @@ def test_without_a_promoted_model_no_frame_is_asked_for(line_store: StoreSetting
     upgrade(line_store.database)
     with (
         open_database(line_store.database) as database,
-        ModelSlot(database, device=torch.device("cpu"), poll_s=0.02) as slot,
+        ModelSlot(database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot,
     ):
         wait_for(lambda: slot.problem)
         assert slot.problem == "no model is promoted"
