@@ -6,7 +6,7 @@ is one style of the one model. docs/datasets.md tells what is recognized.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,7 +68,7 @@ class Found:
 
     folder: Path
     kind: str
-    readers: dict[str, Callable[[bool], ClassFolder]]
+    readers: Mapping[str, Callable[[bool], ClassFolder]]
 
 
 def read_layout(folder: Path, *, need_test: bool = False) -> Layout:
