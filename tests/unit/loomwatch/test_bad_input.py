@@ -325,6 +325,7 @@ def test_help_of_every_command_has_an_example(capfd: pytest.CaptureFixture[str])
         "samples": ["add", "list"],
         "db": ["upgrade", "status"],
         "bench": ["scorer", "pipeline"],
+        "dataset": ["cut", "check"],
     }
     for words in [[each] for each in commands] + [[group, each] for group, own in groups.items() for each in own]:
         capfd.readouterr()
