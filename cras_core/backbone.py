@@ -70,7 +70,7 @@ class Backbone(nn.Module):
             return fold_batch_norms(self.stages)
         noise = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         plain = self.stages
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: what it makes cannot be moved to a device afterwards
             expected = self(noise)
             self.stages = copy.deepcopy(plain)
             fold_batch_norms(self.stages)

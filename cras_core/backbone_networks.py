@@ -120,18 +120,14 @@ def _build_wide_resnet50_2(levels: Sequence[int], weights: Path | None) -> Netwo
 
 def _build_timm(network: str, levels: Sequence[int], weights: Path | None) -> Network:
     """Any network of timm that gives maps of the levels' strides. One stage: timm's own runs it."""
-    if not timm.is_model(network.partition(".")[0]):
-        near = difflib.get_close_matches(network, timm.list_models(), n=3)
-        hint = f": did you mean {' or '.join(TIMM + each for each in near)}?" if near else ""
-        raise BackboneError(f"timm knows no network {network!r}{hint}")
+    facts = _timm_facts(network)
     indices = _timm_indices(network, levels)
-    state = download_timm(network) if weights is None else read_state(weights, known_names=_timm_file_names(network))
+    state = download_timm(network) if weights is None else read_state(weights, known_names=_timm_file_names(facts))
     with torch.random.fork_rng(devices=[]):
         model: Any = timm.create_model(network, pretrained=False, features_only=True, out_indices=indices)
     model.load_state_dict(_renamed(state, model, network, weights))
     if hasattr(model, "blocks") and getattr(model, "feature_hooks", 1) is None:  # timm prunes the others itself
         model.blocks = model.blocks[: max(info["stage"] for info in model.feature_info.get_dicts())]
-    facts: Any = timm.get_pretrained_cfg(network)
     return Network(
         stages=[model],
         outputs=[True],
@@ -141,6 +137,20 @@ def _build_timm(network: str, levels: Sequence[int], weights: Path | None) -> Ne
         embedding_dim=0,
         ordered=False,
     )
+
+
+def _timm_facts(network: str) -> Any:
+    """What timm knows of a network and its pretrained weights, NAME or NAME.WEIGHTS."""
+    name = network.partition(".")[0]
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f": did you mean {' or '.join(TIMM + each for each in near)}?" if near else ""
+        raise BackboneError(f"timm knows no network {network!r}{hint}")
+    try:
+        return timm.get_pretrained_cfg(network)
+    except RuntimeError as error:
+        known = ", ".join(sorted(timm.list_pretrained(f"{name}.*"))) or "none"
+        raise BackboneError(f"timm has no weights {network!r}: it has {known}") from error
 
 
 def _timm_indices(network: str, levels: Sequence[int]) -> tuple[int, ...]:
@@ -175,10 +185,9 @@ def _no_maps(network: str) -> str:
     )
 
 
-def _timm_file_names(network: str) -> frozenset[str]:
+def _timm_file_names(facts: Any) -> frozenset[str]:
     """timm's file name for these weights, where it carries a checksum."""
-    url = str(getattr(timm.get_pretrained_cfg(network), "url", "") or "")
-    name = url.rpartition("/")[2]
+    name = str(facts.url or "").rpartition("/")[2]
     tail = Path(name).stem.rpartition("-")[2]
     return frozenset({name}) if len(tail) == 8 and not set(tail) - set("0123456789abcdef") else frozenset()
 

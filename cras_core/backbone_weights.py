@@ -5,17 +5,21 @@ timm's older files do) are held to it.
 """
 
 import hashlib
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import safetensors.torch
 import timm
 import torch
 import torchvision
+from huggingface_hub import constants
 from torch import Tensor
 
 from cras_core.errors import BackboneError
@@ -99,14 +103,41 @@ def download_wide_resnet50_2() -> State:
 
 def download_timm(network: str) -> State:
     """timm's own pretrained weights, kept in its cache. Raises `BackboneError` naming both ways."""
+    unreachable = _unreachable(constants.ENDPOINT)
     try:
-        state: State = timm.create_model(network, pretrained=True).state_dict()
+        with _hub(offline=bool(unreachable)):
+            state: State = timm.create_model(network, pretrained=True).state_dict()
     except Exception as error:  # timm, the hub's client and the network raise many kinds
         raise BackboneError(
             f"timm:{network} has no weights: give their file (--weights FILE, in timm's names), or let timm download "
-            f"them, which failed here ({_reason(error)})"
+            f"them, which failed here ({unreachable or _reason(error)})"
         ) from error
     return state
+
+
+@contextmanager
+def _hub(*, offline: bool) -> Iterator[None]:
+    """Quiet; offline it asks only its cache, where it would otherwise try again for a minute, a line each time."""
+    log = logging.getLogger("huggingface_hub")
+    before = constants.HF_HUB_OFFLINE, log.level
+    constants.HF_HUB_OFFLINE = before[0] or offline
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before[0]
+        log.setLevel(before[1])
+
+
+def _unreachable(address: str) -> str:
+    """Why an address does not answer at all, "" when it does."""
+    try:
+        urlopen(Request(address, method="HEAD"), timeout=10).close()
+    except HTTPError as error:
+        error.close()  # it answered
+    except OSError as error:
+        return f"{address}: {_reason(error)}"
+    return ""
 
 
 def _reason(error: Exception) -> str:

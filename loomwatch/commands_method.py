@@ -13,7 +13,9 @@ from loomwatch.terminal import console, example, folder, progress_bar, write_jso
 BUNDLE = typer.Option(..., "--bundle", help="Bundle folder.")
 DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N.")
 JSON = typer.Option(None, "--json", help="Write the figures to this file.")
-WEIGHTS = typer.Option(None, "--weights", help="The backbone's weights, for one that no package carries.")
+WEIGHTS = typer.Option(
+    None, "--weights", help="The backbone's weights (.pth, .safetensors), for one that no package carries."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    data: Path = typer.Option(..., "--data", help="MVTec AD layout: CLASS/train/good/*; every class is one style."),
+    data: Path = typer.Option(
+        ..., "--data", help="MVTec AD layout (CLASS/train/good/*) or VisA; every class is one style."
+    ),
     out: Path = typer.Option(..., "--out", help="Bundle folder to write."),
     backbone: str = typer.Option(
         "efficientnet_lite0", help="efficientnet_lite0, 1 or 2, wide_resnet50_2, or any network of timm: timm:NAME."
@@ -84,7 +88,9 @@ def _levels(text: str | None) -> tuple[int, ...] | None:
 
 def evaluate(
     bundle: Path = BUNDLE,
-    data: Path = typer.Option(..., "--data", help="MVTec AD layout: CLASS/test/{good,DEFECT}/*, ground_truth."),
+    data: Path = typer.Option(
+        ..., "--data", help="MVTec AD layout (CLASS/test/{good,DEFECT}/*, ground_truth) or VisA."
+    ),
     weights: Path = WEIGHTS,
     device: str = DEVICE,
     json_file: Path = JSON,

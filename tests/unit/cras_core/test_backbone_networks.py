@@ -1,5 +1,7 @@
 """Networks of timm as backbones: the same maps as timm's own, folded where that is right, or refused in one line."""
 
+from dataclasses import replace
+
 import huggingface_hub
 import pytest
 import safetensors.torch
@@ -9,7 +11,11 @@ from torch import nn
 
 from cras_core.backbone import Backbone, build_backbone, fold_batch_norms
 from cras_core.backbone_networks import Network
+from cras_core.bundle import load_bundle, save_bundle
 from cras_core.errors import BackboneError
+from cras_core.training import train
+
+from .conftest import TILE_PX, normal_samples, weave
 
 
 def random_state(network: str) -> dict[str, torch.Tensor]:
@@ -146,15 +152,48 @@ def test_weights_of_another_timm_network_are_refused(weights_of):
             build_backbone(f"timm:{network}", levels=(2,), weights=weights_of(other))
 
 
+def test_a_file_under_timms_name_must_have_the_checksum_the_name_states(weights_of, tmp_path):
+    named = weights_of("resnet18").rename(tmp_path / "resnet18_a1_0-d63eafa0.pth")
+    with pytest.raises(BackboneError, match=r"resnet18_a1_0-d63eafa0.pth is damaged .*expected d63eafa0"):
+        build_backbone("timm:resnet18.a1_in1k", levels=(2,), weights=named)
+
+
 def test_a_damaged_safetensors_file_is_refused(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"\x10" * 100)
     with pytest.raises(BackboneError, match="not a weights file that can be read safely"):
         build_backbone("timm:resnet18", levels=(2,), weights=tmp_path / "a.safetensors")
 
 
-def test_without_weights_or_network_both_ways_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(BackboneError, match=r"--weights FILE.*or let timm download") as caught:
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+def test_without_weights_or_network_both_ways_are_named(no_network, capfd):
+    offline = huggingface_hub.constants.HF_HUB_OFFLINE
+    with pytest.raises(BackboneError, match=r"--weights FILE.*or let timm download .*127.0.0.1:9.*refused") as caught:
         build_backbone("timm:mobilenetv3_small_050", levels=(2, 3))
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+    assert offline == huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_weights_that_timm_does_not_have_are_named_with_those_it_has():
+    with pytest.raises(BackboneError, match=r"timm has no weights 'resnet18.mine': it has .*resnet18.a1_in1k"):
+        build_backbone("timm:resnet18.mine", levels=(2, 3))
+
+
+def test_a_model_on_a_timm_network_is_trained_kept_and_loaded(weights_of, small_config, tmp_path):
+    path = weights_of("mobilenetv3_small_050")
+    config = replace(small_config, backbone="timm:mobilenetv3_small_050", levels=(1, 2, 3), steps=4)
+    model = train(normal_samples(count=4), config, device=torch.device("cpu"), weights=path)
+    save_bundle(model, tmp_path / "bundle", name="small", provenance={}, metrics={})
+    scorer = load_bundle(tmp_path / "bundle", device=torch.device("cpu"))
+    scored = scorer.score(weave("denim", 7)[None])
+    assert scored.maps.shape == (1, TILE_PX, TILE_PX)
+    assert bool(torch.isfinite(torch.from_numpy(scored.maps)).all())
+    other = {name: value * 1.01 if value.ndim == 4 else value for name, value in torch.load(path).items()}
+    torch.save(other, path)
+    with pytest.raises(BackboneError, match="not the backbone weights that bundle"):
+        load_bundle(tmp_path / "bundle", device=torch.device("cpu"))
