@@ -5,10 +5,11 @@ timm's older files do) are held to it.
 """
 
 import hashlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def download_wide_resnet50_2() -> State:
     """The paper's weights from torchvision, kept in torch's cache. Raises `BackboneError` naming both ways."""
     source = torchvision.models.Wide_ResNet50_2_Weights.IMAGENET1K_V1
     try:
-        state: State = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        with redirect_stderr(io.StringIO()):  # it announces every download there
+            state: State = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
         raise BackboneError(
             "wide_resnet50_2 has no weights: give their file (--weights FILE, torchvision's "

@@ -90,7 +90,7 @@ def test_wide_resnet_takes_its_weights_from_a_file(wide_resnet):
     assert (backbone.channels, backbone.embedding_dim) == ((512, 1024), 1536)
 
 
-def test_wide_resnet_without_weights_names_both_ways(monkeypatch, tmp_path):
+def test_wide_resnet_without_weights_names_both_ways(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(
         torchvision.models.Wide_ResNet50_2_Weights.IMAGENET1K_V1.value, "url", "http://127.0.0.1:9/w.pth"
@@ -98,6 +98,7 @@ def test_wide_resnet_without_weights_names_both_ways(monkeypatch, tmp_path):
     with pytest.raises(BackboneError, match=r"--weights FILE.*or let torchvision download") as caught:
         build_backbone("wide_resnet50_2", levels=(2, 3))
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
 
 
 def test_an_unknown_backbone_is_refused():
