@@ -1,24 +1,38 @@
-"""The MVTec AD layout: CLASS/train/good, CLASS/test/{good,DEFECT}, CLASS/ground_truth/DEFECT/NAME_mask.png.
+"""Data sets: MVTec AD and whatever has its layout (MPDD, ITDD, ITD, your own), and VisA with its own split file.
 
-Every class of a folder is one style of the one model.
+The layout: CLASS/train/good, CLASS/test/{good,DEFECT}, CLASS/ground_truth/DEFECT/NAME_mask.png. Every class of a folder
+is one style of the one model. docs/datasets.md tells what is recognized.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from cras_core.dataset_visa import SPLIT_FILE, Row, read_rows
 from cras_core.errors import DataSetError
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 GOOD = "good"
+ANOMALY = "anomaly"  # VisA names no kinds of defects
+OWN = "MVTec AD layout"
+KNOWN = {  # which classes each published data set has
+    "MVTec AD": "bottle cable capsule carpet grid hazelnut leather metal_nut pill screw tile toothbrush transistor "
+    "wood zipper",
+    "VisA": "candle capsules cashew chewinggum fryum macaroni1 macaroni2 pcb1 pcb2 pcb3 pcb4 pipe_fryum",
+    "MPDD": "bracket_black bracket_brown bracket_white connector metal_plate tubes",
+    "ITDD": "cotton_fabric dyed_fabric hemp_fabric plaid_fabric",
+    "ITD": "type1cam1 type2cam2 type3cam1 type4cam2 type5cam2 type6cam2 type7cam2 type8cam1 type9cam2 type10cam2",
+}
+MASKLESS = frozenset({"ITD"})  # published without masks
 _NUMBERED = re.compile(r"(.+)_\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestPicture:
-    """kind: "good" or the defect's folder name; mask: None for a good picture."""
+    """kind: "good" or the defect's folder name; mask: None for a good picture, and in data sets that have no masks."""
 
     __test__ = False  # not a test case, whatever its name makes pytest think
 
@@ -36,58 +50,146 @@ class ClassFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
+    """kind: a name of `KNOWN`, or `OWN` for other classes in the same layout."""
+
     folder: Path
     classes: dict[str, ClassFolder]
+    kind: str = OWN
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes that the published data set has and this folder has not."""
+        return tuple(name for name in KNOWN.get(self.kind, "").split() if name not in self.classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a folder turned out to be, before any class is read. readers: by class, `reader(need_test)`."""
+
+    folder: Path
+    kind: str
+    readers: Mapping[str, Callable[[bool], ClassFolder]]
 
 
 def read_layout(folder: Path, *, need_test: bool = False) -> Layout:
-    """Lists a data set. Raises `DataSetError` that names what is missing; `need_test` asks for test pictures too."""
+    """Lists a data set: its folder, a folder around it, or a single class folder.
+
+    `need_test` asks for test pictures instead of training pictures. Raises `DataSetError` that names what is missing.
+    """
+    found = find_classes(folder)
+    classes = {name: read(need_test) for name, read in found.readers.items()}
+    return Layout(folder=found.folder, classes=classes, kind=found.kind)
+
+
+def find_classes(folder: Path) -> Found:
+    """Recognizes a data set and its classes. Raises `DataSetError` when there are none, or a split file is wrong."""
     if not folder.is_dir():
         raise DataSetError(f"{folder} is not a folder: give one that holds CLASS/train/good")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
+    if (folder / SPLIT_FILE).is_file():
+        return _find_visa(folder)
+    if _is_class(folder):
+        return _find_folders(folder, [folder])
+    if (folder.parent / SPLIT_FILE).is_file():
+        whole = _find_visa(folder.parent)
+        if reader := whole.readers.get(folder.name):
+            return Found(folder=whole.folder, kind=whole.kind, readers={folder.name: reader})
+    inside = _folders(folder)
+    if not inside:
         raise DataSetError(f"{folder} holds no class folder: expected CLASS/train/good in it")
-    return Layout(folder=folder, classes={name: _read_class(folder / name, need_test=need_test) for name in names})
+    only = inside[0]
+    if (
+        len(inside) == 1
+        and not _is_class(only)
+        and ((only / SPLIT_FILE).is_file() or any(map(_is_class, _folders(only))))
+    ):
+        return find_classes(only)
+    return _find_folders(folder, inside)
 
 
-def _read_class(folder: Path, *, need_test: bool) -> ClassFolder:
+def _is_class(folder: Path) -> bool:
+    return (folder / "train").is_dir() or (folder / "test").is_dir()
+
+
+def _find_folders(folder: Path, classes: list[Path]) -> Found:
+    names = {each.resolve().name: each for each in classes}
+    kind = next((kind for kind, known in KNOWN.items() if names.keys() <= set(known.split())), OWN)
+    readers = {name: partial(_read_class, name, each, kind in MASKLESS) for name, each in names.items()}
+    return Found(folder=folder, kind=kind, readers=readers)
+
+
+def _find_visa(folder: Path) -> Found:
+    rows = read_rows(folder)
+    names = sorted({row.name for row in rows})
+    readers = {name: partial(_read_visa, name, folder, [row for row in rows if row.name == name]) for name in names}
+    return Found(folder=folder, kind="VisA", readers=readers)
+
+
+def _read_visa(name: str, folder: Path, rows: list[Row], need_test: bool) -> ClassFolder:
+    train = tuple(row.image for row in rows if row.train)
+    test = tuple(
+        TestPicture(path=row.image, kind=GOOD if row.mask is None else ANOMALY, mask=row.mask)
+        for row in rows
+        if not row.train
+    )
+    if not (test if need_test else train):
+        raise DataSetError(f"{folder / SPLIT_FILE} names no {'test' if need_test else 'training'} pictures of {name}")
+    return ClassFolder(name=name, train_good=train, test=test)
+
+
+def _read_class(name: str, folder: Path, maskless: bool, need_test: bool) -> ClassFolder:
     train, test = folder / "train" / GOOD, folder / "test"
+    strays = [_pictures(path) for path in (folder / "train", *_folders(folder / "train")) if path != train]
+    if stray := next((each[0] for each in strays if each), None):
+        raise DataSetError(f"{stray} is in train besides {GOOD}/: training takes normal pictures only, move it away")
     if need_test:
-        found = _read_test(folder)
+        found = _read_test(folder, maskless=maskless)
         if not found:
             raise DataSetError(f"{test} holds no pictures: put test pictures into good/ and a folder for each defect")
-        return ClassFolder(name=folder.name, train_good=tuple(_pictures(train)), test=tuple(found))
+        return ClassFolder(name=name, train_good=tuple(_pictures(train)), test=tuple(found))
     if not train.is_dir():
-        raise DataSetError(f"class {folder.name} has no folder {train}: put its normal pictures there")
+        raise DataSetError(f"class {name} has no folder {train}: put its normal pictures there")
     good = _pictures(train)
     if not good:
-        raise DataSetError(f"{train} holds no pictures: put normal pictures of {folder.name} there, or remove it")
-    return ClassFolder(name=folder.name, train_good=tuple(good), test=tuple(_read_test(folder)))
+        raise DataSetError(f"{train} holds no pictures: put normal pictures of {name} there, or remove it")
+    return ClassFolder(name=name, train_good=tuple(good), test=tuple(_read_test(folder, maskless=maskless)))
 
 
-def _read_test(folder: Path) -> list[TestPicture]:
-    test = folder / "test"
-    kinds = sorted(entry.name for entry in test.iterdir() if entry.is_dir()) if test.is_dir() else []
+def _read_test(folder: Path, *, maskless: bool) -> list[TestPicture]:
+    test, truth = folder / "test", folder / "ground_truth"
+    if loose := _pictures(test):
+        raise DataSetError(f"{loose[0]} is loose in test: put it into {GOOD}/ or its defect's folder")
+    without = maskless and not truth.is_dir()
     found: list[TestPicture] = []
-    for kind in kinds:
+    bare: list[str] = []
+    for kind in (each.name for each in _folders(test)):
         for path in _pictures(test / kind):
-            mask = None if kind == GOOD else _mask_of(folder / "ground_truth" / kind, path)
+            masked = kind != GOOD and not without
+            mask = _mask_of(truth / kind, path) if masked else None
+            if masked and mask is None:
+                bare.append(f"{path} has no mask: expected {truth / kind / (path.stem + '_mask.png')}")
             found.append(TestPicture(path=path, kind=kind, mask=mask))
+    if bare:
+        raise DataSetError(bare[0] + (f" ({len(bare)} pictures of this class have none)" if len(bare) > 1 else ""))
     return found
 
 
-def _mask_of(folder: Path, path: Path) -> Path:
-    for name in (f"{path.stem}_mask", path.stem):
-        for suffix in PICTURE_SUFFIXES:
-            if (mask := folder / f"{name}{suffix}").is_file():
-                return mask
-    raise DataSetError(f"{path} has no mask: expected {folder / (path.stem + '_mask.png')}")
+def _mask_of(folder: Path, path: Path) -> Path | None:
+    names = (f"{stem}{suffix}" for stem in (f"{path.stem}_mask", path.stem) for suffix in PICTURE_SUFFIXES)
+    return next((mask for name in names if (mask := folder / name).is_file()), None)
 
 
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
 
 def group_of(path: Path) -> str:

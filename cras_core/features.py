@@ -15,7 +15,7 @@ from cras_core.backbone import Backbone
 from cras_core.config import CrasConfig
 from cras_core.dataset import Layout, groups_of
 from cras_core.embedding import Embedding
-from cras_core.errors import DataSetError
+from cras_core.errors import BackboneError, DataSetError
 from cras_core.pictures import (
     CutPicture,
     Pixels,
@@ -60,7 +60,9 @@ class NormalSample:
     def from_pixels(
         cls, pixels: Pixels, *, style: str, group: str, name: str = "a sample", fit: Literal["cut", "resize"] = "cut"
     ) -> Self:
-        return cls(style=style, group=group, name=name, read=lambda: pixels, fit=fit)
+        """From an array. Raises `PictureError` at once when it is not (H, W[, 1 or 3]) uint8."""
+        rgb = as_rgb(pixels, name=name)
+        return cls(style=style, group=group, name=name, read=lambda: rgb, fit=fit)
 
     def cut(self, *, tile_px: int) -> CutPicture:
         """The picture as tiles. Raises `PictureError`."""
@@ -136,7 +138,10 @@ def extract_features(
     progress: Callable[[float], None],
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Features:
-    """Every sample through the backbone, once. Raises `DataSetError` without samples, `PictureError` for a bad one."""
+    """Every sample through the backbone, once.
+
+    Raises `DataSetError` without samples, `PictureError` for a bad one, `BackboneError` for features out of range.
+    """
     if not samples:
         raise DataSetError("there is no normal picture to learn from: give at least one style with pictures")
     for sample in samples:
@@ -181,7 +186,12 @@ class _Store:
         self._file: IO[bytes] | None = None
 
     def add(self, vectors: Tensor) -> None:
-        self._blocks.append(vectors.half().cpu().numpy())
+        half = vectors.half()
+        if not bool(torch.isfinite(half).all()):
+            raise BackboneError(
+                "the backbone's features do not fit half precision: use other levels or another backbone"
+            )
+        self._blocks.append(half.cpu().numpy())
         if sum(block.nbytes for block in self._blocks) > self._limit:
             self._spill()
 

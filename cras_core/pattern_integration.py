@@ -52,7 +52,9 @@ def fit_discriminant(descriptors: NDArray[np.float64], labels: Sequence[int]) ->
     within = descriptors - means[classes]
     scale = within.std(0)
     scale[scale < 1e-9] = 1.0  # constant everywhere: left to the means
-    covariance, _ = ledoit_wolf(within / scale, assume_centered=True)
+    covariance = (
+        ledoit_wolf(within / scale, assume_centered=True)[0] if len(within) > 1 else np.zeros((len(scale),) * 2)
+    )
     covariance += 1e-6 * np.eye(len(covariance))
     scaled = means / scale
     weights = np.linalg.solve(covariance, scaled.T).T  # (S, F)

@@ -34,7 +34,8 @@ def decode_picture(data: bytes, *, name: str) -> Pixels:
     image = _open(data, name=name)
     if image.mode not in ("L", "LA", "RGB", "RGBA", "P", "1"):
         channels = len(image.getbands())
-        what = "is 16-bit or floating point" if image.mode[0] in "IF" else f"has {channels} channels ({image.mode})"
+        deep = {"I": "is 16-bit or 32-bit", "F": "is floating point"}.get(image.mode[0])
+        what = deep or f"has {channels} channels ({image.mode})"
         raise PictureError(f"{name} {what}: save it as 8-bit grey or RGB")
     if image.mode in ("P", "1"):
         return np.array(image.convert("RGB"))
@@ -64,13 +65,17 @@ def _open(data: bytes, *, name: str) -> Image.Image:
         raise PictureError(f"{name} is too large for one picture ({error}): cut it") from error
     # Pillow reads 16-bit RGB files as 8-bit without a word; only the file's header tells.
     depths = image.tag_v2.get(BITSPERSAMPLE, ()) if isinstance(image, TiffImageFile) else data[24:25]
-    if isinstance(image, PngImageFile | TiffImageFile) and max(depths, default=8) > 8:
+    if isinstance(image, PngImageFile | TiffImageFile) and max(depths, default=8) > 8 and image.mode != "F":
         raise PictureError(f"{name} is 16-bit: save it as 8-bit grey or RGB")
     return image
 
 
 def as_rgb(pixels: Pixels, *, name: str) -> Pixels:
-    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (H, W, 3). Raises `PictureError` for any other form."""
+    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> (H, W, 3). Raises `PictureError` for any other form, NaN included."""
+    if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
+        raise PictureError(
+            f"{name} has {int((~np.isfinite(pixels)).sum())} pixels that are not finite numbers: repair it"
+        )
     if pixels.dtype != np.uint8:
         raise PictureError(f"{name} must have 8-bit pixels, got {pixels.dtype}")
     if pixels.ndim == 2:

@@ -13,7 +13,9 @@ from loomwatch.terminal import console, example, folder, progress_bar, write_jso
 BUNDLE = typer.Option(..., "--bundle", help="Bundle folder.")
 DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N.")
 JSON = typer.Option(None, "--json", help="Write the figures to this file.")
-WEIGHTS = typer.Option(None, "--weights", help="The backbone's weights, for one that no package carries.")
+WEIGHTS = typer.Option(
+    None, "--weights", help="The backbone's weights (.pth, .safetensors), for one that no package carries."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -29,10 +31,17 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    data: Path = typer.Option(..., "--data", help="MVTec AD layout: CLASS/train/good/*; every class is one style."),
+    data: Path = typer.Option(
+        ..., "--data", help="MVTec AD layout (CLASS/train/good/*) or VisA; every class is one style."
+    ),
     out: Path = typer.Option(..., "--out", help="Bundle folder to write."),
-    backbone: str = typer.Option("efficientnet_lite0", help="efficientnet_lite0 or wide_resnet50_2."),
+    backbone: str = typer.Option(
+        "efficientnet_lite0", help="efficientnet_lite0, 1 or 2, wide_resnet50_2, or any network of timm: timm:NAME."
+    ),
     weights: Path = WEIGHTS,
+    levels: str = typer.Option(
+        None, help="Levels of the backbone, ascending, such as 2,3; level l has stride 2^(l+1)."
+    ),
     epochs: int = typer.Option(None, min=1, help="Passes over the tiles."),
     batch_size: int = typer.Option(None, min=1, help="Tiles in a step."),
     tile: int = typer.Option(256, min=32, max=4096, help="Side of a tile in px; pictures are resized to it."),
@@ -53,8 +62,8 @@ def train(
     if out.exists():
         raise SettingsError(f"{out} is there already: name another folder with --out, or remove it")
     chosen = {"backbone": backbone, "tile_px": tile, "mm_per_px": mm_per_px, "seed": seed}
-    steps = {"epochs": epochs, "batch_size": batch_size}
-    config = CrasConfig.from_dict(chosen | {name: value for name, value in steps.items() if value is not None})
+    asked = {"epochs": epochs, "batch_size": batch_size, "levels": _levels(levels)}
+    config = CrasConfig.from_dict(chosen | {name: value for name, value in asked.items() if value is not None})
     layout = read_layout(folder(data, what="data folder"))
     with progress_bar("training CRAS") as bar:
 
@@ -68,9 +77,20 @@ def train(
     write_json(json_file, {"bundle": str(out), "styles": styles, "losses": list(model.losses)})
 
 
+def _levels(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(each) for each in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"levels must be numbers with commas between, such as 2,3, got {text!r}") from error
+
+
 def evaluate(
     bundle: Path = BUNDLE,
-    data: Path = typer.Option(..., "--data", help="MVTec AD layout: CLASS/test/{good,DEFECT}/*, ground_truth."),
+    data: Path = typer.Option(
+        ..., "--data", help="MVTec AD layout (CLASS/test/{good,DEFECT}/*, ground_truth) or VisA."
+    ),
     weights: Path = WEIGHTS,
     device: str = DEVICE,
     json_file: Path = JSON,

@@ -1,5 +1,6 @@
 """Backbones: right weights, clear refusals."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,26 @@ import torch
 import torchvision
 from PIL import Image
 
-from cras_core.backbone import build_backbone, efficientnet_lite0_state, weights_file
+from cras_core.backbone import build_backbone, efficientnet_lite_state, weights_file
 from cras_core.errors import BackboneError
 
 PHOTOGRAPHS = Path(sklearn.__file__).parent / "datasets" / "images"
 
 
-@pytest.mark.parametrize(("photograph", "right"), [("flower.jpg", {985}), ("china.jpg", {698})])  # daisy; palace
-def test_the_packaged_weights_know_what_a_photograph_shows(photograph, right):
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    model.load_state_dict(efficientnet_lite0_state())
+@pytest.mark.parametrize(
+    ("name", "photograph", "right"),
+    [
+        ("efficientnet_lite0", "flower.jpg", {985}),  # daisy
+        ("efficientnet_lite1", "flower.jpg", {985}),
+        ("efficientnet_lite0", "china.jpg", {698}),  # palace
+        ("efficientnet_lite1", "china.jpg", {698}),
+        ("efficientnet_lite2", "china.jpg", {698}),  # the flower's petals are a honeycomb to this one
+    ],
+)
+def test_the_packaged_weights_know_what_a_photograph_shows(name, photograph, right):
+    with torch.device("meta"):
+        model = timm.create_model(f"tf_{name}", pretrained=False)
+    model.load_state_dict(efficientnet_lite_state(name), assign=True)
     image = Image.open(PHOTOGRAPHS / photograph)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -35,8 +46,9 @@ def test_a_backbone_is_frozen_and_stays_in_evaluation_mode():
     assert not any(module.training for module in backbone.modules())
 
 
-def test_levels_have_their_strides():
-    backbone = build_backbone("efficientnet_lite0", levels=(1, 2, 3, 4))
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
+def test_levels_have_their_strides(name):
+    backbone = build_backbone(name, levels=(1, 2, 3, 4))
     maps = backbone(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
     assert [level.shape[-1] for level in maps] == [16, 8, 4, 2]
     assert [level.shape[1] for level in maps] == list(backbone.channels)
@@ -78,7 +90,7 @@ def test_wide_resnet_takes_its_weights_from_a_file(wide_resnet):
     assert (backbone.channels, backbone.embedding_dim) == ((512, 1024), 1536)
 
 
-def test_wide_resnet_without_weights_names_both_ways(monkeypatch, tmp_path):
+def test_wide_resnet_without_weights_names_both_ways(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(
         torchvision.models.Wide_ResNet50_2_Weights.IMAGENET1K_V1.value, "url", "http://127.0.0.1:9/w.pth"
@@ -86,10 +98,11 @@ def test_wide_resnet_without_weights_names_both_ways(monkeypatch, tmp_path):
     with pytest.raises(BackboneError, match=r"--weights FILE.*or let torchvision download") as caught:
         build_backbone("wide_resnet50_2", levels=(2, 3))
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
 
 
 def test_an_unknown_backbone_is_refused():
-    with pytest.raises(BackboneError, match="one of efficientnet_lite0, wide_resnet50_2, got 'vgg'"):
+    with pytest.raises(BackboneError, match=r"one of efficientnet_lite0, .*wide_resnet50_2 or timm:NAME, got 'vgg'"):
         build_backbone("vgg", levels=(2,))
 
 
@@ -106,6 +119,36 @@ def test_a_weights_file_that_is_missing_damaged_or_of_another_network_is_refused
         build_backbone("wide_resnet50_2", levels=(2,), weights=weights_file("efficientnet_lite0"))
     with pytest.raises(BackboneError, match="does not hold"):
         build_backbone("efficientnet_lite0", levels=(2,), weights=wide_resnet[1])
+
+
+def test_a_file_under_a_known_name_must_have_the_checksum_the_name_states(tmp_path, wide_resnet):
+    named = shutil.copy(wide_resnet[1], tmp_path / "wide_resnet50_2-95faca4d.pth")
+    with pytest.raises(BackboneError, match=r"wide_resnet50_2-95faca4d.pth is damaged .*expected 95faca4d"):
+        build_backbone("wide_resnet50_2", levels=(2,), weights=Path(named))
+    packaged = weights_file("efficientnet_lite1")
+    damaged = bytearray(packaged.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / packaged.name).write_bytes(damaged)
+    with pytest.raises(BackboneError, match=r"efficientnet-lite1-77cc7160.pth is damaged"):
+        build_backbone("efficientnet_lite1", levels=(2,), weights=tmp_path / packaged.name)
+    assert build_backbone("efficientnet_lite1", levels=(2,), weights=packaged).weights_file == str(packaged)
+
+
+def test_weights_that_are_not_finite_numbers_are_refused(tmp_path):
+    state = efficientnet_lite_state("efficientnet_lite0")
+    state["conv_stem.weight"][0, 0, 0, 0] = torch.nan
+    torch.save(state, tmp_path / "burnt.pth")
+    with pytest.raises(BackboneError, match=r"damaged: its conv_stem.weight is not made of finite numbers"):
+        build_backbone("efficientnet_lite0", levels=(2,), weights=tmp_path / "burnt.pth")
+
+
+def test_another_lite_networks_weights_are_refused_and_timms_names_taken_in_any_order(tmp_path):
+    with pytest.raises(BackboneError, match="does not hold the weights of efficientnet_lite2"):
+        build_backbone("efficientnet_lite2", levels=(2,), weights=weights_file("efficientnet_lite1"))
+    state = efficientnet_lite_state("efficientnet_lite0")
+    torch.save(dict(reversed(state.items())), tmp_path / "timm.pth")
+    same = build_backbone("efficientnet_lite0", levels=(2,), weights=tmp_path / "timm.pth")
+    assert same.sha256 == build_backbone("efficientnet_lite0", levels=(2,)).sha256
 
 
 class Evil:

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
+from cras_core.backbone import weights_file
 from ingest.edges import find_edges
 from ingest.simulator import normal_frames
 from inspection.settings import StoreSettings, load
@@ -215,6 +216,84 @@ def test_a_missing_backbone_file_names_both_ways(fails: Fail, tmp_path: Path) ->
     assert "wide.pth" in fails(*arguments, "--weights", missing)
 
 
+def unreadable_float(path: Path) -> Path:
+    """A floating point TIFF with a pixel that is not a number."""
+    pixels = np.full((300, 300), 100.0, np.float32)
+    pixels[7, 7] = np.nan
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_pixels_that_are_not_numbers_are_refused_by_every_command(
+    fails: Fail, tmp_path: Path, small_bundle: Path
+) -> None:
+    data = normal(tmp_path / "data")
+    unreadable_float(data / "plain" / "train" / "good" / "x.tiff")
+    error = fails("train", "--data", data, "--out", tmp_path / "b", "--tile", 64)
+    assert "x.tiff" in error
+    assert "floating point" in error
+    unreadable_float(data / "plain" / "test" / "good" / "y.tiff")
+    assert "y.tiff" in fails("evaluate", "--bundle", small_bundle, "--data", data)
+    frame = unreadable_float(tmp_path / "z.tiff")
+    assert "z.tiff" in fails("inspect", frame, "--bundle", small_bundle, "--out", tmp_path / "out")
+
+
+def test_a_class_of_one_picture_is_named(fails: Fail, tmp_path: Path) -> None:
+    normal(tmp_path / "data", count=1)
+    assert "plain has a single tile" in fails("train", "--data", tmp_path / "data", "--out", tmp_path / "b")
+
+
+def test_constant_pictures_and_batches_of_one_are_learned_and_a_constant_frame_is_no_fabric(
+    fails: Fail, tmp_path: Path
+) -> None:
+    data = normal(tmp_path / "data", count=3)
+    for number in range(3):
+        path = data / "flat" / "train" / "good" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((64, 64), 90, np.uint8))
+    out, figures = tmp_path / "b", tmp_path / "b.json"
+    arguments = ["--epochs", 1, "--tile", 64, "--batch-size", 1, "--json", figures]
+    assert run([str(each) for each in ("train", "--data", data, "--out", out, *arguments)]) == 0
+    found = json.loads(figures.read_text())
+    assert np.isfinite(found["losses"]).all()
+    assert all(np.isfinite(each["threshold"]) for each in found["styles"].values())
+    blank = tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.full((300, 300), 90, np.uint8))
+    assert "no fabric" in fails("inspect", blank, "--bundle", out, "--out", tmp_path / "o", "--style", "flat")
+
+
+def test_a_weights_file_that_does_not_fit_is_named(fails: Fail, tmp_path: Path, small_bundle: Path) -> None:
+    data = normal(tmp_path / "data")
+    other = weights_file("efficientnet_lite1")
+    text_file = tmp_path / "text.pth"
+    text_file.write_text("not weights")
+    damaged = tmp_path / other.name
+    damaged.write_bytes(other.read_bytes()[:-1000])
+    train = ("train", "--data", data, "--out", tmp_path / "b")
+    assert other.name in fails(*train, "--weights", other)
+    assert "timm:resnet18" in fails(*train, "--backbone", "timm:resnet18", "--weights", other)
+    assert "text.pth" in fails(*train, "--weights", text_file)
+    assert "sha256" in fails(*train, "--backbone", "efficientnet_lite1", "--weights", damaged)
+    frame = picture(tmp_path / "f.png")
+    for each in (other, text_file):
+        use = ("--bundle", small_bundle, "--weights", each)
+        assert each.name in fails("inspect", frame, *use, "--out", tmp_path / "o")
+        assert each.name in fails("evaluate", *use, "--data", data)
+    assert not (tmp_path / "b").exists()
+
+
+def test_levels_and_backbones_that_there_are_not_are_named(fails: Fail, tmp_path: Path) -> None:
+    normal(tmp_path / "data")
+    train = ("train", "--data", tmp_path / "data", "--out", tmp_path / "b")
+    assert "two" in fails(*train, "--levels", "two")
+    assert "ascending" in fails(*train, "--levels", "3,2")
+    assert "1, 2, 3, 4" in fails(*train, "--levels", "9")
+    assert "timm:resnet18" in fails(*train, "--backbone", "timm:resnet1888")
+    assert "transformer" in fails(*train, "--backbone", "timm:vit_tiny_patch16_224")
+    assert "no level 1" in fails(*train, "--backbone", "timm:csatv2", "--levels", "1,2")
+
+
 def test_a_full_disk_is_one_line_and_leaves_what_was_stored(tmp_path: Path) -> None:
     """A file size limit makes the system refuse to write, as a full disk does."""
     store = load(StoreSettings)
@@ -246,6 +325,7 @@ def test_help_of_every_command_has_an_example(capfd: pytest.CaptureFixture[str])
         "samples": ["add", "list"],
         "db": ["upgrade", "status"],
         "bench": ["scorer", "pipeline"],
+        "dataset": ["cut", "check"],
     }
     for words in [[each] for each in commands] + [[group, each] for group, own in groups.items() for each in own]:
         capfd.readouterr()

@@ -1,0 +1,89 @@
+"""What a data set is and what is wrong with it: every class is looked at, one that fails does not hide the next."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from cras_core.dataset import GOOD, KNOWN, ClassFolder, find_classes
+from cras_core.errors import DataSetError
+
+LEAST_TRAIN = 2  # pictures: one to learn from, one to set a threshold with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedClass:
+    """defects: test pictures by kind; sizes: "W x H", the commonest first; problems: one line each."""
+
+    name: str
+    train: int
+    test_good: int
+    defects: dict[str, int]
+    sizes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedDataSet:
+    """absent: classes that the published data set has and this folder has not, which is no problem in itself."""
+
+    folder: Path
+    kind: str
+    absent: tuple[str, ...]
+    classes: tuple[CheckedClass, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return tuple(problem for each in self.classes for problem in each.problems)
+
+
+def check_data_set(folder: Path) -> CheckedDataSet:
+    """Reads every class's lists and every picture's header. Raises `DataSetError` when there is no data set at all."""
+    found = find_classes(folder)
+    classes = []
+    for name, read in found.readers.items():
+        try:
+            classes.append(_check(read(False)))
+        except DataSetError as error:
+            classes.append(CheckedClass(name=name, train=0, test_good=0, defects={}, sizes=(), problems=(str(error),)))
+    absent = tuple(name for name in KNOWN.get(found.kind, "").split() if name not in found.readers)
+    return CheckedDataSet(folder=found.folder, kind=found.kind, absent=absent, classes=tuple(classes))
+
+
+def _check(each: ClassFolder) -> CheckedClass:
+    problems: list[str] = []
+    if len(each.train_good) < LEAST_TRAIN:
+        problems.append(
+            f"class {each.name} has {len(each.train_good)} picture to learn from: give at least {LEAST_TRAIN}"
+        )
+    tested = {picture.path: _size(picture.path) for picture in each.test}
+    sizes = [*map(_size, each.train_good), *tested.values()]
+    paths = [*each.train_good, *tested]
+    if unreadable := [path for path, size in zip(paths, sizes, strict=True) if size is None]:
+        problems.append(f"{unreadable[0]} is not a picture that can be read ({len(unreadable)} of {each.name})")
+    other = [
+        picture.mask
+        for picture in each.test
+        if picture.mask is not None and tested[picture.path] is not None and _size(picture.mask) != tested[picture.path]
+    ]
+    if other:
+        problems.append(f"{other[0]} has another size than its picture ({len(other)} masks of {each.name})")
+    kinds = Counter(picture.kind for picture in each.test)
+    return CheckedClass(
+        name=each.name,
+        train=len(each.train_good),
+        test_good=kinds.pop(GOOD, 0),
+        defects=dict(sorted(kinds.items())),
+        sizes=tuple(f"{size[0]} x {size[1]}" for size, _ in Counter(filter(None, sizes)).most_common()),
+        problems=tuple(problems),
+    )
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """(width, height) as the file's header says, None when there is none to read."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None

@@ -1,0 +1,94 @@
+"""`loomwatch dataset check`: kind, classes, counts, sizes; every problem of every class, and one line at the end."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cras_core.errors import DataSetError
+from loomwatch.cli import run
+from loomwatch.dataset_check import check_data_set
+
+
+def picture(path: Path, size: tuple[int, int] = (40, 30)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size).save(path)
+
+
+@pytest.fixture
+def mpdd(tmp_path: Path) -> Path:
+    folder = tmp_path / "MPDD"
+    for name in ("tubes", "connector"):
+        for number in range(3):
+            picture(folder / name / f"train/good/{number}.png")
+        picture(folder / name / "test/good/0.png")
+        picture(folder / name / "test/hole/0.png", (50, 60))
+        picture(folder / name / "ground_truth/hole/0_mask.png", (50, 60))
+    return folder
+
+
+def test_a_whole_data_set_is_told_with_counts_and_sizes(mpdd: Path) -> None:
+    found = check_data_set(mpdd)
+    assert (found.kind, found.problems) == ("MPDD", ())
+    assert found.absent == ("bracket_black", "bracket_brown", "bracket_white", "metal_plate")
+    (connector, tubes) = found.classes
+    assert (connector.name, tubes.name) == ("connector", "tubes")
+    assert (tubes.train, tubes.test_good, tubes.defects, tubes.sizes) == (3, 1, {"hole": 1}, ("40 x 30", "50 x 60"))
+
+
+def test_problems_of_every_class_are_found(mpdd: Path) -> None:
+    (mpdd / "tubes/train/good/0.png").write_text("no picture")
+    picture(mpdd / "tubes/ground_truth/hole/0_mask.png", (51, 60))
+    (mpdd / "connector/ground_truth/hole/0_mask.png").unlink()
+    (mpdd / "metal_plate/train/good").mkdir(parents=True)
+    picture(mpdd / "bracket_black/train/good/0.png")
+    problems = check_data_set(mpdd).problems
+    expected = ["bracket_black has 1 picture", "connector/test/hole/0.png has no mask", "metal_plate", "0.png is not a"]
+    assert len(problems) == 5
+    assert all(words in problem for words, problem in zip([*expected, "another size"], problems, strict=True))
+
+
+def test_no_data_set_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="holds no class folder"):
+        check_data_set(tmp_path)
+
+
+def test_the_command_tells_and_ends_with_2_when_there_are_problems(
+    mpdd: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    figures = tmp_path / "check.json"
+    assert run(["dataset", "check", str(mpdd), "--json", str(figures)]) == 0
+    told = capfd.readouterr().out
+    assert "MPDD in" in told
+    assert "not here: bracket_black" in told
+    assert json.loads(figures.read_text())["classes"]["tubes"]["defects"] == {"hole": 1}
+    (mpdd / "tubes/ground_truth/hole/0_mask.png").unlink()
+    assert run(["dataset", "check", str(mpdd)]) == 2
+    error = capfd.readouterr().err.strip()
+    assert "a problem" in error
+    assert "0_mask.png" in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("tubes/train/scratch/0.png", "besides good"),
+        ("tubes/test/hole/1.png", "no mask"),
+        ("VisA/split_csv/1cls.csv", "no column"),
+    ],
+)
+def test_train_and_evaluate_refuse_in_one_line(
+    mpdd: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], spoil: str, words: str
+) -> None:
+    picture(mpdd / spoil.replace(".csv", ".png"))
+    data = mpdd
+    if spoil.endswith(".csv"):
+        data = mpdd / "VisA"
+        (mpdd / spoil).write_text("object,image\n")
+    assert run(["train", "--data", str(data), "--out", str(tmp_path / "b")]) == 2
+    error = capfd.readouterr().err.strip()
+    assert words in error
+    assert "\n" not in error
+    assert not (tmp_path / "b").exists()
