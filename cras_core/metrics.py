@@ -95,17 +95,16 @@ def curves(scores: Values, truth: Truth, *, points: int = 400) -> Curves | None:
     cases = _Cases.of(scores, truth)
     false_rate, hit_rate, _ = roc_curve(cases.truth, cases.scores, sample_weight=cases.weights)
     precision, recall, _ = precision_recall_curve(cases.truth, cases.scores, sample_weight=cases.weights)
-    roc, pr = _thin(false_rate + hit_rate, points), _thin(-(recall + 1 - precision), points)
-    return Curves(
-        false_rate=false_rate[roc], hit_rate=hit_rate[roc], recall=recall[pr][::-1], precision=precision[pr][::-1]
-    )
+    precision, recall = precision[-2::-1], recall[-2::-1]  # without the point at precision 1 that no threshold reaches
+    roc, pr = _thin(false_rate, hit_rate, points), _thin(recall, precision, points)
+    return Curves(false_rate=false_rate[roc], hit_rate=hit_rate[roc], recall=recall[pr], precision=precision[pr])
 
 
-def _thin(along: Weights, points: int) -> NDArray[np.int64]:
-    """Indices of about `points` places evenly along a non-decreasing coordinate, the first and last among them."""
-    along = np.maximum.accumulate(along)
-    found = np.searchsorted(along, np.linspace(along[0], along[-1], points))
-    return np.unique(np.concatenate([[0], found, [len(along) - 1]]))
+def _thin(x: Weights, y: Weights, points: int) -> NDArray[np.int64]:
+    """Indices of about `points` places evenly along a curve, the first and last among them."""
+    along = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    found = np.searchsorted(along, np.linspace(0, along[-1], points))
+    return np.unique(np.concatenate([[0], np.minimum(found, len(along) - 1), [len(along) - 1]]))
 
 
 def _both(truth: Truth) -> bool:

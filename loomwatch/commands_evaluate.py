@@ -44,6 +44,7 @@ def evaluate(
     from cras_core.disturbances import Disturbance
     from cras_core.evaluation import evaluate as measure
     from cras_core.evaluation import pick_setting
+    from cras_core.report.findings import Findings
 
     chosen = pick_setting(setting)
     disturbances = [Disturbance(kind, strength) for kind in dict.fromkeys(disturb or [])]
@@ -53,9 +54,12 @@ def evaluate(
     scorer = load_bundle(folder(bundle, what="bundle"), device=on, weights=weights)
     layout = read_layout(folder(data, what="data folder"), need_test=True)
     disturbed: dict[Disturbance, Evaluation] = {}
+    findings = Findings(scorer)
     with progress_bar("evaluating") as bar:
         parts = 1 + len(disturbances)
-        clean = measure(scorer, layout, setting=chosen, progress=lambda done: bar.tell(done / parts, ""))
+        clean = measure(
+            scorer, layout, setting=chosen, progress=lambda done: bar.tell(done / parts, ""), observe=findings
+        )
         for number, each in enumerate(disturbances, 1):
 
             def tell(done: float, number: int = number, kind: str = each.kind) -> None:
@@ -70,6 +74,21 @@ def evaluate(
         }
     _print(result)
     write_json(json_file, result)
+    if report is not None:
+        from cras_core.report.feature_map import FeatureMapper
+        from cras_core.report.page import write_report
+
+        mapper = FeatureMapper(bundle, device=on, weights=weights)
+        page = write_report(
+            report,
+            scorer=scorer,
+            layout=layout,
+            evaluation=clean,
+            findings=findings,
+            disturbed=disturbed,
+            features=mapper.lay_out(layout, setting=chosen),
+        )
+        console.print(f"report [bold]{page}[/]")
 
 
 def _print(result: dict[str, Any]) -> None:
