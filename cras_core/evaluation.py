@@ -116,8 +116,8 @@ def evaluate(
 ) -> Evaluation:
     """Scores every test picture of every class. `progress` gets the fraction done, `observe` each class once scored.
 
-    In memory is one class at a time: 5 bytes a pixel, and what `observe` keeps. Raises `DataSetError` for a
-    class that the bundle does not know or that has no test pictures, `PictureError`.
+    In memory is one class at a time, about 20 bytes a pixel while its figures are made, and what `observe` keeps.
+    Raises `DataSetError` for a class that the bundle does not know or that has no test pictures, `PictureError`.
     """
     _check(scorer, layout)
     total = sum(len(folder.test) for folder in layout.classes.values())

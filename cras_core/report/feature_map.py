@@ -121,5 +121,7 @@ def _grid(mask: Truth, grid_px: int) -> Truth:
 
 def _places(vectors: Vectors, *, seed: int) -> Vectors:
     """(n, D) -> (n, 2). One thread, so that the same vectors always get the same places."""
+    if not np.ptp(vectors, axis=0).any():  # all the same: one place
+        return np.zeros((len(vectors), 2), np.float32)
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(vectors))

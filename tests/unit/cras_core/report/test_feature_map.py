@@ -54,3 +54,7 @@ def test_a_square_is_defect_from_a_quarter_on():
     mask[:2, :8] = True  # 16 of the first square's 64 px
     mask[:2, 8:15] = True  # 14 of the next one's
     assert np.flatnonzero(feature_map._grid(mask, 8)).tolist() == [0]
+
+
+def test_vectors_that_are_all_the_same_have_one_place():
+    assert not feature_map._places(np.ones((20, 5), np.float32), seed=0).any()
