@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from cras_core import bundle
@@ -124,4 +125,5 @@ def _places(vectors: Vectors, *, seed: int) -> Vectors:
     if not np.ptp(vectors, axis=0).any():  # all the same: one place
         return np.zeros((len(vectors), 2), np.float32)
     perplexity = min(30.0, (len(vectors) - 1) / 3)
-    return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(vectors))
+    with threadpool_limits(limits=1):
+        return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors))

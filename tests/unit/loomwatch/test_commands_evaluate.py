@@ -1,6 +1,7 @@
 """`loomwatch evaluate` from end to end on a small bundle: tables, JSON, page."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,18 @@ from PIL import Image
 
 from cras_core.bundle import save_bundle
 from cras_core.config import CrasConfig
+from cras_core.report import feature_map
 from cras_core.training import train
 from loomwatch.cli import run
 from tests.unit.cras_core.conftest import PERIODS, normal_samples, spoil, weave
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +48,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_disturbed_figures_stand_beside_the_clean_ones(bundle, data, tmp_path, capfd):
+def test_disturbed_figures_stand_beside_the_clean_ones(bundle, data, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(feature_map, "VECTORS", 60)
     out = tmp_path / "figures.json"
     asked = ["--disturb", "noise", "--disturb", "rotation", "--disturb", "noise", "--strength", "0.5"]
     report = tmp_path / "report"
