@@ -1,13 +1,12 @@
-"""The method without a line around it: train, evaluate, inspect, bench."""
+"""The method without a line around it: train, inspect, bench, and `commands_evaluate`'s evaluate."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import typer
-from rich.table import Table
 
 from inspection.errors import LoomwatchError, SettingsError
+from loomwatch.commands_evaluate import evaluate
 from loomwatch.terminal import console, example, folder, progress_bar, write_json
 
 BUNDLE = typer.Option(..., "--bundle", help="Bundle folder.")
@@ -84,44 +83,6 @@ def _levels(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(each) for each in text.split(","))
     except ValueError as error:
         raise SettingsError(f"levels must be numbers with commas between, such as 2,3, got {text!r}") from error
-
-
-def evaluate(
-    bundle: Path = BUNDLE,
-    data: Path = typer.Option(
-        ..., "--data", help="MVTec AD layout (CLASS/test/{good,DEFECT}/*, ground_truth) or VisA."
-    ),
-    weights: Path = WEIGHTS,
-    device: str = DEVICE,
-    json_file: Path = JSON,
-) -> None:
-    """Measure a bundle on labelled pictures."""
-    from cras_core.bundle import load_bundle
-    from cras_core.dataset import read_layout
-    from cras_core.device import pick_device
-    from cras_core.evaluation import evaluate as measure
-
-    scorer = load_bundle(folder(bundle, what="bundle"), device=pick_device(device), weights=weights)
-    layout = read_layout(folder(data, what="data folder"), need_test=True)
-    with progress_bar("evaluating") as bar:
-        result = measure(scorer, layout, progress=lambda fraction: bar.tell(fraction, "")).to_dict()
-    console.print(_evaluation_table(result))
-    console.print(f"routing accuracy {_cell(result['routing_accuracy'])}, {result['tiles_per_s']:.1f} tiles/s")
-    write_json(json_file, result)
-
-
-def _evaluation_table(result: dict[str, Any]) -> Table:
-    columns = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro", "n_normal", "n_anomalous")
-    table = Table("class", *(column.replace("_", " ") for column in columns))
-    for name, row in result["classes"].items():
-        table.add_row(name, *(_cell(row[column]) for column in columns))
-    table.add_section()
-    table.add_row("mean", *(_cell(result["mean"].get(column)) for column in columns), style="bold")
-    return table
-
-
-def _cell(value: float | int | None) -> str:
-    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def inspect(

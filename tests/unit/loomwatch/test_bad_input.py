@@ -209,6 +209,15 @@ def test_an_unknown_device_is_refused(fails: Fail, tmp_path: Path) -> None:
     assert "tpu" in fails("train", "--data", tmp_path / "data", "--out", tmp_path / "b", "--device", "tpu")
 
 
+def test_what_evaluate_cannot_do_is_refused_before_anything_is_read(fails: Fail, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ("evaluate", "--bundle", tmp_path / "none", "--data", tmp_path / "none")
+    assert "multi, single, got 'double'" in fails(*arguments, "--setting", "double")
+    assert "noise, light, rotation" in fails(*arguments, "--disturb", "jpeg", "--disturb", "earthquake")
+    assert "[0, 5], got 9" in fails(*arguments, "--disturb", "jpeg", "--strength", "9")
+    assert "is not a folder: name another one with --report" in fails(*arguments, "--report", tmp_path / "file")
+
+
 def test_a_missing_backbone_file_names_both_ways(fails: Fail, tmp_path: Path) -> None:
     normal(tmp_path / "data")
     missing = tmp_path / "wide.pth"
