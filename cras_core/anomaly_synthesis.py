@@ -11,7 +11,8 @@ def synthesize(
 ) -> Tensor:
     """Anomalous features v = u + r * e (eq. 6), with the noise detached: gradients reach u, and only through u.
 
-    u, recomposed: (..., D); deviation: s; scaling: k; guide: as in `scale_noise` -> v (..., D). By "ratio", the nearer a vector lies to its center, the larger
+    u, recomposed: (..., D); deviation: s; scaling: k; guide: as in `scale_noise` -> v (..., D). By "ratio", the
+    nearer a vector lies to its center, the larger
     its noise.
     """
     noise = deviation * torch.randn(u.shape, generator=generator, device=generator.device).to(u.device)
@@ -21,9 +22,7 @@ def synthesize(
     return u + scale[..., None] * noise
 
 
-def scale_noise(
-    u: Tensor, recomposed: Tensor, noise: Tensor, *, scaling: float, guide: NoiseGuide = "ratio"
-) -> Tensor:
+def scale_noise(u: Tensor, recomposed: Tensor, noise: Tensor, *, scaling: float, guide: NoiseGuide = "ratio") -> Tensor:
     """The ratio r = k (q - 1) + 1, q = (g / d) / mean(g / d) over all vectors given (eq. 4, 5). (..., D) -> (...).
 
     The ablations leave out the noise's norm g (`guide="residual"`) or the residual's norm d (`"noise"`).

@@ -44,6 +44,8 @@ class Backbone(nn.Module):
         self.channels = tuple(network.channels)
         self.embedding_dim = network.embedding_dim
         self.weights_file = weights_file
+        self.started = int(len(self.stages) > 1 and not self.outputs[0])  # stages that `start` runs
+        self.dtype = torch.float32
         self.sha256 = hash_state(self.stages.state_dict())
         self.register_buffer("mean", 255 * torch.tensor(network.mean)[:, None, None], persistent=False)
         self.register_buffer("scale", 1 / (255 * torch.tensor(network.deviation))[:, None, None], persistent=False)
@@ -52,13 +54,28 @@ class Backbone(nn.Module):
         self._fold(ordered=network.ordered)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        x = (pictures.to(self.mean.dtype) - self.mean) * self.scale
+        return self.finish(self.start(pictures))
+
+    def start(self, pictures: Tensor) -> Tensor:
+        """Normalizes and runs the first stage, unless its result is a level. Float32 whatever the rest is in: its few
+        channels carry all of the cloth's texture on top of its shade, and rounding them costs most."""
+        x = (pictures.float() - self.mean) * self.scale
+        return self.stages[0](x) if self.started else x
+
+    def finish(self, x: Tensor) -> list[Tensor]:
+        """The stages that are left: of `start`'s result to the levels' maps, in the precision that they are in."""
+        x = x.to(self.dtype)
         maps: list[Tensor] = []
-        for stage, output in zip(self.stages, self.outputs, strict=True):
+        for stage, output in zip(self.stages[self.started :], self.outputs[self.started :], strict=True):
             x = stage(x)
             if output:
                 maps.extend(x if isinstance(x, list | tuple) else [x])
         return maps
+
+    def in_precision(self, dtype: torch.dtype) -> None:
+        """Runs `finish` in another floating point type from here on."""
+        self.stages[self.started :].to(dtype)
+        self.dtype = dtype
 
     def train(self, mode: bool = True) -> "Backbone":
         """Stays in evaluation mode: its BatchNorm statistics are ImageNet's."""

@@ -3,7 +3,8 @@
 Written to a temporary folder beside its place, flushed, and renamed: a bundle is whole or not there. The manifest holds
 the sha256 of every other file and its own: `manifest_sha256` is that of the file with this value empty. A single
 flipped byte anywhere is found when loading, and the error names the file. The backbone's weights are not in it, only
-their sha256. `tiles.png` is some of the normal tiles learned from, one below the other: what other runtimes calibrate on.
+their sha256. `tiles.png` is some of the normal tiles learned from, one below the other: other runtimes are calibrated
+and held against the reference on them.
 """
 
 import hashlib

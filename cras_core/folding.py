@@ -24,7 +24,7 @@ from cras_core.heads import Heads
 
 
 class FoldedRouting(nn.Module):
-    """Eq. 2, or the discriminant, as one product a style. Always float32: a tile compared with the wrong style is lost."""
+    """Eq. 2, or the discriminant, as one product a style. Always float32: a wrong style spoils all of a tile."""
 
     weights: Tensor
     offsets: Tensor
@@ -74,16 +74,15 @@ class FoldedHeads(nn.Module):
         adapter, bias = _adapter(heads)
         mlp = heads.discriminator
         gain, shift = _affine(mlp.first_norm)
-        parts = mlp.first.weight.split(mlp.dim, dim=1)
-        on_residual = sum(
-            (part for part, kind in zip(parts, mlp.inputs, strict=True) if kind == "residual"), torch.zeros_like(adapter)
-        )
+        parts = torch.split(mlp.first.weight, mlp.dim, dim=1)
+        residual = [part for part, kind in zip(parts, mlp.inputs, strict=True) if kind == "residual"]
+        on_residual = sum(residual, torch.zeros_like(adapter))
         both = gain[:, None] * sum(parts[1:], parts[0])
         constant = both @ bias + gain * mlp.first.bias + shift
         second_gain, second_shift = _affine(mlp.second_norm)
         directions = F.normalize(heads.centers, dim=2)
-        keys = (directions @ adapter).split(self.dims, dim=2)
-        first = (both @ adapter).split(self.dims, dim=1)
+        keys = torch.split(directions @ adapter, list(self.dims), dim=2)
+        first = torch.split(both @ adapter, list(self.dims), dim=1)
         for level, (own_keys, own_first) in enumerate(zip(keys, first, strict=True)):
             self._keep(f"keys_{level}", own_keys)  # (S, M, D_l)
             self._keep(f"first_{level}", own_first)  # (D, D_l)
@@ -106,7 +105,7 @@ class FoldedHeads(nn.Module):
     def nearest(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
         """Eq. 3: the index of each vector's nearest center vector of its tile's style, (N, P)."""
         if self.by_position:
-            return torch.arange(self.table.shape[1], device=styles.device).expand(len(styles), -1)
+            return torch.arange(self.table.shape[1], device=styles.device).expand(styles.shape[0], -1)
         keys = [self.get_buffer(f"keys_{level}")[styles].transpose(1, 2) for level in range(len(levels))]
         return (_project(levels, keys) + self.key_offsets[styles][:, None]).argmax(2)
 
@@ -120,7 +119,8 @@ def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     total = _vectors(levels[0]) @ weights[0]
     for level, weight in zip(levels[1:], weights[1:], strict=True):
         own_height, own_width = level.shape[2:]
-        product = (_vectors(level) @ weight).unflatten(1, (own_height, own_width)).permute(0, 3, 1, 2)
+        product = (_vectors(level) @ weight).transpose(1, 2)
+        product = product.reshape(level.shape[0], -1, own_height, own_width)
         total = total + _vectors(upsample(product, height, width))
     return total
 

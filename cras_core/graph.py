@@ -31,18 +31,26 @@ class ScoringGraph(nn.Module):
 
         -> maps (N, T, T) float32 (eq. 9), scores (N,) (eq. 10), styles (N,) that the tiles were compared with.
         """
-        logits, styles = self.logits(tiles, styles)
+        return self.finish(self.start(tiles), styles)
+
+    def start(self, tiles: Tensor) -> Tensor:
+        """What is computed in float32 whatever the rest is in: (N, T, T, 3) uint8 -> the first stage's (N, C, H, W)."""
+        return self.backbone.start(tiles.permute(0, 3, 1, 2))
+
+    def finish(self, started: Tensor, styles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The rest: `forward`'s results."""
+        logits, styles = self.logits(started, styles)
         maps = self.maps(patch_scores(logits, self.score_scale))
         return maps, image_scores(maps), styles
 
-    def logits(self, tiles: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    def logits(self, started: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
         """The discriminator's logits of every vector (N, P) float32, and the styles compared with (N,)."""
-        levels = self.embedding.aggregate(self.backbone(tiles.permute(0, 3, 1, 2)))
+        levels = self.embedding.aggregate(self.backbone.finish(started))
         styles = torch.where(styles == ROUTE, self.routing(levels), styles)
         return self.heads(levels, styles).float(), styles
 
     def in_precision(self, dtype: torch.dtype) -> "ScoringGraph":
-        """Computes in another floating point type from here on; routing and maps stay float32."""
-        self.backbone.to(dtype)
+        """Computes in another floating point type from here on; first stage, routing and maps stay float32."""
+        self.backbone.in_precision(dtype)
         self.heads.to(dtype)
         return self

@@ -57,13 +57,11 @@ CLOSE: Limits = {
     "map_error": (-1, 0.15),
     "mask_iou": (1, 0.9),
     "decisions": (1, 0.98),
-    "routing": (1, 0.98),
+    "routing": (1, 0.95),
 }
 
 
-def compare(
-    runtime: Runtime, reference: Runtime, tiles: NDArray[np.uint8], thresholds: NDArray[np.float32]
-) -> Parity:
+def compare(runtime: Runtime, reference: Runtime, tiles: NDArray[np.uint8], thresholds: NDArray[np.float32]) -> Parity:
     """tiles: (N, T, T, 3), N at least 1, such as `with_defects` gives; thresholds: (S,) a style."""
     found, wanted = run(runtime, tiles), run(reference, tiles)
     limit = thresholds[wanted.styles]

@@ -1,4 +1,4 @@
-"""The paper's graph drawn plainly, as trained: what the folded graph must equal, and what its speed is measured against.
+"""The paper's graph drawn plainly, as trained: what the folded graph must equal, and is measured against.
 
 Neighbourhoods are unfolded to nine-fold memory, every vector goes through standardization, adapter, search, residual
 and discriminator one after the other, and maps are filtered at picture size. Nothing but tests and benchmarks runs it.
@@ -46,11 +46,8 @@ class PlainGraph(nn.Module):
         found = []
         for level in maps:
             around = F.unfold(level, 3, padding=1).transpose(1, 2)  # (N, P_l, C * 9)
-            if size:
-                pooled = F.adaptive_avg_pool1d(around, size)
-            else:
-                pooled = around.unflatten(2, (-1, 9)).mean(3)
-            grid = pooled.transpose(1, 2).unflatten(2, level.shape[-2:])
+            pooled = F.adaptive_avg_pool1d(around, size or level.shape[1])  # of C, each channel its own nine
+            grid = pooled.transpose(1, 2).reshape(len(level), -1, *level.shape[-2:])
             found.append(F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False))
         joined = torch.cat(found, dim=1).flatten(2).transpose(1, 2)
         return F.adaptive_avg_pool1d(joined, size) if size else joined

@@ -49,12 +49,13 @@ class Scorer:
         self.tile_px = config.tile_px
         self.mm_per_px = config.mm_per_px
         self.styles = heads.styles
+        self.heads = heads
         self.device = device
         self.thresholds = np.asarray([manifest["styles"][style]["threshold"] for style in heads.styles], np.float32)
         extractor = Extractor(backbone, config, device=device)
         self.graph = ScoringGraph(extractor.backbone, extractor.embedding, heads, grid_px=extractor.grid_px).eval()
         self.reference: Runtime = TorchRuntime(self.graph, device=device)
-        self.runtime = self.reference
+        self.runtime: Runtime = self.reference
 
     def check(self, *, tile_px: int, mm_per_px: float) -> None:
         """Raises `BundleError` when frames of another tile size or scale would be scored."""

@@ -199,11 +199,9 @@ def prepare_heads(
                 heads.centers[index] = mean
             elif config.centers == "sample":
                 drawn = int(torch.randint(len(own), (), generator=generator))
-                heads.centers[index] = adapted([own[drawn]])[0]
+                heads.centers[index] = heads.adapt(features.take([own[drawn]]))[0]
             else:
-                heads.centers[index] = kmeans_centers(
-                    adapted, own, count=config.centers_per_style, generator=generator
-                )
+                heads.centers[index] = kmeans_centers(adapted, own, count=config.centers_per_style, generator=generator)
         if config.routing == "discriminant":
             described = [
                 describe(heads.standardization(features.take(tiles[start : start + 32]))).double().cpu().numpy()

@@ -26,7 +26,7 @@ SHORT = {  # columns that fit a terminal of 80
 
 def evaluate(
     bundle: Path = typer.Option(..., "--bundle", help="Bundle folder."),
-    data: Path = typer.Option(..., "--data", help="MVTec AD layout (CLASS/test/{good,DEFECT}/*, ground_truth) or VisA."),
+    data: Path = typer.Option(..., "--data", help="MVTec AD layout (CLASS/test, CLASS/ground_truth) or VisA."),
     setting: str = typer.Option("multi", help="multi: every tile finds its class; single: its class is known."),
     disturb: list[str] = typer.Option(
         None, help="noise, light, rotation, defocus, exposure, vibration, lamp or jpeg; may be given several times."

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import typer
+from rich.table import Table
 
 from inspection.errors import LoomwatchError, SettingsError
 from loomwatch.commands_evaluate import evaluate
@@ -132,26 +134,44 @@ def inspect(
 
 
 def bench_scorer(
-    bundle: Path = BUNDLE,
-    tiles: int = typer.Option(128, min=1, help="Tiles in a run."),
-    batch_size: int = typer.Option(32, min=1, help="Tiles scored at once."),
-    runs: int = typer.Option(5, min=1, help="Counted runs, after one that is not."),
+    bundle: Path = typer.Option(None, "--bundle", help="Bundle folder; without one an untrained model is timed."),
+    backbone: str = typer.Option("efficientnet_lite0", help="Of the untrained model; wide_resnet50_2 is the paper's."),
+    tile: int = typer.Option(None, min=32, max=1024, help="Its tile in px; by default 256, the paper's 288."),
+    runtime: list[str] = typer.Option([], "--runtime", help="A runtime to time, again for more; by default all."),
+    batch_size: int = typer.Option(8, min=1, help="Tiles scored at once."),
+    runs: int = typer.Option(7, min=1, help="Counted rounds, after one that is not."),
     weights: Path = WEIGHTS,
     device: str = DEVICE,
     json_file: Path = JSON,
 ) -> None:
-    """Time the model alone: pixels in, score maps out."""
-    from cras_core.bundle import load_bundle
+    """Time the model alone, uint8 tiles to smoothed maps: the paper's graph, the folded one, every runtime."""
     from cras_core.device import pick_device
-    from loomwatch.bench import time_scorer
+    from loomwatch.bench_scorer import bundle_or_backbone, time_scorer
 
-    scorer = load_bundle(folder(bundle, what="bundle"), device=pick_device(device), weights=weights)
-    figures = time_scorer(scorer, tiles=tiles, batch_size=batch_size, runs=runs)
-    console.print(
-        f"{figures['tiles_per_s_median']:.1f} tiles/s median "
-        f"({figures['tiles_per_s_min']:.1f} to {figures['tiles_per_s_max']:.1f}) over {runs} runs of {tiles} tiles"
-    )
+    tile_px = tile or (288 if backbone == "wide_resnet50_2" else 256)
+    place = None if bundle is None else folder(bundle, what="bundle")
+    with bundle_or_backbone(place, backbone=backbone, tile_px=tile_px, weights=weights, device=pick_device(device)) as (
+        scorer,
+        tiles,
+    ):
+        figures = time_scorer(scorer, tiles, names=runtime, batch_size=batch_size, runs=runs)
+    console.print(_bench_table(figures))
+    for name, row in figures["runtimes"].items():
+        if reason := row.get("error") or row["problem"]:
+            console.print(f"{name}: not to be used, {reason}")
     write_json(json_file, figures)
+
+
+def _bench_table(figures: dict[str, Any]) -> Table:
+    table = Table("runtime", "tiles/s", "min", "max", "ratio", "peak MB", "error", "IoU")
+    for name, row in figures["runtimes"].items():
+        if "error" not in row:
+            speeds = (f"{row[f'tiles_per_s_{which}']:.1f}" for which in ("median", "min", "max"))
+            peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
+            agreement = row["agreement"]
+            errors = (f"{agreement['score_error']:.2g}", f"{agreement['mask_iou']:.3f}")
+            table.add_row(name, *speeds, f"{row['ratio']:.2f}", peak, *errors)
+    return table
 
 
 def bench_pipeline(

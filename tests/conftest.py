@@ -25,6 +25,8 @@ from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
 
 IN_CI = bool(os.environ.get("CI"))
+# Trying every runtime takes longer than most tests; tests/unit/cras_core/test_runtimes.py does it once.
+os.environ.setdefault("LOOMWATCH_WORKER_RUNTIME", "torch-float32")
 
 
 @pytest.fixture(scope="session")

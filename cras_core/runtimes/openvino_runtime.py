@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from cras_core.graph import ROUTE, ScoringGraph
 from cras_core.runtimes.base import Answer
 
-PRECISIONS = {"f32": "f32", "bf16": "bf16", "int8": "bf16"}  # what int8 leaves in floating point runs in
 CALIBRATION_BATCH = 4
+EXAMPLE_TILES = 5  # no size of a model is so small a prime: a size that equals the batch would be taken for it
 
 
 def installed(precision: str) -> bool:
@@ -22,66 +23,113 @@ def installed(precision: str) -> bool:
 
 
 def convert(graph: ScoringGraph) -> Any:
-    """The graph as an `openvino.Model` with any number of tiles."""
+    """The whole graph as an `openvino.Model` with any number of tiles."""
     import openvino
 
-    size = graph.tile_px
-    example = (torch.zeros(2, size, size, 3, dtype=torch.uint8), torch.tensor([ROUTE, 0]))
-    shapes = [openvino.PartialShape([-1, size, size, 3]), openvino.PartialShape([-1])]
-    with torch.inference_mode():
-        return openvino.convert_model(graph.eval(), example_input=example, input=shapes)
+    return openvino.convert_model(export_graph(graph))
 
 
-def quantize(model: Any, tiles: NDArray[np.uint8]) -> Any:
-    """int8 weights and activations of the backbone, calibrated on normal tiles (N, T, T, 3).
+def export_graph(graph: nn.Module, *inputs: Tensor) -> torch.export.ExportedProgram:
+    """A module as operations only, for any number of tiles from 1. inputs: an example, by default tiles and styles."""
+    if not inputs:
+        inputs = _example(graph)
+    count = torch.export.Dim("tiles", min=1)
+    return torch.export.export(graph.eval(), inputs, dynamic_shapes=({0: count},) * len(inputs))
 
-    The heads stay in floating point: they are a small part of the time, and what they compare lies close together.
+
+def _example(graph: nn.Module) -> tuple[Tensor, Tensor]:
+    size = int(graph.tile_px)  # type: ignore[arg-type]
+    count = EXAMPLE_TILES
+    return torch.zeros(count, size, size, 3, dtype=torch.uint8), torch.full((count,), ROUTE)
+
+
+def quantize(model: Any, batches: list[tuple[NDArray[np.float32], NDArray[np.int64]]]) -> Any:
+    """int8 weights and activations of the convolutions, calibrated on what they are given for normal tiles.
+
+    All else stays in floating point: heads and maps take little of the time, and what they compare lies close together.
     """
     import nncf
 
+    kinds = {operation.get_type_name() for operation in model.get_ops()}
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    batches = [tiles[start : start + CALIBRATION_BATCH] for start in range(0, len(tiles), CALIBRATION_BATCH)]
-    data = nncf.Dataset(batches, lambda batch: [batch, np.full(len(batch), ROUTE, np.int64)])
     return nncf.quantize(
         model,
-        data,
+        nncf.Dataset(batches, list),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(batches),
-        ignored_scope=nncf.IgnoredScope(patterns=[r"__module\.(heads|routing|maps|embedding)/.*"], validate=False),
+        ignored_scope=nncf.IgnoredScope(types=sorted(kinds - {"Convolution", "GroupConvolution"}), validate=False),
     )
 
 
 class OpenvinoRuntime:
-    """tiles: normal ones (N, T, T, 3) to calibrate int8 on."""
+    """Below f32 the graph runs as two models, the start in f16 or f32. tiles: normal, (N, T, T, 3), to calibrate on."""
 
     def __init__(self, graph: ScoringGraph, *, precision: str, tiles: NDArray[np.uint8]) -> None:
-        model = convert(graph)
-        self._start(quantize(model, tiles) if precision == "int8" else model, precision)
-
-    def _start(self, model: Any, precision: str) -> None:
         import openvino
 
         self.name = f"openvino-{precision}"
-        settings = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }
-        self._request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+        self._start: Any = None
+        if precision == "f32":
+            self._finish = _compile(convert(graph), "f32")
+            return
+        example, styles = _example(graph)
+        start = openvino.convert_model(export_graph(_Start(graph), example))
+        self._start = _compile(start, "f16" if "FP16" in _capabilities() else "f32")
+        with torch.no_grad():
+            finish = openvino.convert_model(export_graph(_Finish(graph), graph.start(example), styles))
+        if precision == "int8":
+            parts = [tiles[first : first + CALIBRATION_BATCH] for first in range(0, len(tiles), CALIBRATION_BATCH)]
+            finish = quantize(
+                finish, [(self._start.infer([part])[0].copy(), np.full(len(part), ROUTE, np.int64)) for part in parts]
+            )
+        # what int8 leaves in floating point runs in bfloat16, where the processor has it
+        self._finish = _compile(finish, "bf16" if "BF16" in _capabilities() else "f32")
 
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
-        outputs = self._request.infer([np.ascontiguousarray(tiles), styles])
+        given = np.ascontiguousarray(tiles)
+        if self._start is not None:
+            given = self._start.infer([given])[0]
+        outputs = self._finish.infer([given, styles])
         maps, scores, routed = (outputs[index].copy() for index in range(3))
         return Answer(maps, scores, routed)
+
+
+class _Start(nn.Module):
+    def __init__(self, graph: ScoringGraph) -> None:
+        super().__init__()
+        self.whole = graph
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        return self.whole.start(tiles)
+
+
+class _Finish(_Start):
+    def forward(self, started: Tensor, styles: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        return self.whole.finish(started, styles)
+
+
+def _compile(model: Any, precision: str) -> Any:
+    """Ready to infer, on as many threads as PyTorch has."""
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
 
 def supported(precisions: Sequence[str]) -> list[str]:
     """Those that this processor computes in itself rather than emulates, and whose packages are there."""
     ready = [precision for precision in precisions if installed(precision)]
-    if "bf16" in ready:
-        import openvino
-
-        capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if "BF16" not in capabilities:
-            ready.remove("bf16")
+    if "bf16" in ready and "BF16" not in _capabilities():
+        ready.remove("bf16")
     return ready
+
+
+def _capabilities() -> list[str]:
+    """The types that the processor computes in itself, such as FP32, BF16, INT8."""
+    import openvino
+
+    return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

@@ -83,7 +83,7 @@ def test_frames_the_model_was_not_trained_for_become_gaps_that_say_so(
 
 
 def test_a_promoted_model_takes_over_between_two_frames(
-    line_store: StoreSettings, line_database: Database, bundles: Path
+    line_store: StoreSettings, line_database: Database, bundles: Path, tmp_path: Path
 ) -> None:
     registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
     with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
@@ -102,7 +102,7 @@ def test_a_promoted_model_takes_over_between_two_frames(
 
 
 def test_a_model_that_does_not_load_is_told_and_the_old_one_runs_on(
-    line_store: StoreSettings, line_database: Database, bundles: Path
+    line_store: StoreSettings, line_database: Database, bundles: Path, tmp_path: Path
 ) -> None:
     registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
     with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
@@ -120,6 +120,29 @@ def test_a_model_that_does_not_load_is_told_and_the_old_one_runs_on(
         wait_for(lambda: slot.scorer() is not None)
         assert slot.scorer().name == "plain"
         assert slot.problem == ""
+
+
+def test_a_running_model_gets_the_fastest_runtime_that_agrees(
+    line_store: StoreSettings, line_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cras_core.runtimes.selection.present", lambda _device: ["torch-float32", "torch-bfloat16"])
+    memory = tmp_path / "runtimes.json"
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, runtime="auto", memory=memory) as slot:
+        wait_for(lambda: slot.scorer() is not None)
+        wait_for(memory.exists)
+        assert slot.scorer().runtime.name in memory.read_text()
+        assert slot.problem == ""
+
+
+def test_a_runtime_that_cannot_be_had_is_told_and_the_model_runs_without_it(
+    line_store: StoreSettings, line_database: Database, tmp_path: Path
+) -> None:
+    with ModelSlot(
+        line_database, device=torch.device("cpu"), poll_s=0.02, runtime="torch-float16", memory=tmp_path / "r.json"
+    ) as slot:
+        wait_for(lambda: slot.problem)
+        assert "torch-float16 does not work on this machine" in slot.problem
+        assert slot.scorer().runtime.name == "torch-float32"
 
 
 def test_without_a_promoted_model_no_frame_is_asked_for(line_store: StoreSettings, tmp_path: Path) -> None:

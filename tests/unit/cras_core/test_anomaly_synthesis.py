@@ -44,7 +44,8 @@ def test_anomalies_are_features_plus_scaled_noise_of_the_seed():
 
 def test_noise_is_detached_so_gradients_pass_as_through_an_identity():
     u = torch.randn(2, 5, 4, requires_grad=True)
-    v = synthesize(u, torch.zeros(2, 5, 4), deviation=0.5, scaling=0.3, guide="ratio", generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    v = synthesize(u, torch.zeros(2, 5, 4), deviation=0.5, scaling=0.3, guide="ratio", generator=generator)
     (gradient,) = torch.autograd.grad(v.sum(), u)
     assert torch.equal(gradient, torch.ones_like(u))
 

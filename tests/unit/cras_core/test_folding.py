@@ -10,7 +10,6 @@ from cras_core.embedding import join
 from cras_core.folding import FoldedHeads, FoldedRouting
 from cras_core.heads import Heads
 
-
 DIMS, SIDES = (6, 4), (4, 2)
 
 

@@ -1,0 +1,176 @@
+"""How fast a model scores: the paper's graph as trained, the folded one, and every runtime, alternating in one run."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from numpy.typing import NDArray
+
+from cras_core.backbone import Backbone, build_backbone
+from cras_core.bundle import load_bundle, read_tiles
+from cras_core.config import CrasConfig
+from cras_core.errors import BackboneError, CrasError
+from cras_core.features import Extractor
+from cras_core.graph import ROUTE
+from cras_core.heads import Heads
+from cras_core.parity import compare, with_defects
+from cras_core.reference import PlainGraph
+from cras_core.runtimes.base import Answer, Runtime
+from cras_core.runtimes.builders import REFERENCE, build, present
+from cras_core.scoring import Scorer
+from ingest.simulator import normal_frames
+from inspection.tiling import cut_image
+
+UNFOLDED = "unfolded-float32"
+STYLES = ("a", "b", "c")
+
+
+class UnfoldedRuntime:
+    """`cras_core.reference.PlainGraph` behind the interface of a runtime."""
+
+    name = UNFOLDED
+
+    def __init__(self, scorer: Scorer, heads: Heads) -> None:
+        self._graph = PlainGraph(scorer.graph.backbone, scorer.graph.embedding, heads).to(scorer.device).eval()
+        self._device = scorer.device
+
+    @torch.inference_mode()
+    def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
+        parts = self._graph(torch.tensor(tiles, device=self._device), torch.from_numpy(styles).to(self._device))
+        return Answer(*(part.cpu().numpy() for part in parts))
+
+
+def time_scorer(
+    scorer: Scorer, tiles: NDArray[np.uint8], *, names: Sequence[str], batch_size: int, runs: int
+) -> dict[str, Any]:
+    """tiles: normal ones (N, T, T, 3). names: runtimes, [] for all that this machine has.
+
+    -> for each its tiles a second (median, least, most), the ratio of its median to the unfolded graph's, the memory a
+    batch takes at its peak, and how far it agrees with PyTorch in float32.
+    """
+    chosen = [REFERENCE, *(name for name in names or present(scorer.device) if name != REFERENCE)]
+    runtimes: dict[str, Runtime] = {UNFOLDED: UnfoldedRuntime(scorer, scorer.heads)}
+    figures: dict[str, dict[str, Any]] = {}
+    for name in chosen:
+        try:
+            runtimes[name] = build(name, scorer.graph, device=scorer.device, tiles=tiles)
+        except (CrasError, RuntimeError) as error:
+            figures[name] = {"error": " ".join(str(error).split())}
+    work = np.ascontiguousarray(np.resize(tiles, (batch_size, *tiles.shape[1:])))
+    styles = np.full(batch_size, ROUTE, np.int64)
+    checked = with_defects(tiles)
+    for name, runtime in runtimes.items():
+        # the first batch: some runtimes keep what they need for it
+        peak_mb = peak_memory_mb(lambda each=runtime: each.score(work, styles), scorer.device)  # type: ignore[misc]
+        parity = compare(runtime, runtimes[REFERENCE], checked, scorer.thresholds)
+        exact = name.endswith(("float32", "-f32"))
+        figures[name] = {
+            "peak_mb": peak_mb,
+            "agreement": parity.to_dict(),
+            "problem": parity.problem(exact=exact),
+        }
+    spent: dict[str, list[float]] = {name: [] for name in runtimes}
+    for _ in range(runs):
+        for name, runtime in runtimes.items():
+            started = time.perf_counter()
+            runtime.score(work, styles)
+            spent[name].append(time.perf_counter() - started)
+    for name, seconds in spent.items():
+        figures[name] |= {
+            "tiles_per_s_median": batch_size / statistics.median(seconds),
+            "tiles_per_s_min": batch_size / max(seconds),
+            "tiles_per_s_max": batch_size / min(seconds),
+            "ratio": statistics.median(spent[UNFOLDED]) / statistics.median(seconds),
+        }
+    return {
+        "backbone": scorer.config.backbone,
+        "tile_px": scorer.tile_px,
+        "batch_size": batch_size,
+        "runs": runs,
+        "threads": torch.get_num_threads(),
+        "runtimes": figures,
+    }
+
+
+def peak_memory_mb(work: Callable[[], object], device: torch.device) -> float | None:
+    """What `work` needs at its peak beyond what was there; None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - held) / 1e6
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the highest resident size so far
+        before = _resident_mb("VmRSS")
+        work()
+        return max(0.0, _resident_mb("VmHWM") - before)
+    except (OSError, StopIteration):
+        return None
+
+
+def _resident_mb(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
+
+
+@contextmanager
+def bundle_or_backbone(
+    bundle: Path | None, *, backbone: str, tile_px: int, weights: Path | None, device: torch.device
+) -> Iterator[tuple[Scorer, NDArray[np.uint8]]]:
+    """A scorer and normal tiles for it: a bundle's own, or an untrained model of a backbone and simulated cloth."""
+    if bundle is not None:
+        yield load_bundle(bundle, device=device, weights=weights), read_tiles(bundle)
+        return
+    make = CrasConfig.paper if backbone == "wide_resnet50_2" else CrasConfig
+    config = make(backbone=backbone, tile_px=tile_px)
+    frame = normal_frames("plain", seed=0, length_m=0.4, frame_lines=1024, mm_per_px=0.2)[0]
+    tiles = cut_image(frame, tile_px=tile_px, overlap_px=0)[:16]
+    with tempfile.TemporaryDirectory(prefix="loomwatch-bench-") as place:
+        try:
+            network = build_backbone(backbone, levels=config.levels, weights=weights)
+        except BackboneError:
+            if backbone != "wide_resnet50_2" or weights is not None:
+                raise
+            network = build_backbone(backbone, levels=config.levels, weights=_drawn(Path(place)))
+        yield _untrained(network, config, tiles, device), tiles
+
+
+def _drawn(place: Path) -> Path:
+    """Weights at random: neither speed nor agreement depends on them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torchvision.models.wide_resnet50_2(weights=None)
+    torch.save(model.state_dict(), place / "weights.pth")
+    return place / "weights.pth"
+
+
+def _untrained(backbone: Backbone, config: CrasConfig, tiles: NDArray[np.uint8], device: torch.device) -> Scorer:
+    """A model whose constants are drawn around what the backbone gives for normal tiles."""
+    extractor = Extractor(backbone, config, device=device)
+    generator = torch.Generator().manual_seed(0)
+    heads = Heads(
+        config=config, styles=STYLES, dim=extractor.dim, positions=extractor.positions, generator=generator
+    ).to(device)
+    x = extractor.extract(np.repeat(tiles[:4, :, :, :1], 3, axis=3))
+    with torch.no_grad():
+        if config.standardize:
+            heads.standardization.mean.copy_(x.mean((0, 1)))
+            heads.standardization.deviation.copy_(x.std((0, 1)) + 1e-3)
+        u = heads.adapt(x).flatten(0, 1)
+        for centers in (heads.centers, heads.routing_centers):
+            drawn = torch.randint(len(u), centers.shape[:2], generator=generator)
+            centers.copy_(u[drawn.to(device)])
+        heads.routing_weights.normal_()
+    manifest = {"styles": {style: {"threshold": 1.0} for style in STYLES}}
+    scorer = Scorer(
+        name=f"untrained {config.backbone}", backbone=backbone, heads=heads, manifest=manifest, device=device
+    )
+    scorer.thresholds[:] = scorer.score(tiles).scores.max()  # the highest that normal cloth scores
+    return scorer
