@@ -29,7 +29,7 @@ def time_pipeline(bundle: Path, *, metres: float, style: str) -> dict[str, Any]:
             mm_per_px=model.manifest["mm_per_px"],
         )
         stop = threading.Event()
-        with Machine(store, dashboard=None, cameras=False) as machine:
+        with Machine(store, dashboard=None, cameras=False, try_runtimes=False) as machine:
             machine.wait_for_worker(stop)
             start = datetime.now(UTC)
             machine.run_cameras([camera], line=LINE, tile_px=model.manifest["tile_px"], stop=stop)

@@ -99,7 +99,7 @@ def learn(plan: Plan, store: StoreSettings, database: Database, pictures: Pictur
 def _watch(plan: Plan, options: DemoOptions, store: StoreSettings, database: Database, stop: threading.Event) -> None:
     start = datetime.now(UTC)
     settings = None if options.headless else load(DashboardSettings)
-    with Machine(store, dashboard=settings, cameras=False) as machine:
+    with Machine(store, dashboard=settings, cameras=False, try_runtimes=False) as machine:
         address = machine.address
         if address:
             console.print(f"dashboard: [bold link={address}]{address}[/]   (Ctrl+C stops everything)")

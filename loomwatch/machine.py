@@ -15,12 +15,18 @@ from storage.redis_server import start_private_redis
 
 
 class Machine:
-    """Starts everything on entering; on leaving stops cameras first, then what they feed, Redis last."""
+    """Starts everything on entering; on leaving stops cameras first, then what they feed, Redis last.
 
-    def __init__(self, store: StoreSettings, *, dashboard: DashboardSettings | None, cameras: bool) -> None:
+    try_runtimes: False for a run of minutes, where a worker's search for its fastest runtime costs more than it gives.
+    """
+
+    def __init__(
+        self, store: StoreSettings, *, dashboard: DashboardSettings | None, cameras: bool, try_runtimes: bool = True
+    ) -> None:
         self._store = store
         self._dashboard = dashboard
         self._cameras = cameras
+        self._try_runtimes = try_runtimes
         self._stack = ExitStack()
         self.supervisor = Supervisor(store.logs_dir)
         self.address = f"http://{dashboard.host}:{dashboard.port}" if dashboard else ""
@@ -57,6 +63,8 @@ class Machine:
         }
         endpoint = default_endpoint(store.data_dir)
         worker = {**shared, "LOOMWATCH_WORKER_INGESTORS": endpoint, "LOOMWATCH_WORKER_NAME": "worker-1"}
+        if not self._try_runtimes:
+            worker["LOOMWATCH_WORKER_RUNTIME"] = "torch-float32"
         self.supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=shared))
         if self._dashboard:
             dashboard = {
