@@ -106,10 +106,10 @@ def _build_wide_resnet50_2(levels: Sequence[int], weights: Path | None) -> Netwo
             f"{weights} does not hold torchvision's weights of wide_resnet50_2: give another file"
         ) from error
     layers = [model.layer1, model.layer2, model.layer3, model.layer4][: max(levels)]
-    stem = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool, layers[0])
+    stem = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
     return Network(
-        stages=[stem, *layers[1:]],
-        outputs=[level in levels for level in range(1, len(layers) + 1)],
+        stages=[stem, *layers],
+        outputs=[False, *(level in levels for level in range(1, len(layers) + 1))],
         channels=[128 * 2**level for level in levels],
         mean=IMAGENET_MEAN,
         deviation=IMAGENET_DEVIATION,

@@ -2,9 +2,9 @@
 
 The paper: each level's 3 x 3 neighbourhoods are unfolded to C * 9 numbers, averaged adaptively to `embedding_dim`; the
 deeper levels are upsampled bilinearly to the shallowest grid, concatenated, and averaged adaptively to `embedding_dim`
-again. All of it is linear and fixed, and the averages are over whole or part channels, so nothing is unfolded:
-sums over kernel rows (three maps a channel) hold everything the averages need. With `embedding_dim` = 0 each channel
-keeps its own 3 x 3 mean, and D is the sum of the levels' channels.
+again. All of it is linear and fixed: each of the averages is over a few neighbours of one to three channels that follow
+each other, so it is that many depthwise filters, and nothing is unfolded. With `embedding_dim` = 0 each channel keeps
+its own 3 x 3 mean, and D is the sum of the levels' channels.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,11 @@ class Embedding(nn.Module):
         if embedding_dim % len(channels):
             raise ValueError(f"embedding_dim must be a multiple of {len(channels)} levels, got {embedding_dim}")
         self.dims = (embedding_dim // len(channels),) * len(channels)
+        for level, (count, dim) in enumerate(zip(channels, self.dims, strict=True)):
+            if 9 * count % embedding_dim == 0:
+                sources, filters = _averages(count, dim)
+                self.register_buffer(f"sources_{level}", sources, persistent=False)
+                self.register_buffer(f"filters_{level}", filters, persistent=False)
 
     @property
     def dim(self) -> int:
@@ -48,22 +53,40 @@ class Embedding(nn.Module):
         """
         if self.embedding_dim == 0:
             return [F.avg_pool2d(level, 3, stride=1, padding=1) for level in maps]
-        return [self._average_rows(level, dim) for level, dim in zip(maps, self.dims, strict=True)]
+        return [self._average(index, level) for index, level in enumerate(maps)]
 
-    def _average_rows(self, level: Tensor, dim: int) -> Tensor:
-        """Adaptive averages of the C * 9 neighbourhood numbers to E, and of those to `dim`, by kernel rows."""
-        batch, channels, height, width = level.shape
-        first, second = 9 * channels / self.embedding_dim, self.embedding_dim / dim
-        if first % 3 or second % 1:
+    def _average(self, index: int, level: Tensor) -> Tensor:
+        """Adaptive averages of the C * 9 neighbourhood numbers to E, and of those to D_l."""
+        dim = self.dims[index]
+        if 9 * self.channels[index] % self.embedding_dim:
             return _average_unfolded(level, self.embedding_dim, dim)
-        rows = F.avg_pool2d(level, (1, 3), stride=1, padding=(0, 1))
-        rows = F.pad(rows, (0, 0, 1, 1))
-        stacked = torch.stack([rows[:, :, k : k + height] for k in range(3)], dim=2)  # (N, C, 3, H, W)
-        return stacked.reshape(batch, dim, -1, height, width).mean(2)
+        sources = self.get_buffer(f"sources_{index}")
+        filters = self.get_buffer(f"filters_{index}").to(level.dtype)
+        parts = [
+            F.conv2d(level.index_select(1, source), kernels, padding=1, groups=dim)
+            for source, kernels in zip(sources, torch.split(filters, dim), strict=True)
+        ]
+        return sum(parts[1:], parts[0])
+
+
+def _averages(channels: int, dim: int) -> tuple[Tensor, Tensor]:
+    """The averages over windows of C * 9 / dim neighbourhood numbers, as K filters over one channel each.
+
+    -> sources (K, dim): which channel; filters (K * dim, 1, 3, 3), zero where a window touches fewer channels.
+    """
+    width = 9 * channels // dim
+    numbers = torch.arange(dim * width).view(dim, width)  # in the order of F.unfold: channel, row, column
+    channel, place = numbers // 9, numbers % 9
+    nth = channel - channel[:, :1]
+    count = int(nth.max()) + 1
+    sources = (channel[:, 0] + torch.arange(count)[:, None]).clamp(max=channels - 1)
+    filters = torch.zeros(count, dim, 9)
+    filters[nth, torch.arange(dim)[:, None], place] = 1 / width
+    return sources, filters.view(count * dim, 1, 3, 3)
 
 
 def _average_unfolded(level: Tensor, embedding_dim: int, dim: int) -> Tensor:
-    """For averages over windows that are not whole kernel rows: the plain way, nine-fold memory."""
+    """For windows that overlap: the plain way, nine-fold memory."""
     batch, _, height, width = level.shape
     columns = F.unfold(level, 3, padding=1).transpose(1, 2)  # (N, P, C * 9)
     averaged = F.adaptive_avg_pool1d(F.adaptive_avg_pool1d(columns, embedding_dim), dim)

@@ -94,23 +94,46 @@ class FoldedHeads(nn.Module):
 
     def forward(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
         """Logits of every vector, compared with the given styles (N,): maps (N, D_l, H_l, W_l) -> (N, P)."""
+        if self.by_position:
+            return self._discriminate(levels, self.table[styles])
+        keys = [self.get_buffer(f"keys_{level}")[styles].transpose(1, 2) for level in range(len(levels))]
+        nearest = _nearest(levels, keys, self.key_offsets[styles][:, None])
+        return self._discriminate(levels, self.table.flatten(0, 1)[styles[:, None] * self.table.shape[1] + nearest])
+
+    def compare(self, levels: Sequence[Tensor], *constants: Tensor) -> Tensor:
+        """`forward` with one style for all tiles, whose `constants` are no longer gathered tile by tile."""
+        if self.by_position:
+            return self._discriminate(levels, constants[0])
+        table, offsets, *keys = constants
+        return self._discriminate(levels, table[_nearest(levels, [key.T for key in keys], offsets)])
+
+    def constants(self, style: int) -> tuple[Tensor, ...]:
+        """What one style needs: its rows of the table (M, D), and for eq. 3 offsets (M,) and keys (M, D_l) a level."""
+        if self.by_position:
+            return (self.table[style],)
+        keys = [self.get_buffer(f"keys_{level}")[style] for level in range(len(self.dims))]
+        return (self.table[style], self.key_offsets[style], *keys)
+
+    def _discriminate(self, levels: Sequence[Tensor], rows: Tensor) -> Tensor:
         first = [self.get_buffer(f"first_{level}").T for level in range(len(levels))]
-        h = _project(levels, first)
-        nearest = self.nearest(levels, styles)
-        h = h + self.table.flatten(0, 1)[styles[:, None] * self.table.shape[1] + nearest]
-        h = F.leaky_relu(h, 0.2)
+        h = F.leaky_relu(_project(levels, first) + rows, 0.2)
         h = F.leaky_relu(F.linear(h, self.second, self.second_bias), 0.2)
         return h @ self.last
 
-    def nearest(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
-        """Eq. 3: the index of each vector's nearest center vector of its tile's style, (N, P)."""
-        if self.by_position:
-            return torch.arange(self.table.shape[1], device=styles.device).expand(styles.shape[0], -1)
-        keys = [self.get_buffer(f"keys_{level}")[styles].transpose(1, 2) for level in range(len(levels))]
-        return (_project(levels, keys) + self.key_offsets[styles][:, None]).argmax(2)
-
     def _keep(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.float().contiguous(), persistent=False)
+
+
+def _nearest(levels: Sequence[Tensor], keys: Sequence[Tensor], offsets: Tensor) -> Tensor:
+    """Eq. 3: the index of each vector's nearest center vector, (N, P)."""
+    similarity = _project(levels, keys) + offsets
+    if not torch.compiler.is_compiling():
+        return similarity.argmax(2)
+    # the same for exported graphs, whose engines search a maximum quickly and its index slowly
+    count = similarity.shape[2]
+    index = torch.arange(count, dtype=torch.int32, device=similarity.device)
+    highest = similarity.amax(2, keepdim=True)
+    return torch.where(similarity >= highest, index, count - 1).amin(2).long()
 
 
 def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:

@@ -1,5 +1,7 @@
 """The scoring graph: uint8 tiles to smoothed score maps, whole and folded. Every runtime runs this one graph."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -39,15 +41,23 @@ class ScoringGraph(nn.Module):
 
     def finish(self, started: Tensor, styles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The rest: `forward`'s results."""
-        logits, styles = self.logits(started, styles)
-        maps = self.maps(patch_scores(logits, self.score_scale))
-        return maps, image_scores(maps), styles
+        levels, routed = self.embed(started)
+        styles = torch.where(styles == ROUTE, routed, styles)
+        return *self.judge(self.heads(levels, styles)), styles
 
-    def logits(self, started: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """The discriminator's logits of every vector (N, P) float32, and the styles compared with (N,)."""
+    def embed(self, started: Tensor) -> tuple[list[Tensor], Tensor]:
+        """-> the aggregated levels (N, D_l, H_l, W_l), and each tile's own style (N,)."""
         levels = self.embedding.aggregate(self.backbone.finish(started))
-        styles = torch.where(styles == ROUTE, self.routing(levels), styles)
-        return self.heads(levels, styles).float(), styles
+        return levels, self.routing(levels)
+
+    def compare(self, levels: Sequence[Tensor], *constants: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (N, T, T) and scores (N,) of tiles of one style, whose `heads.constants` are given."""
+        return self.judge(self.heads.compare(levels, *constants))
+
+    def judge(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. 9 and 10: logits of every vector (N, P) -> maps (N, T, T), scores (N,)."""
+        maps = self.maps(patch_scores(logits.float(), self.score_scale))
+        return maps, image_scores(maps)
 
     def in_precision(self, dtype: torch.dtype) -> "ScoringGraph":
         """Computes in another floating point type from here on; first stage, routing and maps stay float32."""

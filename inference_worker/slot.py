@@ -15,7 +15,7 @@ import torch
 from cras_core.bundle import load_bundle
 from cras_core.errors import CrasError
 from cras_core.runtimes.builders import REFERENCE
-from cras_core.runtimes.selection import choose_runtime, use_runtime
+from cras_core.runtimes.selection import use_runtime
 from cras_core.scoring import Scorer
 from inspection.errors import LoomwatchError
 from storage.database import Database
@@ -30,7 +30,7 @@ class ModelSlot:
     def __init__(
         self, database: Database, *, device: torch.device, poll_s: float, runtime: str = REFERENCE, memory: Path
     ) -> None:
-        """runtime: "auto", or one by name; memory: file of the choices made."""
+        """runtime: "auto", or one by name; memory: folder of the choices made and their exports."""
         self.problem = ""  # why the promoted model does not run, "" when it does
         self._database = database
         self._device = device
@@ -101,10 +101,7 @@ class ModelSlot:
     def _speed_up(self, scorer: Scorer, bundle: Path) -> None:
         """Gives the running model its runtime; the reference stays when another cannot be had."""
         try:
-            if self._runtime == "auto":
-                choose_runtime(scorer, bundle, memory=self._memory, stop=self._stop.is_set)
-            elif self._runtime != REFERENCE:
-                use_runtime(scorer, bundle, self._runtime)
+            use_runtime(scorer, bundle, name=self._runtime, memory=self._memory, stop=self._stop.is_set)
         except (CrasError, RuntimeError) as error:
             self.problem = f"model {scorer.name} runs by {REFERENCE}: {error}"
             log.warning("%s", self.problem)

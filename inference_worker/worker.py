@@ -50,7 +50,7 @@ class Worker:
             torch.set_num_threads(settings.threads)
         self._database: Database = open_database(store.database)
         self._pictures = PictureStore(store.pictures)
-        self._runtimes = store.data_dir / "runtimes.json"
+        self._runtimes = store.data_dir / "runtimes"
         self._live = Live(store.redis)
         self._finished: deque[tuple[float, int]] = deque(maxlen=64)  # (time, tiles) of the last frames
         self._last: dict[str, tuple[int, float]] = {}  # camera -> (time of capture, position) of its last frame

@@ -23,7 +23,8 @@ from cras_core.heads import Heads
 from cras_core.parity import compare, with_defects
 from cras_core.reference import PlainGraph
 from cras_core.runtimes.base import Answer, Runtime
-from cras_core.runtimes.builders import REFERENCE, build, present
+from cras_core.runtimes.builders import REFERENCE, builder, present
+from cras_core.runtimes.exports import EXACT
 from cras_core.scoring import Scorer
 from ingest.simulator import normal_frames
 from inspection.tiling import cut_image
@@ -58,11 +59,17 @@ def time_scorer(
     chosen = [REFERENCE, *(name for name in names or present(scorer.device) if name != REFERENCE)]
     runtimes: dict[str, Runtime] = {UNFOLDED: UnfoldedRuntime(scorer, scorer.heads)}
     figures: dict[str, dict[str, Any]] = {}
-    for name in chosen:
-        try:
-            runtimes[name] = build(name, scorer.graph, device=scorer.device, tiles=tiles)
-        except (CrasError, RuntimeError) as error:
-            figures[name] = {"error": " ".join(str(error).split())}
+    with tempfile.TemporaryDirectory(prefix="loomwatch-bench-") as exports:
+        for name in chosen:
+            place = Path(exports, name)
+            place.mkdir()
+            try:
+                made = builder(name, scorer.device)
+                if made.export is not None:
+                    made.export(scorer.graph, place, tiles)
+                runtimes[name] = made.load(scorer.graph, place, scorer.device)
+            except (CrasError, RuntimeError) as error:
+                figures[name] = {"error": " ".join(str(error).split())}
     work = np.ascontiguousarray(np.resize(tiles, (batch_size, *tiles.shape[1:])))
     styles = np.full(batch_size, ROUTE, np.int64)
     checked = with_defects(tiles)
@@ -70,11 +77,10 @@ def time_scorer(
         # the first batch: some runtimes keep what they need for it
         peak_mb = peak_memory_mb(lambda each=runtime: each.score(work, styles), scorer.device)  # type: ignore[misc]
         parity = compare(runtime, runtimes[REFERENCE], checked, scorer.thresholds)
-        exact = name.endswith(("float32", "-f32"))
         figures[name] = {
             "peak_mb": peak_mb,
             "agreement": parity.to_dict(),
-            "problem": parity.problem(exact=exact),
+            "problem": parity.problem(exact=name.endswith(EXACT)),
         }
     spent: dict[str, list[float]] = {name: [] for name in runtimes}
     for _ in range(runs):

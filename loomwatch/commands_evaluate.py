@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from inspection.errors import SettingsError
+from loomwatch.commands_export import RUNTIME, scoring_by
 from loomwatch.terminal import console, folder, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def evaluate(
     ),
     strength: float = typer.Option(1.0, help="Of the disturbances: 1 is the usual one, at most 5."),
     report: Path = typer.Option(None, help="Folder to write a page of all figures, curves and examples to."),
+    runtime: str = RUNTIME,
     weights: Path = typer.Option(None, help="The backbone's weights, for one that no package carries."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or cuda:N."),
     json_file: Path = typer.Option(None, "--json", help="Write the figures to this file."),
@@ -55,7 +57,7 @@ def evaluate(
     layout = read_layout(folder(data, what="data folder"), need_test=True)
     disturbed: dict[Disturbance, Evaluation] = {}
     findings = Findings(scorer)
-    with progress_bar("evaluating") as bar:
+    with scoring_by(scorer, bundle, runtime), progress_bar("evaluating") as bar:
         parts = 1 + len(disturbances)
         clean = measure(
             scorer, layout, setting=chosen, progress=lambda done: bar.tell(done / parts, ""), observe=findings
@@ -66,7 +68,7 @@ def evaluate(
                 bar.tell((number + done) / parts, kind)
 
             disturbed[each] = measure(scorer, layout, setting=chosen, disturbance=each, progress=tell)
-    result = clean.to_dict()
+    result = clean.to_dict() | {"runtime": scorer.runtime.name}
     if disturbed:
         result["disturbed"] = {
             each.kind: {"strength": each.strength, **other.to_dict(), "drop": clean.drop_to(other)}

@@ -1,4 +1,4 @@
-"""The method without a line around it: train, inspect, bench, and `commands_evaluate`'s evaluate."""
+"""The method without a line around it: train, inspect, bench, and, of modules of their own, evaluate and export."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from inspection.errors import LoomwatchError, SettingsError
 from loomwatch.commands_evaluate import evaluate
+from loomwatch.commands_export import RUNTIME, export, scoring_by
 from loomwatch.terminal import console, example, folder, progress_bar, write_json
 
 BUNDLE = typer.Option(..., "--bundle", help="Bundle folder.")
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example("loomwatch train --data data/aitex/tiles --out bundles/aitex"))(train)
     app.command(epilog=example("loomwatch evaluate --bundle bundles/aitex --data data/aitex/tiles"))(evaluate)
     app.command(epilog=example("loomwatch inspect data/frames --bundle bundles/aitex --out inspected"))(inspect)
+    app.command(epilog=example("loomwatch export bundles/aitex --out exports/aitex"))(export)
     bench = typer.Typer(help="How fast it is on this machine.", no_args_is_help=True)
     bench.command("scorer", epilog=example("loomwatch bench scorer --bundle bundles/aitex"))(bench_scorer)
     bench.command("pipeline", epilog=example("loomwatch bench pipeline --bundle bundles/sim --metres 4"))(
@@ -94,6 +96,7 @@ def inspect(
     style: str = typer.Option("", help="Fabric style; empty: every tile finds its own."),
     mm_per_px: float = typer.Option(None, help="Size of a pixel on the cloth in mm; by default the bundle's."),
     overlap: int = typer.Option(0, min=0, help="Overlap of neighbouring tiles in px."),
+    runtime: str = RUNTIME,
     weights: Path = WEIGHTS,
     device: str = DEVICE,
     json_file: Path = JSON,
@@ -113,7 +116,11 @@ def inspect(
     out.mkdir(parents=True, exist_ok=True)
     totals = {"frames": 0, "tiles": 0, "defects": 0, "unreadable": 0}
     bad: list[str] = []
-    with (out / "results.jsonl").open("w") as results, progress_bar("inspecting") as bar:
+    with (
+        scoring_by(scorer, bundle, runtime),
+        (out / "results.jsonl").open("w") as results,
+        progress_bar("inspecting") as bar,
+    ):
         for number, frame in enumerate(frames):
             try:
                 row = inspect_file(scorer, frame, root=path, out=out, style=style, mm_per_px=scale, overlap_px=overlap)

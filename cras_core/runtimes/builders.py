@@ -1,6 +1,8 @@
 """Which runtimes there are, and which of them this machine has."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,21 +10,35 @@ from numpy.typing import NDArray
 
 from cras_core.errors import EngineError
 from cras_core.graph import ScoringGraph
-from cras_core.runtimes import openvino_runtime
+from cras_core.runtimes import onnx_runtime, openvino_runtime
 from cras_core.runtimes.base import Runtime
+from cras_core.runtimes.onnx_runtime import OnnxRuntime
 from cras_core.runtimes.openvino_runtime import OpenvinoRuntime
 from cras_core.runtimes.torch_runtime import TorchRuntime
 
 REFERENCE = "torch-float32"
-Builder = Callable[[ScoringGraph, torch.device, NDArray[np.uint8]], Runtime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """export: writes what `load` needs to a folder, of a graph and normal tiles (N, T, T, 3); None when nothing.
+    load: the runtime of a graph, such a folder and a device. extra: of `pip install loomwatch[...]`."""
+
+    load: Callable[[ScoringGraph, Path, torch.device], Runtime]
+    export: Callable[[ScoringGraph, Path, NDArray[np.uint8]], None] | None = None
+    extra: str = ""
 
 
 def _torch(precision: str) -> Builder:
-    return lambda graph, device, _tiles: TorchRuntime(graph, device=device, precision=precision)
+    return Builder(load=lambda graph, _place, device: TorchRuntime(graph, device=device, precision=precision))
 
 
 def _openvino(precision: str) -> Builder:
-    return lambda graph, _device, tiles: OpenvinoRuntime(graph, precision=precision, tiles=tiles)
+    return Builder(
+        export=lambda graph, place, tiles: openvino_runtime.export(graph, place, precision=precision, tiles=tiles),
+        load=lambda graph, place, _device: OpenvinoRuntime(graph, place, precision=precision),
+        extra="openvino",
+    )
 
 
 BUILDERS: dict[str, Builder] = {
@@ -32,6 +48,11 @@ BUILDERS: dict[str, Builder] = {
     "openvino-f32": _openvino("f32"),
     "openvino-bf16": _openvino("bf16"),
     "openvino-int8": _openvino("int8"),
+    OnnxRuntime.name: Builder(
+        export=lambda graph, place, _tiles: onnx_runtime.export(graph, place),
+        load=lambda _graph, place, device: OnnxRuntime(place, device=device),
+        extra="onnx",
+    ),
 }
 
 
@@ -39,21 +60,24 @@ def present(device: torch.device) -> list[str]:
     """The runtimes that work here, the reference first."""
     if device.type != "cpu":
         return [REFERENCE, "torch-bfloat16", "torch-float16"]
-    ready = openvino_runtime.supported(["f32", "bf16", "int8"])
-    own = ["torch-bfloat16"] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else []
-    return [REFERENCE, *own, *(f"openvino-{precision}" for precision in ready)]
+    names = [REFERENCE]
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        names.append("torch-bfloat16")
+    names += [f"openvino-{precision}" for precision in openvino_runtime.supported(["f32", "bf16", "int8"])]
+    if onnx_runtime.installed():
+        names.append(OnnxRuntime.name)
+    return names
 
 
-def build(name: str, graph: ScoringGraph, *, device: torch.device, tiles: NDArray[np.uint8]) -> Runtime:
-    """A runtime by name. tiles: normal ones (N, T, T, 3), for those that calibrate.
-
-    Raises `EngineError` for one that this machine does not have.
-    """
+def builder(name: str, device: torch.device) -> Builder:
+    """Raises `EngineError` for a runtime that is unknown, or that this machine does not have."""
     if name not in BUILDERS:
         raise EngineError(f"runtime must be one of {', '.join(BUILDERS)}, got {name!r}")
-    if name not in present(device):
+    there = present(device)
+    if name not in there:
+        extra = BUILDERS[name].extra
         raise EngineError(
-            f"runtime {name} does not work on this machine's {device.type}: choose one of {', '.join(present(device))}"
-            + (", or pip install 'loomwatch[openvino]'" if name.startswith("openvino") else "")
+            f"runtime {name} does not work on this machine's {device.type}: choose one of {', '.join(there)}"
+            + (f", or pip install 'loomwatch[{extra}]'" if extra else "")
         )
-    return BUILDERS[name](graph, device, tiles)
+    return BUILDERS[name]

@@ -1,8 +1,15 @@
-"""OpenVINO on CPU: f32, bf16 where the processor has it, int8 calibrated on normal tiles (nncf)."""
+"""OpenVINO on CPU: f32, bf16 where the processor has it, int8 calibrated on normal tiles (nncf).
 
+Exported as parts, since what each computes in differs: `start` (below f32 only) is the backbone's first stage, in f16
+or f32; `embed` gives the aggregated levels and the routing; `compare` judges them against one style, whose constants
+are inputs in the file and made constants before it is compiled.
+"""
+
+import functools
 import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cras_core.graph import ROUTE, ScoringGraph
-from cras_core.runtimes.base import Answer
+from cras_core.errors import EngineError
+from cras_core.graph import ScoringGraph
+from cras_core.runtimes.base import Answer, compare_by_style
 
 CALIBRATION_BATCH = 4
-EXAMPLE_TILES = 5  # no size of a model is so small a prime: a size that equals the batch would be taken for it
+COMPILED_STYLES = 8  # kept ready; each takes memory for its constants
+EXAMPLE = 3  # tiles; one would be taken for a constant
 
 
 def installed(precision: str) -> bool:
@@ -22,28 +31,140 @@ def installed(precision: str) -> bool:
     return find_spec("openvino") is not None and (precision != "int8" or find_spec("nncf") is not None)
 
 
-def convert(graph: ScoringGraph) -> Any:
-    """The whole graph as an `openvino.Model` with any number of tiles."""
+def supported(precisions: Sequence[str]) -> list[str]:
+    """Those that this processor computes in itself rather than emulates, and whose packages are there."""
+    ready = [precision for precision in precisions if installed(precision)]
+    if "bf16" in ready and "BF16" not in _capabilities():
+        ready.remove("bf16")
+    return ready
+
+
+def export(graph: ScoringGraph, place: Path, *, precision: str, tiles: NDArray[np.uint8]) -> None:
+    """Writes the parts of `graph` to the folder. tiles: normal, (N, T, T, 3), to calibrate int8 on.
+
+    Not while another thread scores with `graph`: tracing puts stand-ins in the place of its weights.
+    """
     import openvino
 
-    return openvino.convert_model(export_graph(graph))
+    graph = graph.eval().requires_grad_(False)
+    example = torch.zeros(EXAMPLE, graph.tile_px, graph.tile_px, 3, dtype=torch.uint8)
+    levels, _ = graph.embed(graph.start(example))
+    parts: dict[str, Any] = {}
+    if precision == "f32":
+        parts["embed"] = _convert(_Embed(graph, started=False), example)
+    else:
+        parts["start"] = _convert(_Start(graph), example)
+        parts["embed"] = _convert(_Embed(graph, started=True), _Start(graph)(example))
+    parts["compare"] = _convert_compare(graph, [_last(level) for level in levels])
+    if precision == "int8":
+        start = _compile(parts["start"], _start_precision())
+        batches = [tiles[first : first + CALIBRATION_BATCH] for first in range(0, len(tiles), CALIBRATION_BATCH)]
+        parts["embed"] = _quantize(parts["embed"], [start.infer([batch])[0].copy() for batch in batches])
+    for name, model in parts.items():
+        openvino.save_model(model, place / f"{name}.xml", compress_to_fp16=False)
 
 
-def export_graph(graph: nn.Module, *inputs: Tensor) -> torch.export.ExportedProgram:
-    """A module as operations only, for any number of tiles from 1. inputs: an example, by default tiles and styles."""
-    if not inputs:
-        inputs = _example(graph)
-    count = torch.export.Dim("tiles", min=1)
-    return torch.export.export(graph.eval(), inputs, dynamic_shapes=({0: count},) * len(inputs))
+class OpenvinoRuntime:
+    """Runs what `export` wrote to `place`. Raises `EngineError` when it is not whole."""
+
+    def __init__(self, graph: ScoringGraph, place: Path, *, precision: str) -> None:
+        import openvino
+
+        self.name = f"openvino-{precision}"
+        self._precision = "bf16" if precision != "f32" and "BF16" in _capabilities() else "f32"
+        self._heads = graph.heads
+        try:
+            read = openvino.Core().read_model
+            self._start = None if precision == "f32" else _compile(read(place / "start.xml"), _start_precision())
+            self._embed = _compile(read(place / "embed.xml"), self._precision)
+            self._compare = read(place / "compare.xml")
+        except RuntimeError as error:
+            raise EngineError(f"{place} holds no whole export of {self.name}: export it again") from error
+        self._of_style = functools.lru_cache(COMPILED_STYLES)(self._compile_style)
+
+    def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
+        import openvino
+
+        given: Any = np.ascontiguousarray(tiles)
+        if self._start is not None:
+            self._start.infer([given])
+            given = self._start.get_output_tensor(0)
+        self._embed.infer([given])
+        *levels, routed = (self._embed.get_output_tensor(index) for index in range(len(self._embed.model_outputs)))
+
+        def compare(style: int, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            # tensors in both cases: an array would be copied into the tensor of the call before, a level itself
+            own = levels if rows.all() else [openvino.Tensor(level.data[rows]) for level in levels]
+            outputs = self._of_style(style).infer(own)
+            return outputs[0].copy(), outputs[1].copy()
+
+        return compare_by_style(styles, routed.data.copy(), compare)
+
+    def _compile_style(self, style: int) -> Any:
+        from openvino import opset13
+
+        model = self._compare.clone()
+        constants = self._heads.constants(style)
+        for parameter, constant in zip(model.get_parameters()[-len(constants) :], constants, strict=True):
+            parameter.output(0).replace(opset13.constant(constant.cpu().numpy()).output(0))
+            model.remove_parameter(parameter)
+        return _compile(model, self._precision)
 
 
-def _example(graph: nn.Module) -> tuple[Tensor, Tensor]:
-    size = int(graph.tile_px)  # type: ignore[arg-type]
-    count = EXAMPLE_TILES
-    return torch.zeros(count, size, size, 3, dtype=torch.uint8), torch.full((count,), ROUTE)
+# Between the parts channels come last, as they lie in memory.
 
 
-def quantize(model: Any, batches: list[tuple[NDArray[np.float32], NDArray[np.int64]]]) -> Any:
+class _Start(nn.Module):
+    def __init__(self, graph: ScoringGraph) -> None:
+        super().__init__()
+        self.whole = graph
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        return _last(self.whole.start(tiles))
+
+
+class _Embed(_Start):
+    def __init__(self, graph: ScoringGraph, *, started: bool) -> None:
+        super().__init__(graph)
+        self.started = started
+
+    def forward(self, given: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        levels, routed = self.whole.embed(_first(given) if self.started else self.whole.start(given))
+        return *(_last(level) for level in levels), routed
+
+
+class _Compare(_Start):
+    def forward(self, levels: Sequence[Tensor], constants: Sequence[Tensor]) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return self.whole.compare([_first(level) for level in levels], *constants)
+
+
+def _last(maps: Tensor) -> Tensor:
+    return maps.permute(0, 2, 3, 1)
+
+
+def _first(maps: Tensor) -> Tensor:
+    return maps.permute(0, 3, 1, 2)
+
+
+def _convert(module: nn.Module, example: Tensor) -> Any:
+    """A module of one input as an `openvino.Model`, for any number of tiles."""
+    import openvino
+
+    tiles = torch.export.Dim("tiles", min=1)
+    return openvino.convert_model(torch.export.export(module, (example,), dynamic_shapes=({0: tiles},)))
+
+
+def _convert_compare(graph: ScoringGraph, levels: Sequence[Tensor]) -> Any:
+    import openvino
+
+    tiles = torch.export.Dim("tiles", min=1)
+    constants = graph.heads.constants(0)
+    given = (list(levels), list(constants))
+    shapes = ([{0: tiles} for _ in levels], [None for _ in constants])
+    return openvino.convert_model(torch.export.export(_Compare(graph), given, dynamic_shapes=shapes))
+
+
+def _quantize(model: Any, batches: list[NDArray[np.float32]]) -> Any:
     """int8 weights and activations of the convolutions, calibrated on what they are given for normal tiles.
 
     All else stays in floating point: heads and maps take little of the time, and what they compare lies close together.
@@ -54,58 +175,11 @@ def quantize(model: Any, batches: list[tuple[NDArray[np.float32], NDArray[np.int
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf.quantize(
         model,
-        nncf.Dataset(batches, list),
+        nncf.Dataset(batches),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(batches),
-        ignored_scope=nncf.IgnoredScope(types=sorted(kinds - {"Convolution", "GroupConvolution"}), validate=False),
+        ignored_scope=nncf.IgnoredScope(types=sorted(kinds - {"Convolution"}), validate=False),
     )
-
-
-class OpenvinoRuntime:
-    """Below f32 the graph runs as two models, the start in f16 or f32. tiles: normal, (N, T, T, 3), to calibrate on."""
-
-    def __init__(self, graph: ScoringGraph, *, precision: str, tiles: NDArray[np.uint8]) -> None:
-        import openvino
-
-        self.name = f"openvino-{precision}"
-        self._start: Any = None
-        if precision == "f32":
-            self._finish = _compile(convert(graph), "f32")
-            return
-        example, styles = _example(graph)
-        start = openvino.convert_model(export_graph(_Start(graph), example))
-        self._start = _compile(start, "f16" if "FP16" in _capabilities() else "f32")
-        with torch.no_grad():
-            finish = openvino.convert_model(export_graph(_Finish(graph), graph.start(example), styles))
-        if precision == "int8":
-            parts = [tiles[first : first + CALIBRATION_BATCH] for first in range(0, len(tiles), CALIBRATION_BATCH)]
-            finish = quantize(
-                finish, [(self._start.infer([part])[0].copy(), np.full(len(part), ROUTE, np.int64)) for part in parts]
-            )
-        # what int8 leaves in floating point runs in bfloat16, where the processor has it
-        self._finish = _compile(finish, "bf16" if "BF16" in _capabilities() else "f32")
-
-    def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
-        given = np.ascontiguousarray(tiles)
-        if self._start is not None:
-            given = self._start.infer([given])[0]
-        outputs = self._finish.infer([given, styles])
-        maps, scores, routed = (outputs[index].copy() for index in range(3))
-        return Answer(maps, scores, routed)
-
-
-class _Start(nn.Module):
-    def __init__(self, graph: ScoringGraph) -> None:
-        super().__init__()
-        self.whole = graph
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        return self.whole.start(tiles)
-
-
-class _Finish(_Start):
-    def forward(self, started: Tensor, styles: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        return self.whole.finish(started, styles)
 
 
 def _compile(model: Any, precision: str) -> Any:
@@ -120,16 +194,13 @@ def _compile(model: Any, precision: str) -> Any:
     return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
 
 
-def supported(precisions: Sequence[str]) -> list[str]:
-    """Those that this processor computes in itself rather than emulates, and whose packages are there."""
-    ready = [precision for precision in precisions if installed(precision)]
-    if "bf16" in ready and "BF16" not in _capabilities():
-        ready.remove("bf16")
-    return ready
+def _start_precision() -> str:
+    return "f16" if "FP16" in _capabilities() else "f32"
 
 
-def _capabilities() -> list[str]:
+@functools.cache
+def _capabilities() -> tuple[str, ...]:
     """The types that the processor computes in itself, such as FP32, BF16, INT8."""
     import openvino
 
-    return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    return tuple(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from cras_core.graph import ScoringGraph
-from cras_core.runtimes.base import Answer
+from cras_core.runtimes.base import Answer, compare_by_style, join
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CPU_BATCH = 4  # tiles at once: more are no faster, and what lies between the layers takes its memory by the tile
 
 
 class TorchRuntime:
@@ -22,9 +23,19 @@ class TorchRuntime:
             graph = copy.deepcopy(graph).in_precision(PRECISIONS[precision])
         self._graph = graph.to(device).to(memory_format=torch.channels_last).eval()
 
-    @torch.inference_mode()
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
+        step = CPU_BATCH if self._device.type == "cpu" else len(tiles)
+        parts = range(0, len(tiles), step)
+        return join([self._score(tiles[first : first + step], styles[first : first + step]) for first in parts])
+
+    @torch.inference_mode()
+    def _score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
         pictures = torch.tensor(tiles, device=self._device)  # a copy: a read-only array must not become a tensor
-        answer = self._graph(pictures, torch.from_numpy(styles).to(self._device))
-        maps, scores, routed = (part.cpu().numpy() for part in answer)
-        return Answer(maps, scores, routed)
+        levels, routed = self._graph.embed(self._graph.start(pictures))
+
+        def compare(style: int, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            own = levels if rows.all() else [level[torch.from_numpy(rows).to(self._device)] for level in levels]
+            maps, scores = self._graph.compare(own, *self._graph.heads.constants(style))
+            return maps.cpu().numpy(), scores.cpu().numpy()
+
+        return compare_by_style(styles, routed.cpu().numpy(), compare)

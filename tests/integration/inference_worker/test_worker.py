@@ -86,7 +86,7 @@ def test_a_promoted_model_takes_over_between_two_frames(
     line_store: StoreSettings, line_database: Database, bundles: Path, tmp_path: Path
 ) -> None:
     registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
-    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes") as slot:
 
         def running() -> str:
             scorer = slot.scorer()
@@ -105,13 +105,13 @@ def test_a_model_that_does_not_load_is_told_and_the_old_one_runs_on(
     line_store: StoreSettings, line_database: Database, bundles: Path, tmp_path: Path
 ) -> None:
     registry.import_bundle(line_database, bundles / "plain-2", line_store.models_dir, source="imported", by="test")
-    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes") as slot:
         wait_for(lambda: slot.scorer() is not None)
         registry.promote(line_database, "plain-2", by="test")
         wait_for(lambda: slot.scorer().name == "plain-2")
     weights = line_store.models_dir / "plain-2" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot:
+    with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes") as slot:
         wait_for(lambda: slot.problem)
         assert "plain-2 does not load" in slot.problem
         assert "weights.safetensors" in slot.problem
@@ -125,12 +125,11 @@ def test_a_model_that_does_not_load_is_told_and_the_old_one_runs_on(
 def test_a_running_model_gets_the_fastest_runtime_that_agrees(
     line_store: StoreSettings, line_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cras_core.runtimes.selection.present", lambda _device: ["torch-float32", "torch-bfloat16"])
-    memory = tmp_path / "runtimes.json"
+    monkeypatch.setattr("cras_core.runtimes.selection.present", lambda _device: ["torch-bfloat16"])
+    memory = tmp_path / "runtimes"
     with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, runtime="auto", memory=memory) as slot:
         wait_for(lambda: slot.scorer() is not None)
-        wait_for(memory.exists)
-        assert slot.scorer().runtime.name in memory.read_text()
+        wait_for(lambda: slot.scorer().runtime.name == "torch-bfloat16", timeout_s=120)
         assert slot.problem == ""
 
 
@@ -150,7 +149,7 @@ def test_without_a_promoted_model_no_frame_is_asked_for(line_store: StoreSetting
     upgrade(line_store.database)
     with (
         open_database(line_store.database) as database,
-        ModelSlot(database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes.json") as slot,
+        ModelSlot(database, device=torch.device("cpu"), poll_s=0.02, memory=tmp_path / "runtimes") as slot,
     ):
         wait_for(lambda: slot.problem)
         assert slot.problem == "no model is promoted"

@@ -56,10 +56,14 @@ def pictures():
 def assert_equal(folded, plain):
     tiles = torch.from_numpy(pictures())
     for styles in (torch.tensor([2, 0, 1]), torch.tensor([ROUTE, 1, ROUTE])):
-        got, routed = folded.logits(folded.start(tiles), styles)
+        levels, routed = folded.embed(folded.start(tiles))
+        compared = torch.where(styles == ROUTE, routed, styles)
         want, expected = plain.logits(tiles, styles)
-        assert torch.equal(routed, expected)
-        torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+        assert torch.equal(compared, expected)
+        torch.testing.assert_close(folded.heads(levels, compared), want, atol=1e-4, rtol=1e-4)
+        for tile, style in enumerate(compared):
+            own = folded.heads.compare([level[tile : tile + 1] for level in levels], *folded.heads.constants(style))
+            torch.testing.assert_close(own, want[tile : tile + 1], atol=1e-4, rtol=1e-4)
         for part, whole in zip(folded(tiles, styles), plain(tiles, styles), strict=True):
             torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-4)
 

@@ -3,6 +3,10 @@
 import importlib.util
 import json
 import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +17,9 @@ from cras_core.errors import BundleError, EngineError
 from cras_core.graph import ROUTE
 from cras_core.parity import compare, run, with_defects
 from cras_core.runtimes.base import Answer
-from cras_core.runtimes.builders import BUILDERS, REFERENCE, build, present
-from cras_core.runtimes.selection import check_runtime, choose_runtime, use_runtime
+from cras_core.runtimes.builders import BUILDERS, REFERENCE, Builder, present
+from cras_core.runtimes.exports import EXACT, RECORD, export, load_export
+from cras_core.runtimes.selection import find_runtime, use_runtime
 
 CPU = torch.device("cpu")
 
@@ -27,45 +32,77 @@ def scorer(small_bundle):
 def needs(name):
     """Skips where an optional part is missing, and fails in CI."""
     if name not in present(CPU):
-        missing = name.startswith("openvino") and importlib.util.find_spec("openvino") is None
-        if missing and os.environ.get("CI"):
-            pytest.fail("openvino is not installed")
+        package = {"openvino": "openvino", "onnx": "onnxruntime"}.get(name.partition("-")[0])
+        if package and importlib.util.find_spec(package) is None and os.environ.get("CI"):
+            pytest.fail(f"{package} is not installed")
         pytest.skip(f"{name} does not work on this machine")
 
 
 @pytest.fixture(scope="module")
-def built(small_bundle):
-    """Makes each runtime once: OpenVINO's take their time."""
-    scorer, made = load_bundle(small_bundle, device=CPU), {}
+def exports(small_bundle, tmp_path_factory):
+    """Makes each runtime once: they take their time. Checked against limits that nothing misses."""
+    scorer, place, made = load_bundle(small_bundle, device=CPU), tmp_path_factory.mktemp("exports"), {}
 
     def get(name):
         needs(name)
         if name not in made:
-            made[name] = build(name, scorer.graph, device=CPU, tiles=read_tiles(small_bundle))
-        return made[name]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("cras_core.parity.CLOSE", {})
+                made[name] = export(scorer, name, read_tiles(small_bundle), place / name)
+        return made[name], place / name
 
     return get
 
 
 @pytest.mark.parametrize("name", [name for name in BUILDERS if name != "torch-float16"])
-def test_a_runtime_decides_as_the_reference(scorer, small_bundle, built, name):
-    runtime = built(name)
+def test_a_runtime_decides_as_the_reference(scorer, small_bundle, exports, name):
+    runtime, _ = exports(name)
     parity = compare(runtime, scorer.reference, with_defects(read_tiles(small_bundle)), scorer.thresholds)
     assert runtime.name == name
     assert parity.routing == 1
     assert parity.decisions > 0.9
-    if name in (REFERENCE, "openvino-f32"):
+    if name.endswith(EXACT):
         assert parity.problem(exact=True) == ""
 
 
-def test_a_runtimes_answer_has_its_forms_and_does_not_depend_on_the_batch(small_bundle, built):
-    tiles = read_tiles(small_bundle)[:5]
-    runtime = built("openvino-f32")
-    whole = runtime.score(tiles, np.array([0, 1, ROUTE, ROUTE, 1]))
+@pytest.mark.parametrize("name", [REFERENCE, "openvino-f32", "onnx-float32"])
+def test_a_runtimes_answer_has_its_forms_and_does_not_depend_on_the_batch(scorer, small_bundle, exports, name):
+    tiles, styles = read_tiles(small_bundle)[:5], np.array([0, 1, ROUTE, ROUTE, 1])
+    runtime, _ = exports(name)
+    whole = runtime.score(tiles, styles)
     assert whole.maps.shape == tiles.shape[:3]
     assert (whole.maps.dtype, whole.scores.dtype, whole.styles.dtype) == (np.float32, np.float32, np.int64)
-    alone = runtime.score(tiles[2:3], np.array([ROUTE]))
-    np.testing.assert_allclose(alone.maps[0], whole.maps[2], atol=1e-4)
+    for number in range(5):
+        alone = runtime.score(tiles[number : number + 1], styles[number : number + 1])
+        np.testing.assert_allclose(alone.maps[0], whole.maps[number], atol=1e-4)
+        np.testing.assert_allclose(alone.scores[0], whole.scores[number], atol=1e-4)
+        assert alone.styles[0] == whole.styles[number]
+
+
+def test_an_export_is_read_again_and_only_for_its_own_model(scorer, small_bundle, exports, tmp_path):
+    runtime, folder = exports("openvino-f32")
+    tiles, styles = read_tiles(small_bundle)[:3], np.full(3, ROUTE)
+    again = load_export(scorer, folder)
+    np.testing.assert_array_equal(again.score(tiles, styles).maps, runtime.score(tiles, styles).maps)
+    other = load_bundle(small_bundle, device=CPU)
+    other.manifest["manifest_sha256"] = "0" * 64
+    with pytest.raises(EngineError, match="exported of another model"):
+        load_export(other, folder)
+
+
+@pytest.mark.parametrize("file", ["compare.bin", "embed.xml", RECORD])
+def test_a_damaged_export_is_refused_by_name(scorer, exports, tmp_path, file):
+    _, folder = exports("openvino-f32")
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / file).write_bytes((copy / file).read_bytes()[:-20])
+    with pytest.raises(EngineError, match=r"export it again|not a whole export"):
+        load_export(scorer, copy)
+
+
+def test_an_export_never_overwrites(scorer, exports, small_bundle):
+    _, folder = exports("openvino-f32")
+    with pytest.raises(EngineError, match="exists already"):
+        export(scorer, "openvino-f32", read_tiles(small_bundle), folder)
 
 
 class Deaf:
@@ -81,12 +118,14 @@ class Deaf:
         return Answer(answer.maps / 2, answer.scores / 2, answer.styles)
 
 
-def test_a_runtime_that_decides_otherwise_is_refused_with_the_reason(scorer, small_bundle, monkeypatch):
-    tiles = read_tiles(small_bundle)
-    monkeypatch.setitem(BUILDERS, "torch-bfloat16", lambda _graph, _device, _tiles: Deaf(scorer.reference))
-    monkeypatch.setattr("cras_core.runtimes.builders.present", lambda _device: [REFERENCE, "torch-bfloat16"])
+def test_a_runtime_that_decides_otherwise_is_refused_with_the_reason_and_leaves_nothing(
+    scorer, small_bundle, monkeypatch, tmp_path
+):
+    deaf = Builder(load=lambda _graph, _place, _device: Deaf(scorer.reference))
+    monkeypatch.setattr("cras_core.runtimes.exports.builder", lambda _name, _device: deaf)
     with pytest.raises(EngineError, match=r"torch-bfloat16 does not agree .* score error is 0\.\d+, allowed is 0\.1"):
-        check_runtime(scorer, "torch-bfloat16", tiles)
+        export(scorer, "torch-bfloat16", read_tiles(small_bundle), tmp_path / "export")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_runtime_that_gives_no_numbers_is_refused(scorer, small_bundle):
@@ -99,36 +138,81 @@ def test_a_runtime_that_gives_no_numbers_is_refused(scorer, small_bundle):
     assert "score error is nan" in parity.problem(exact=False)
 
 
-def test_the_fastest_that_agrees_is_chosen_once_and_remembered(scorer, small_bundle, tmp_path):
-    memory = tmp_path / "runtimes.json"
-    names = ["torch-bfloat16", "openvino-f32"]
-    tried = choose_runtime(scorer, small_bundle, memory=memory, names=names)
+def test_the_fastest_that_agrees_is_found_and_only_its_export_kept(scorer, small_bundle, tmp_path):
+    names = [REFERENCE, "torch-bfloat16", "openvino-f32"]
+    for name in names:
+        needs(name)
+    tried = find_runtime(scorer, read_tiles(small_bundle), tmp_path, names=[*names, "abacus"])
     fitting = {each.name: each.tiles_per_s for each in tried if not each.problem}
-    assert {each.name for each in tried} == {REFERENCE, *names} & set(present(CPU))
-    assert scorer.runtime.name == max(fitting, key=fitting.get)
-    assert list(json.loads(memory.read_text()).values()) == [scorer.runtime.name]
+    assert {each.name for each in tried} == {*names, "abacus"}
+    assert "abacus" not in fitting
+    fastest = max(fitting, key=fitting.get)
+    assert json.loads((tmp_path / "choice.json").read_text())["runtime"] == fastest
+    assert {path.name for path in tmp_path.iterdir()} == {"choice.json", fastest} - {REFERENCE}
+
+
+def test_a_model_scores_on_while_its_runtime_is_found_and_remembers_it(scorer, small_bundle, tmp_path):
+    needs("openvino-f32")
+    tiles, stop = read_tiles(small_bundle)[:2], threading.Event()
+    expected, seen = scorer.score(tiles).maps, []
+
+    def score():
+        while not stop.is_set():
+            seen.append(np.array_equal(scorer.score(tiles).maps, expected))
+
+    with ThreadPoolExecutor(1) as pool:
+        scoring = pool.submit(score)
+        try:
+            tried = use_runtime(scorer, small_bundle, name="openvino-f32", memory=tmp_path)
+        finally:
+            before = len(seen)
+            stop.set()
+        scoring.result()
+    assert [(each.name, each.problem) for each in tried] == [("openvino-f32", "")]
+    assert scorer.runtime.name == "openvino-f32"
+    assert before > 1
+    assert all(seen[: before - 1])
     again = load_bundle(small_bundle, device=CPU)
-    assert choose_runtime(again, small_bundle, memory=memory, names=names) == []
-    assert again.runtime.name == scorer.runtime.name
+    assert use_runtime(again, small_bundle, name="openvino-f32", memory=tmp_path) == []
+    assert again.runtime.name == "openvino-f32"
 
 
-def test_a_damaged_memory_costs_a_trial_and_nothing_more(scorer, small_bundle, tmp_path):
-    memory = tmp_path / "runtimes.json"
-    memory.write_text("{")
-    assert choose_runtime(scorer, small_bundle, memory=memory, names=[])
-    assert scorer.runtime.name == REFERENCE
+def test_a_damaged_memory_is_no_memory(scorer, small_bundle, tmp_path, monkeypatch):
+    tries = []
 
+    def try_aside(_scorer, _bundle, place, **_):
+        tries.append(place)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "choice.json").write_text(json.dumps({"runtime": REFERENCE, "tried": []}))
+        return True
 
-def test_a_stop_ends_the_trials_and_leaves_the_reference(scorer, small_bundle, tmp_path):
-    assert choose_runtime(scorer, small_bundle, memory=tmp_path / "runtimes.json", stop=lambda: True) == []
+    monkeypatch.setattr("cras_core.runtimes.selection._try_aside", try_aside)
+    for _ in range(2):
+        use_runtime(scorer, small_bundle, name="auto", memory=tmp_path)
+    assert len(tries) == 1
+    (tries[0] / "choice.json").write_text("{")
+    use_runtime(scorer, small_bundle, name="auto", memory=tmp_path)
+    assert len(tries) == 2
     assert scorer.runtime is scorer.reference
 
 
-def test_a_runtime_unknown_or_not_of_this_machine_is_refused(scorer, small_bundle):
+def test_a_stop_ends_the_trial_and_leaves_the_reference(scorer, small_bundle, tmp_path):
+    assert use_runtime(scorer, small_bundle, name="auto", memory=tmp_path, stop=lambda: True) == []
+    assert scorer.runtime is scorer.reference
+
+
+def test_a_trial_that_dies_is_told(scorer, small_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("cras_core.runtimes.selection.sys.executable", "/bin/false")
+    with pytest.raises(EngineError, match="exit code 1"):
+        use_runtime(scorer, small_bundle, name="auto", memory=tmp_path)
+    assert scorer.runtime is scorer.reference
+
+
+def test_a_runtime_unknown_or_not_of_this_machine_is_refused(scorer, small_bundle, tmp_path):
     with pytest.raises(EngineError, match="runtime must be one of torch-float32"):
-        use_runtime(scorer, small_bundle, "abacus")
+        use_runtime(scorer, small_bundle, name="abacus", memory=tmp_path)
     with pytest.raises(EngineError, match="torch-float16 does not work on this machine's cpu"):
-        use_runtime(scorer, small_bundle, "torch-float16")
+        use_runtime(scorer, small_bundle, name="torch-float16", memory=tmp_path)
 
 
 def test_the_kept_tiles_are_normal_ones_of_every_style(scorer, small_bundle, small_model):

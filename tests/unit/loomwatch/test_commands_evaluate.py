@@ -1,6 +1,7 @@
 """`loomwatch evaluate` from end to end on a small bundle: tables, JSON, page."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +77,25 @@ def test_in_the_single_setting_nothing_is_routed(bundle, data, tmp_path, capfd):
     assert "compared with its own class" in capfd.readouterr().out
     result = json.loads(out.read_text())
     assert (result["setting"], result["confusion"], result["routing_accuracy"]) == ("single", {}, 1)
+
+
+def test_an_export_scores_as_the_bundle_does(bundle, data, tmp_path, capfd):
+    if "CI" not in os.environ:
+        pytest.importorskip("onnxruntime")
+    place, own, other = tmp_path / "export", tmp_path / "own.json", tmp_path / "other.json"
+    assert run(["export", str(bundle), "--out", str(place)]) == 0
+    assert "100% alike" in " ".join(capfd.readouterr().out.split())
+    asked = ["evaluate", "--bundle", str(bundle), "--data", str(data)]
+    assert run([*asked, "--json", str(own)]) == 0
+    assert run([*asked, "--json", str(other), "--runtime", str(place)]) == 0
+    figures, expected = json.loads(other.read_text()), json.loads(own.read_text())
+    assert (figures.pop("runtime"), expected.pop("runtime")) == ("onnx-float32", "torch-float32")
+    assert figures["mean"]["image_auroc"] == pytest.approx(expected["mean"]["image_auroc"], abs=1e-3)
+    assert figures["mean"]["pixel_auroc"] == pytest.approx(expected["mean"]["pixel_auroc"], abs=1e-3)
+
+
+def test_a_runtime_that_is_none_is_one_line(bundle, data, tmp_path, capfd):
+    assert run(["evaluate", "--bundle", str(bundle), "--data", str(data), "--runtime", "abacus"]) == 2
+    assert "runtime must be one of torch-float32" in capfd.readouterr().err
+    assert run(["export", str(bundle), "--out", str(bundle)]) == 2
+    assert "exists already" in capfd.readouterr().err
