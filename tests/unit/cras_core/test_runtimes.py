@@ -157,7 +157,7 @@ def test_a_model_scores_on_while_its_runtime_is_found_and_remembers_it(scorer, s
     expected, seen = scorer.score(tiles).maps, []
 
     def score():
-        while not stop.is_set():
+        while not stop.wait(0.05):
             seen.append(np.array_equal(scorer.score(tiles).maps, expected))
 
     with ThreadPoolExecutor(1) as pool:
