@@ -2,9 +2,9 @@
 
 The paper: each level's n x n neighbourhoods are unfolded to C * n * n numbers, averaged adaptively to `embedding_dim`;
 the deeper levels are upsampled bilinearly to the shallowest grid, concatenated, and averaged adaptively to
-`embedding_dim` again. All of it is linear and fixed, and the averages are over whole or part channels, so nothing is unfolded:
-sums over kernel rows (n maps a channel) hold everything the averages need. With `embedding_dim` = 0 each channel
-keeps its own n x n mean, and D is the sum of the levels' channels.
+`embedding_dim` again. All of it is linear and fixed, and the averages are over whole or part channels, so nothing is
+unfolded: sums over kernel rows (n maps a channel) hold everything the averages need. With `embedding_dim` = 0
+each channel keeps its own n x n mean, and D is the sum of the levels' channels.
 """
 
 from collections.abc import Sequence

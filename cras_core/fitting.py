@@ -42,7 +42,8 @@ def pick_precision(name: str, device: torch.device) -> Precision:
 class Fit:
     """Heads on their way. After `run`, `model` is what was learned: the last step's heads, or their running average.
 
-    generator: has drawn what the heads were prepared with, and draws the rest. losses: eq. 8, each epoch's mean.
+    generator: has drawn what the heads were prepared with, and draws the rest. losses: eq. 8, each epoch's mean;
+    loss: the last step's.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Fit:
         self._order = torch.empty(0, dtype=torch.int64)
         self._total = 0.0
         self.losses: list[float] = []
+        self.loss = math.nan
 
     def run(self, *, report: Callable[[float, int, float], None], keep: Callable[["Fit"], None]) -> None:
         """To the end. After every step `report(passes over the tiles, of how many, loss)`, the loss being the last
@@ -100,10 +102,10 @@ class Fit:
                 self._total = 0.0
             first = place * self._config.batch_size
             batch = self._tiles[self._order[first : first + self._config.batch_size].numpy()]
-            loss = self._take_step(batch, rate=_rate(self._step, steps, self._config))
-            if not math.isfinite(loss):
+            self.loss = self._take_step(batch, rate=_rate(self._step, steps, self._config))
+            if not math.isfinite(self.loss):
                 raise DataSetError(f"training diverged in epoch {epoch + 1}: lower the learning rates")
-            self._total += loss * len(batch)
+            self._total += self.loss * len(batch)
             self._step += 1
             if place + 1 == self._steps_per_epoch:
                 self.losses.append(self._total / len(self._tiles))
