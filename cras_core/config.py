@@ -147,8 +147,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "B": {"centers": "sample"},  # without MCMC: one sample as center
     "C": {"centers": "position", "matching": "position"},  # without HPI's local matching
     "D": {"noise_guide": "none"},  # without DAFS: noise of fixed variance
-    "E": {"discriminator_input": "raw"},  # without CRD
-    "crd-raw": {"discriminator_input": "raw"},  # E under its finer name
+    "E": {"discriminator_input": "raw"},  # without CRD: raw features alone
     "dafs-unscaled": {"noise_scaling": 1.0},
     "dafs-residual-norm": {"noise_guide": "residual"},  # without the noise's norm
     "dafs-noise-norm": {"noise_guide": "noise"},  # without the residual's norm

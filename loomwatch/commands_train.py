@@ -28,7 +28,7 @@ def train(
     ablation: str = typer.Option(
         None,
         help="Leave a part of the paper out: A, B, C, D, E, dafs-unscaled, dafs-residual-norm, dafs-noise-norm, "
-        "crd-raw, crd-residual, crd-raw+raw or crd-residual+residual.",
+        "crd-residual, crd-raw+raw or crd-residual+residual.",
     ),
     backbone: str = typer.Option(
         None, help="efficientnet_lite0 (default), 1 or 2, wide_resnet50_2 (paper), or any network of timm: timm:NAME."
