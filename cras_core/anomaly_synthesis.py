@@ -1,25 +1,29 @@
 """DAFS, distance-guided anomaly feature synthesis (eq. 4 to 6): anomalies made in feature space."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from cras_core import team
 from cras_core.config import NoiseGuide
 
 
-def synthesize(
-    u: Tensor, recomposed: Tensor, *, deviation: float, scaling: float, guide: NoiseGuide, generator: torch.Generator
-) -> Tensor:
+def synthesize(u: Tensor, recomposed: Tensor, noise: Tensor, *, scaling: float, guide: NoiseGuide) -> Tensor:
     """Anomalous features v = u + r * e (eq. 6), with the noise detached: gradients reach u, and only through u.
 
-    u, recomposed: (..., D); deviation: s; scaling: k; guide: as in `scale_noise` -> v (..., D). By "ratio", the
-    nearer a vector lies to its center, the larger
-    its noise.
+    u, recomposed: (..., D); noise: e of `draw_noise` (..., D); scaling: k; guide: as in `scale_noise` -> v (..., D).
+    By "ratio", the nearer a vector lies to its center, the larger its noise.
     """
-    noise = deviation * torch.randn(u.shape, generator=generator, device=generator.device).to(u.device)
     if guide == "none":
         return u + noise
     scale = scale_noise(u.detach(), recomposed, noise, scaling=scaling, guide=guide)
     return u + scale[..., None] * noise
+
+
+def draw_noise(shape: Sequence[int], *, deviation: float, generator: torch.Generator) -> Tensor:
+    """e ~ N(0, s^2 I) of eq. 4, on the generator's device; deviation: s."""
+    return deviation * torch.randn(shape, generator=generator, device=generator.device)
 
 
 def scale_noise(u: Tensor, recomposed: Tensor, noise: Tensor, *, scaling: float, guide: NoiseGuide = "ratio") -> Tensor:
@@ -32,4 +36,4 @@ def scale_noise(u: Tensor, recomposed: Tensor, noise: Tensor, *, scaling: float,
         ratio = torch.linalg.vector_norm(noise, dim=-1)  # g
     if guide in ("ratio", "residual"):
         ratio = ratio / torch.linalg.vector_norm(u - recomposed, dim=-1).clamp_min(1e-6)  # d may be 0
-    return scaling * (ratio / ratio.mean() - 1) + 1
+    return scaling * (ratio / team.mean(ratio) - 1) + 1

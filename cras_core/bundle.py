@@ -31,7 +31,7 @@ from cras_core.pictures import decode_picture, encode_png
 from cras_core.scoring import Scorer
 from cras_core.training import Model
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 held no tiles
 WEIGHTS = "weights.safetensors"
 TILES = "tiles.png"
 MANIFEST = "manifest.json"

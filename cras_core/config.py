@@ -28,9 +28,11 @@ class CrasConfig:
     # the picture
     backbone: str = "efficientnet_lite0"
     tile_px: int = 256
+    resize_px: int = 0  # pictures larger than a tile: shorter side made this, then the middle; 0: whole, as one tile
     mm_per_px: float = 0.2
     # MCMC
     levels: tuple[int, ...] = (2, 3)  # level l has stride 2 ** (l + 1)
+    neighbourhood: int = 3  # side of the square of positions that each vector is averaged over; 1: its own alone
     embedding_dim: int | None = None  # 0: the levels' own channels; None: the backbone's usual (1536 for the paper's)
     standardize: bool = True  # each channel by the training set's mean and deviation
     adapter_start: AdapterStart = "whiten"  # "xavier": the paper's random one
@@ -78,6 +80,10 @@ class CrasConfig:
             raise ConfigError(f"levels must be ascending, among 1, 2, 3, 4, got {self.levels}")
         if self.matching == "position" and self.centers == "kmeans":
             raise ConfigError("matching by position needs centers by position: choose centers position or sample")
+        if self.neighbourhood % 2 == 0:
+            raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
+        if 0 < self.resize_px < self.tile_px:
+            raise ConfigError(f"resize_px must be 0 or at least tile_px ({self.tile_px}), got {self.resize_px}")
         if not 0 <= self.averaging < 1:
             raise ConfigError(f"averaging must be in [0, 1), got {self.averaging}")
         if self.epochs is not None and self.epochs < 1:
@@ -93,6 +99,7 @@ class CrasConfig:
         recipe: dict[str, Any] = {
             "backbone": "wide_resnet50_2",
             "tile_px": 288,
+            "resize_px": round(changes.get("tile_px", 288) * 329 / 288),
             "embedding_dim": 1536,
             "standardize": False,
             "adapter_start": "xavier",
@@ -140,7 +147,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "B": {"centers": "sample"},  # without MCMC: one sample as center
     "C": {"centers": "position", "matching": "position"},  # without HPI's local matching
     "D": {"noise_guide": "none"},  # without DAFS: noise of fixed variance
-    "E": {"discriminator_input": "raw"},  # without CRD
+    "E": {"discriminator_input": "raw"},  # without CRD: raw features alone
     "dafs-unscaled": {"noise_scaling": 1.0},
     "dafs-residual-norm": {"noise_guide": "residual"},  # without the noise's norm
     "dafs-noise-norm": {"noise_guide": "noise"},  # without the residual's norm
@@ -161,6 +168,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _AT_LEAST = {
     "tile_px": 32,
+    "resize_px": 0,
+    "neighbourhood": 1,
     "centers_per_style": 1,
     "steps": 1,
     "batch_size": 1,

@@ -1,10 +1,10 @@
-"""MCMC, first half: feature maps to one vector a position, from neighbourhoods of 3 x 3 on every level.
+"""MCMC, first half: feature maps to one vector a position, from neighbourhoods of n x n (3 x 3) on every level.
 
-The paper: each level's 3 x 3 neighbourhoods are unfolded to C * 9 numbers, averaged adaptively to `embedding_dim`; the
-deeper levels are upsampled bilinearly to the shallowest grid, concatenated, and averaged adaptively to `embedding_dim`
-again. All of it is linear and fixed: each of the averages is over a few neighbours of one to three channels that follow
-each other, so it is that many depthwise filters, and nothing is unfolded. With `embedding_dim` = 0 each channel keeps
-its own 3 x 3 mean, and D is the sum of the levels' channels.
+The paper: each level's n x n neighbourhoods are unfolded to C * n * n numbers, averaged adaptively to `embedding_dim`;
+the deeper levels are upsampled bilinearly to the shallowest grid, concatenated, and averaged adaptively to
+`embedding_dim` again. All of it is linear and fixed: each of the averages is over a few neighbours of one to three
+channels that follow each other, so it is that many depthwise filters, and nothing is unfolded. With `embedding_dim` = 0
+each channel keeps its own n x n mean, and D is the sum of the levels' channels.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 class Embedding(nn.Module):
     """Maps of the levels, shallowest first -> vectors (N, P, D) float32, P = the shallowest level's positions.
 
-    channels: of each level. dims: how many of the D come from each level, in order.
+    channels: of each level; neighbourhood: n, odd. dims: how many of the D come from each level, in order.
     """
 
-    def __init__(self, *, channels: Sequence[int], embedding_dim: int) -> None:
+    def __init__(self, *, channels: Sequence[int], embedding_dim: int, neighbourhood: int = 3) -> None:
         super().__init__()
         self.channels = tuple(channels)
         self.embedding_dim = embedding_dim
+        self.neighbourhood = neighbourhood
         if embedding_dim == 0:
             self.dims = self.channels
             return
@@ -33,8 +34,8 @@ class Embedding(nn.Module):
             raise ValueError(f"embedding_dim must be a multiple of {len(channels)} levels, got {embedding_dim}")
         self.dims = (embedding_dim // len(channels),) * len(channels)
         for level, (count, dim) in enumerate(zip(channels, self.dims, strict=True)):
-            if 9 * count % embedding_dim == 0:
-                sources, filters = _averages(count, dim)
+            if neighbourhood * neighbourhood * count % embedding_dim == 0:
+                sources, filters = _averages(count, neighbourhood, dim)
                 self.register_buffer(f"sources_{level}", sources, persistent=False)
                 self.register_buffer(f"filters_{level}", filters, persistent=False)
 
@@ -52,43 +53,45 @@ class Embedding(nn.Module):
         positions, the other over channels.
         """
         if self.embedding_dim == 0:
-            return [F.avg_pool2d(level, 3, stride=1, padding=1) for level in maps]
+            side = self.neighbourhood
+            return [F.avg_pool2d(level, side, stride=1, padding=side // 2) for level in maps]
         return [self._average(index, level) for index, level in enumerate(maps)]
 
     def _average(self, index: int, level: Tensor) -> Tensor:
-        """Adaptive averages of the C * 9 neighbourhood numbers to E, and of those to D_l."""
-        dim = self.dims[index]
-        if 9 * self.channels[index] % self.embedding_dim:
-            return _average_unfolded(level, self.embedding_dim, dim)
+        """Adaptive averages of the C * n * n neighbourhood numbers to E, and of those to D_l."""
+        dim, side = self.dims[index], self.neighbourhood
+        if side * side * self.channels[index] % self.embedding_dim:
+            return _average_unfolded(level, side, self.embedding_dim, dim)
         sources = self.get_buffer(f"sources_{index}")
         filters = self.get_buffer(f"filters_{index}").to(level.dtype)
         parts = [
-            F.conv2d(level.index_select(1, source), kernels, padding=1, groups=dim)
+            F.conv2d(level.index_select(1, source), kernels, padding=side // 2, groups=dim)
             for source, kernels in zip(sources, torch.split(filters, dim), strict=True)
         ]
         return sum(parts[1:], parts[0])
 
 
-def _averages(channels: int, dim: int) -> tuple[Tensor, Tensor]:
-    """The averages over windows of C * 9 / dim neighbourhood numbers, as K filters over one channel each.
+def _averages(channels: int, side: int, dim: int) -> tuple[Tensor, Tensor]:
+    """The averages over windows of C * n * n / dim neighbourhood numbers, as K filters over one channel each.
 
-    -> sources (K, dim): which channel; filters (K * dim, 1, 3, 3), zero where a window touches fewer channels.
+    -> sources (K, dim): which channel; filters (K * dim, 1, n, n), zero where a window touches fewer channels.
     """
-    width = 9 * channels // dim
+    area = side * side
+    width = area * channels // dim
     numbers = torch.arange(dim * width).view(dim, width)  # in the order of F.unfold: channel, row, column
-    channel, place = numbers // 9, numbers % 9
+    channel, place = numbers // area, numbers % area
     nth = channel - channel[:, :1]
     count = int(nth.max()) + 1
     sources = (channel[:, 0] + torch.arange(count)[:, None]).clamp(max=channels - 1)
-    filters = torch.zeros(count, dim, 9)
+    filters = torch.zeros(count, dim, area)
     filters[nth, torch.arange(dim)[:, None], place] = 1 / width
-    return sources, filters.view(count * dim, 1, 3, 3)
+    return sources, filters.view(count * dim, 1, side, side)
 
 
-def _average_unfolded(level: Tensor, embedding_dim: int, dim: int) -> Tensor:
-    """For windows that overlap: the plain way, nine-fold memory."""
+def _average_unfolded(level: Tensor, side: int, embedding_dim: int, dim: int) -> Tensor:
+    """For windows that overlap: the plain way, n * n times the memory."""
     batch, _, height, width = level.shape
-    columns = F.unfold(level, 3, padding=1).transpose(1, 2)  # (N, P, C * 9)
+    columns = F.unfold(level, side, padding=side // 2).transpose(1, 2)  # (N, P, C * n * n)
     averaged = F.adaptive_avg_pool1d(F.adaptive_avg_pool1d(columns, embedding_dim), dim)
     return averaged.transpose(1, 2).reshape(batch, dim, height, width)
 

@@ -1,12 +1,13 @@
 """The error tree of the method. Each is one clear line: what is wrong, where, what to do.
 
 CrasError
-|-- ConfigError    a setting of the method is impossible
-|-- PictureError   a picture cannot be read or has the wrong form
-|-- DataSetError   a data set's folders are incomplete, or samples do not fit together
-|-- BackboneError  a backbone's weights are missing or are not the ones expected
-|-- BundleError    a bundle is damaged, incomplete, or made for something else
-`-- EngineError    a runtime is not on this machine, or does not decide as the reference does
+|-- ConfigError      a setting of the method is impossible
+|-- PictureError     a picture cannot be read or has the wrong form
+|-- DataSetError     a data set's folders are incomplete, or samples do not fit together
+|-- BackboneError    a backbone's weights are missing or are not the ones expected
+|-- CheckpointError  an unfinished training cannot be kept, or gone on with
+|-- BundleError      a bundle is damaged, incomplete, or made for something else
+`-- EngineError      a runtime is not on this machine, or does not decide as the reference does
 """
 
 
@@ -28,6 +29,10 @@ class DataSetError(CrasError):
 
 class BackboneError(CrasError):
     """A backbone's weights are missing or are not the ones expected."""
+
+
+class CheckpointError(CrasError):
+    """An unfinished training cannot be kept, or gone on with."""
 
 
 class BundleError(CrasError):

@@ -1,10 +1,12 @@
 """Training samples to cached embedded vectors: the backbone is frozen, so it sees every tile once."""
 
-import tempfile
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -12,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cras_core.backbone import Backbone
+from cras_core.checkpoint import TrainingFolder
 from cras_core.config import CrasConfig
 from cras_core.dataset import Layout, groups_of
 from cras_core.embedding import Embedding
-from cras_core.errors import BackboneError, DataSetError
+from cras_core.errors import DataSetError
+from cras_core.feature_store import FileStore, MemoryStore
 from cras_core.pictures import (
     CutPicture,
     Pixels,
@@ -26,7 +30,7 @@ from cras_core.pictures import (
     resize_to_tile,
 )
 
-IN_MEMORY_BYTES = 1_500_000_000
+IN_MEMORY_BYTES = 2_000_000_000
 EXTRACT_BATCH = 16  # tiles
 
 
@@ -64,11 +68,13 @@ class NormalSample:
         rgb = as_rgb(pixels, name=name)
         return cls(style=style, group=group, name=name, read=lambda: rgb, fit=fit)
 
-    def cut(self, *, tile_px: int) -> CutPicture:
-        """The picture as tiles. Raises `PictureError`."""
+    def cut(self, *, tile_px: int, resize_px: int = 0) -> CutPicture:
+        """The picture as tiles; `resize_px` as in `pictures.resize_to_tile`. Raises `PictureError`."""
         pixels = as_rgb(self.read(), name=self.name)
         if self.fit == "resize":
-            return CutPicture(tiles=resize_to_tile(pixels, tile_px=tile_px), columns=1, length_px=tile_px)
+            return CutPicture(
+                tiles=resize_to_tile(pixels, tile_px=tile_px, resize_px=resize_px), columns=1, length_px=tile_px
+            )
         return cut_to_tiles(pixels, tile_px=tile_px, name=self.name)
 
 
@@ -87,7 +93,9 @@ class Extractor:
     def __init__(self, backbone: Backbone, config: CrasConfig, *, device: torch.device) -> None:
         chosen = backbone.embedding_dim if config.embedding_dim is None else config.embedding_dim
         self.backbone = backbone.to(device).to(memory_format=torch.channels_last)
-        self.embedding = Embedding(channels=backbone.channels, embedding_dim=chosen).to(device)
+        self.embedding = Embedding(
+            channels=backbone.channels, embedding_dim=chosen, neighbourhood=config.neighbourhood
+        ).to(device)
         self.device = device
         with torch.inference_mode():
             blank = torch.zeros(1, 3, config.tile_px, config.tile_px, dtype=torch.uint8, device=device)
@@ -103,11 +111,12 @@ class Extractor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Cached vectors of all tiles, half precision, in memory or (when large) in a file that goes with this object.
+    """Cached vectors of all tiles, half precision, in memory or (when large) mapped from a file.
 
     vectors: (N, P, D); styles: names, sorted; style_of: (N,) index of each tile's style; groups: (N,) group names;
     pictures: (N,) number of the picture a tile was cut from; places: (N, 2) its row and column among that picture's
-    tiles; metres: (N,) its share of the picture's length along the roll.
+    tiles; metres: (N,) its share of the picture's length along the roll; digest: sha256 of the tiles' pixels, styles
+    and groups.
     """
 
     vectors: NDArray[np.float16]
@@ -118,13 +127,16 @@ class Features:
     places: NDArray[np.int64]
     metres: NDArray[np.float64]
     device: torch.device
+    digest: str = ""
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def take(self, tiles: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """(n, P, D) float32 on the device."""
-        return torch.from_numpy(self.vectors[np.asarray(tiles, np.int64)]).to(self.device).float()
+    def take(self, tiles: Sequence[int] | NDArray[np.int64], places: NDArray[np.int64] | None = None) -> Tensor:
+        """(n, P, D) float32 on the device; with `places` (n, K) those positions of each tile alone, (n, K, D)."""
+        chosen = np.asarray(tiles, np.int64)
+        vectors = self.vectors[chosen] if places is None else self.vectors[chosen[:, None], places]
+        return torch.from_numpy(vectors).to(self.device).float()
 
     def of_style(self, index: int) -> NDArray[np.int64]:
         return np.flatnonzero(self.style_of == index)
@@ -137,10 +149,15 @@ def extract_features(
     *,
     progress: Callable[[float], None],
     in_memory_bytes: int = IN_MEMORY_BYTES,
+    folder: TrainingFolder | None = None,
 ) -> Features:
-    """Every sample through the backbone, once.
+    """Every sample through the backbone, once. Past `in_memory_bytes` the vectors are mapped from a file.
 
-    Raises `DataSetError` without samples, `PictureError` for a bad one, `BackboneError` for features out of range.
+    With a training folder they are kept in it, and taken from there when they are those of these samples; several
+    processes need one, and each extracts its share.
+
+    Raises `DataSetError` without samples, `PictureError` for a bad one, `BackboneError` for features out of range,
+    `CheckpointError` when the folder's are those of other samples.
     """
     if not samples:
         raise DataSetError("there is no normal picture to learn from: give at least one style with pictures")
@@ -148,24 +165,34 @@ def extract_features(
         if not sample.style:
             raise DataSetError(f"{sample.name} has no style: name one")
     styles = sorted({sample.style for sample in samples})
-    store = _Store((extractor.positions, extractor.dim), in_memory_bytes=in_memory_bytes)
+    size = (extractor.positions, extractor.dim)
+    store: MemoryStore | FileStore
+    if folder is None:
+        store = MemoryStore(size, in_memory_bytes=in_memory_bytes)
+    else:
+        made_by = {"backbone": extractor.backbone.sha256, "config": _extraction(config), "positions_dim": list(size)}
+        store = FileStore(size, folder.path, made_by=made_by, in_memory_bytes=in_memory_bytes)
     owners: list[int] = []
     places: list[tuple[int, int]] = []
     metres: list[float] = []
     waiting: list[Pixels] = []
+    digest = hashlib.sha256()
     for number, sample in enumerate(samples):
-        cut = sample.cut(tile_px=config.tile_px)
+        cut = sample.cut(tile_px=config.tile_px, resize_px=config.resize_px)
         count = len(cut.tiles)
+        digest.update(json.dumps([sample.style, sample.group, count, cut.columns, cut.length_px]).encode())
+        digest.update(cut.tiles.tobytes())
         owners += [number] * count
         places += [divmod(index, cut.columns) for index in range(count)]
         metres += [cut.length_px * config.mm_per_px / 1000 / count] * count
         waiting.extend(cut.tiles)
         while len(waiting) >= EXTRACT_BATCH or (waiting and number == len(samples) - 1):
-            store.add(extractor.extract(np.stack(waiting[:EXTRACT_BATCH])))
+            batch = waiting[:EXTRACT_BATCH]
+            store.add(len(batch), partial(extractor.extract, np.stack(batch)))
             del waiting[:EXTRACT_BATCH]
         progress((number + 1) / len(samples))
     return Features(
-        vectors=store.finish(),
+        vectors=store.finish(digest.hexdigest()),
         styles=tuple(styles),
         style_of=np.asarray([styles.index(samples[owner].style) for owner in owners]),
         groups=tuple(samples[owner].group for owner in owners),
@@ -173,44 +200,10 @@ def extract_features(
         places=np.asarray(places),
         metres=np.asarray(metres),
         device=extractor.device,
+        digest=digest.hexdigest(),
     )
 
 
-class _Store:
-    """Grows by blocks in memory; past the limit everything goes to a temporary file, mapped back at the end."""
-
-    def __init__(self, size: tuple[int, int], *, in_memory_bytes: int) -> None:
-        self._size = size
-        self._limit = in_memory_bytes
-        self._blocks: list[NDArray[np.float16]] = []
-        self._file: IO[bytes] | None = None
-
-    def add(self, vectors: Tensor) -> None:
-        half = vectors.half()
-        if not bool(torch.isfinite(half).all()):
-            raise BackboneError(
-                "the backbone's features do not fit half precision: use other levels or another backbone"
-            )
-        self._blocks.append(half.cpu().numpy())
-        if sum(block.nbytes for block in self._blocks) > self._limit:
-            self._spill()
-
-    def finish(self) -> NDArray[np.float16]:
-        if self._file is None:
-            return np.concatenate(self._blocks)
-        self._spill()
-        with self._file:  # the mapping keeps the file's content until it goes itself
-            self._file.flush()
-            return np.memmap(self._file, np.float16, mode="r").reshape(-1, *self._size)
-
-    def _spill(self) -> None:
-        try:
-            self._file = self._file or tempfile.TemporaryFile(prefix="features-")  # noqa: SIM115 - lives on in finish()
-            for block in self._blocks:
-                self._file.write(block.data)
-        except OSError as error:
-            raise DataSetError(
-                f"cannot keep the features in {tempfile.gettempdir()} ({error.strerror}): "
-                "make room there, or set TMPDIR to a larger folder"
-            ) from error
-        self._blocks.clear()
+def _extraction(config: CrasConfig) -> dict[str, Any]:
+    names = ("backbone", "tile_px", "resize_px", "levels", "neighbourhood", "embedding_dim")
+    return {name: value for name, value in config.to_dict().items() if name in names}

@@ -4,6 +4,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -85,14 +86,32 @@ def as_rgb(pixels: Pixels, *, name: str) -> Pixels:
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def resize_to_tile(pixels: Pixels, *, tile_px: int) -> Pixels:
-    """The whole picture as one tile: (H, W, 3) -> (1, tile_px, tile_px, 3), by areas when it shrinks."""
+def resize_to_tile(pixels: Pixels, *, tile_px: int, resize_px: int = 0) -> Pixels:
+    """The whole picture as one tile: (H, W, 3) -> (1, tile_px, tile_px, 3), by areas when it shrinks.
+
+    With `resize_px`, a picture larger than a tile keeps its proportions instead: its shorter side becomes `resize_px`,
+    and the tile is its middle (the paper's recipe).
+    """
     height, width = pixels.shape[:2]
-    if (height, width) != (tile_px, tile_px):
-        shrinks = min(height, width) > tile_px
+    size = _fitted(width, height, tile_px=tile_px, resize_px=resize_px)
+    if (width, height) != size:
+        shrinks = min(height, width) > min(size)
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        pixels = np.asarray(cv2.resize(pixels, (tile_px, tile_px), interpolation=how), np.uint8)
-    return pixels[None]
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
+    return _middle(pixels, tile_px)[None]
+
+
+def _fitted(width: int, height: int, *, tile_px: int, resize_px: int) -> tuple[int, int]:
+    """The size (width, height) a picture gets before the tile is cut from its middle."""
+    shorter = min(height, width)
+    if not resize_px or shorter <= tile_px:
+        return tile_px, tile_px
+    return round(width * resize_px / shorter), round(height * resize_px / shorter)
+
+
+def _middle(pixels: NDArray[Any], side_px: int) -> NDArray[Any]:
+    top, left = ((length - side_px) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side_px, left : left + side_px]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +141,12 @@ def _starts(length_px: int, tile_px: int) -> list[int]:
     return starts if starts[-1] + tile_px == length_px else [*starts, length_px - tile_px]
 
 
-def read_mask(path: Path, *, tile_px: int) -> NDArray[np.bool_]:
-    """A ground truth mask, everything above 0 is defect: (tile_px, tile_px), nearest neighbour. `PictureError`."""
+def read_mask(path: Path, *, tile_px: int, resize_px: int = 0) -> NDArray[np.bool_]:
+    """A ground truth mask, everything above 0 is defect: (tile_px, tile_px), nearest neighbour, fitted as its picture
+    is by `resize_to_tile`. Raises `PictureError`."""
     pixels = read_picture(path).max(axis=2)
-    size = (tile_px, tile_px)
-    if pixels.shape != size:
+    height, width = pixels.shape
+    size = _fitted(width, height, tile_px=tile_px, resize_px=resize_px)
+    if (width, height) != size:
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    return np.asarray(pixels > 0)
+    return np.asarray(_middle(pixels, tile_px) > 0)

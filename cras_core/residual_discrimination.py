@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cras_core.team import TeamBatchNorm
+
 
 class Discriminator(nn.Module):
     """MLP 2 D -> D -> D / 2 -> 1 with BatchNorm and LeakyReLU 0.2. Gives logits: the sigmoid of eq. 8 is in the loss
@@ -18,9 +20,9 @@ class Discriminator(nn.Module):
         self.dim = dim
         self.inputs = tuple(inputs)
         self.first = nn.Linear(len(self.inputs) * dim, dim)
-        self.first_norm = nn.BatchNorm1d(dim)
+        self.first_norm = TeamBatchNorm(dim)
         self.second = nn.Linear(dim, half)
-        self.second_norm = nn.BatchNorm1d(half)
+        self.second_norm = TeamBatchNorm(half)
         self.last = nn.Linear(half, 1, bias=False)
         for layer in (self.first, self.second, self.last):
             nn.init.xavier_normal_(layer.weight, generator=generator)

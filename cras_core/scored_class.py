@@ -1,6 +1,6 @@
 """The test pictures of one class, scored: what figures, the report and its examples are made of.
 
-Pictures of another size are resized to a tile, masks by nearest neighbour.
+Pictures of another size are fitted to a tile as in training, masks by nearest neighbour.
 """
 
 import time
@@ -33,6 +33,7 @@ class ScoredClass:
     thresholds: Values
     styles: tuple[str, ...]
     anomalous: Truth
+    resize_px: int = 0  # how its pictures are fitted to tiles, see `pictures.resize_to_tile`
 
 
 def score_class(
@@ -47,7 +48,7 @@ def score_class(
 
     `progress` gets the pictures done. Raises `PictureError`.
     """
-    count, tile_px = len(folder.test), scorer.tile_px
+    count, tile_px, resize_px = len(folder.test), scorer.tile_px, scorer.config.resize_px
     maps = np.empty((count, tile_px, tile_px), np.float32)
     masks = np.zeros(maps.shape, np.bool_)
     scores, thresholds = np.empty(count, np.float32), np.empty(count, np.float32)
@@ -55,7 +56,10 @@ def score_class(
     seconds = 0.0
     for start in range(0, count, READ_AT_ONCE):
         part = np.s_[start : min(start + READ_AT_ONCE, count)]
-        read = [read_test(folder, index, tile_px=tile_px, disturbance=disturbance) for index in range(count)[part]]
+        read = [
+            read_test(folder, index, tile_px=tile_px, resize_px=resize_px, disturbance=disturbance)
+            for index in range(count)[part]
+        ]
         started = time.perf_counter()
         scored = scorer.score(np.stack([tile for tile, _ in read]), style=style)
         seconds += time.perf_counter() - started
@@ -71,19 +75,20 @@ def score_class(
         thresholds=thresholds,
         styles=tuple(styles),
         anomalous=np.asarray([each.kind != GOOD for each in folder.test]),
+        resize_px=resize_px,
     )
     return whole, seconds
 
 
 def read_test(
-    folder: ClassFolder, index: int, *, tile_px: int, disturbance: Disturbance | None = None
+    folder: ClassFolder, index: int, *, tile_px: int, resize_px: int = 0, disturbance: Disturbance | None = None
 ) -> tuple[Pixels, Truth]:
     """A test picture as a tile (T, T, 3), and its mask (T, T), empty for a good one. Raises `PictureError`."""
     picture = folder.test[index]
-    tile = resize_to_tile(read_picture(picture.path), tile_px=tile_px)[0]
+    tile = resize_to_tile(read_picture(picture.path), tile_px=tile_px, resize_px=resize_px)[0]
     mask = np.zeros((tile_px, tile_px), np.bool_)
     if picture.mask is not None:
-        mask = read_mask(picture.mask, tile_px=tile_px)
+        mask = read_mask(picture.mask, tile_px=tile_px, resize_px=resize_px)
     if disturbance is None:
         return tile, mask
     return disturbance.apply(tile, mask, name=f"{folder.name}/{picture.kind}/{picture.path.name}")

@@ -4,7 +4,6 @@ The model is the last step's heads, or their running average: never a pick by an
 bit for bit, on one machine with one number of threads.
 """
 
-import copy
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -14,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from cras_core.anomaly_synthesis import synthesize
+from cras_core import team
 from cras_core.backbone import Backbone, build_backbone
-from cras_core.calibration import Threshold, set_thresholds, split_folds
+from cras_core.calibration import Folds, Threshold, set_thresholds, split_folds
+from cras_core.checkpoint import State, TrainingFolder
 from cras_core.config import CrasConfig
-from cras_core.errors import DataSetError
-from cras_core.features import Extractor, Features, NormalSample, extract_features
+from cras_core.errors import ConfigError
+from cras_core.features import IN_MEMORY_BYTES, Extractor, Features, NormalSample, extract_features
+from cras_core.fitting import Fit, Precision, pick_precision
 from cras_core.heads import Heads
 from cras_core.memory_center import kmeans_centers, position_centers, whitening
 from cras_core.pattern_integration import describe, fit_discriminant
-from cras_core.residual_discrimination import discrimination_loss
 from cras_core.score_map import ScoreMap, image_scores, patch_scores
 
 log = logging.getLogger(__name__)
@@ -35,8 +34,8 @@ KEPT_TILES = 48
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """stage: "features", "calibration" or "training"; fraction: of the whole training, 0 to 1; loss: the last epoch's
-    mean (eq. 8), 0 before the first."""
+    """stage: "features", "calibration" or "training"; fraction: of the whole training, 0 to 1; epoch: the one
+    that runs, of so many in this run of the heads; loss: the last whole epoch's mean (eq. 8), 0 before there is any."""
 
     stage: str
     fraction: float
@@ -73,32 +72,59 @@ def train(
     device: torch.device,
     progress: Callable[[Progress], None] = lambda _: None,
     weights: Path | None = None,
+    folder: TrainingFolder | None = None,
+    precision: str = "auto",
+    in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Model:
     """Learns normal fabric, one style or many. `weights` is a backbone's state file, for those that need one.
 
-    Raises `DataSetError`, `PictureError`, `BackboneError`.
+    folder: keeps the features and checkpoints, and goes on from what it holds; several processes (`team.join_team`)
+    need one in common. precision: of `fitting.pick_precision`. in_memory_bytes: features beyond that are mapped from a
+    file.
+
+    Raises `DataSetError`, `PictureError`, `BackboneError`, `CheckpointError`, `ConfigError`.
     """
+    if team.size() > 1 and folder is None:
+        raise ConfigError("several processes need a training folder in common")
+    chosen = pick_precision(precision, device)
     backbone = build_backbone(config.backbone, levels=config.levels, weights=weights)
     extractor = Extractor(backbone, config, device=device)
     report = _Reporter(progress)
-    features = extract_features(samples, extractor, config, progress=report.features)
+    features = extract_features(
+        samples, extractor, config, progress=report.features, in_memory_bytes=in_memory_bytes, folder=folder
+    )
     folds = split_folds(features, folds=config.calibration_folds, seed=config.seed)
     log.info("training on %d tiles of %d styles", len(features), len(features.styles))
     maps = ScoreMap(grid_px=extractor.grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px).to(device)
     held_out = np.full(len(features), np.nan)
-    everything = np.arange(len(features))
-    tested = sorted(set(folds.of_tile.tolist())) if config.calibration == "crossfit" else [0]
-    report.runs = len(tested) + (config.calibration == "crossfit")
-    for fold in tested:
-        kept, out = everything[folds.of_tile != fold], everything[folds.of_tile == fold]
-        report.start("calibration" if config.calibration == "crossfit" else "training")
-        heads, losses = fit_heads(features, kept, config, report=report.epoch)
-        held_out[out] = score_features(heads, maps, features, out)
-    if config.calibration == "crossfit":
-        report.start("training")
-        heads, losses = fit_heads(features, everything, config, report=report.epoch)
+    runs = _plan(folds, config)
+    facts = config.to_dict() | {
+        "backbone_sha256": backbone.sha256,
+        "pictures": features.digest,
+        "device": device.type,
+        "precision": chosen,
+        "torch": torch.__version__,
+    }
+    begun, state = (folder and folder.load(facts)) or (0, None)
+    if state is not None:
+        held_out = state.pop("held_out").numpy()
+        log.info("goes on with run %d of %d", begun + 1, len(runs))
+    report.runs = len(runs)
+    for number, (stage, kept, out) in enumerate(runs):
+        report.start(stage)
+        if number < begun:
+            continue
+
+        def keep(fit: Fit, number: int = number) -> None:
+            if folder is not None and folder.due():
+                folder.save(run=number, state=fit.state() | {"held_out": torch.from_numpy(held_out)}, facts=facts)
+
+        own = state if number == begun else None
+        heads, losses = fit_heads(features, kept, config, report=report.passes, precision=chosen, state=own, keep=keep)
+        if len(out):
+            held_out[out] = score_features(heads, maps, features, out)
     thresholds = set_thresholds(held_out, features, folds, config)
-    facts = {
+    facts_of = {
         style: StyleFacts(
             tiles=len(tiles := features.of_style(index)),
             groups=len({features.groups[tile] for tile in tiles}),
@@ -110,10 +136,21 @@ def train(
         config=config,
         backbone=backbone,
         heads=heads.eval(),
-        styles=facts,
+        styles=facts_of,
         tiles=keep_tiles(samples, features, config),
         losses=tuple(losses),
     )
+
+
+def _plan(folds: Folds, config: CrasConfig) -> list[tuple[str, NDArray[np.int64], NDArray[np.int64]]]:
+    """The runs of the heads: (stage, tiles learned from, tiles held out and scored). The last one's are the model's."""
+    everything = np.arange(len(folds.of_tile))
+    holdout = config.calibration == "holdout"
+    runs = [
+        ("training" if holdout else "calibration", everything[folds.of_tile != fold], everything[folds.of_tile == fold])
+        for fold in ([0] if holdout else sorted(set(folds.of_tile.tolist())))
+    ]
+    return runs if holdout else [*runs, ("training", everything, everything[:0])]
 
 
 def keep_tiles(samples: Sequence[NormalSample], features: Features, config: CrasConfig) -> NDArray[np.uint8]:
@@ -128,58 +165,48 @@ def keep_tiles(samples: Sequence[NormalSample], features: Features, config: Cras
         for tile in own[np.linspace(0, len(own) - 1, count).round().astype(int)]:
             picture = features.pictures[tile]
             first = int(np.searchsorted(features.pictures, picture))  # a picture's tiles follow each other
-            kept.append(samples[picture].cut(tile_px=config.tile_px).tiles[tile - first])
+            kept.append(samples[picture].cut(tile_px=config.tile_px, resize_px=config.resize_px).tiles[tile - first])
     return np.stack(kept)
 
 
 def fit_heads(
-    features: Features, tiles: NDArray[np.int64], config: CrasConfig, *, report: Callable[[int, int, float], None]
+    features: Features,
+    tiles: NDArray[np.int64],
+    config: CrasConfig,
+    *,
+    report: Callable[[float, int, float], None] = lambda *_: None,
+    precision: Precision = "float32",
+    state: State | None = None,
+    keep: Callable[[Fit], None] = lambda _: None,
 ) -> tuple[Heads, list[float]]:
-    """Trains heads on the given tiles. `report(epoch, epochs, loss)` after each epoch. -> heads, losses."""
+    """Trains heads on the given tiles, from the start or from a `Fit.state`. -> heads, each epoch's loss (eq. 8).
+
+    `report` and `keep` are called after every step, as `Fit.run` says.
+    """
     generator = torch.Generator().manual_seed(config.seed)
-    heads = prepare_heads(features, tiles, config, generator=generator)
-    adapter = torch.optim.AdamW(heads.adapter.parameters(), lr=config.adapter_rate)
-    discriminator = torch.optim.Adam(
-        heads.discriminator.parameters(), lr=config.discriminator_rate, weight_decay=config.discriminator_decay
-    )
-    epochs = config.epochs_for(len(tiles))
-    steps = epochs * math.ceil(len(tiles) / config.batch_size)
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(each, lambda step: _rate(step, steps, config))
-        for each in (adapter, discriminator)
-    ]
-    average = copy.deepcopy(heads) if config.averaging else heads
-    losses: list[float] = []
-    for epoch in range(1, epochs + 1):
-        heads.train()
-        total = 0.0
-        order = tiles[torch.randperm(len(tiles), generator=generator).numpy()]
-        for start in range(0, len(order), config.batch_size):
-            batch = order[start : start + config.batch_size]
-            loss = _loss(heads, features, batch, generator=generator)
-            adapter.zero_grad(set_to_none=True)
-            discriminator.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimizer, schedule in zip((adapter, discriminator), schedules, strict=True):
-                optimizer.step()
-                schedule.step()
-            if average is not heads:
-                _average(average, heads, decay=config.averaging)
-            total += float(loss.detach()) * len(batch)
-        losses.append(total / len(order))
-        if not math.isfinite(losses[-1]):
-            raise DataSetError(f"training diverged in epoch {epoch}: lower the learning rates")
-        report(epoch, epochs, losses[-1])
-    return average.eval(), losses
+    if state is None:
+        heads = prepare_heads(features, tiles, config, generator=generator)
+    else:
+        heads = empty_heads(features, config, generator=generator)
+    fit = Fit(heads, features, tiles, config, generator=generator, precision=precision)
+    if state is not None:
+        fit.restore(state)
+    fit.run(report=report, keep=keep)
+    return fit.model, fit.losses
+
+
+def empty_heads(features: Features, config: CrasConfig, *, generator: torch.Generator) -> Heads:
+    """Heads of the right shapes, on the features' device."""
+    _, positions, dim = features.vectors.shape
+    heads = Heads(config=config, styles=features.styles, dim=dim, positions=positions, generator=generator)
+    return heads.to(features.device)
 
 
 def prepare_heads(
     features: Features, tiles: NDArray[np.int64], config: CrasConfig, *, generator: torch.Generator
 ) -> Heads:
     """Everything that is computed rather than trained: statistics, centers, routing. On the features' device."""
-    _, positions, dim = features.vectors.shape
-    heads = Heads(config=config, styles=features.styles, dim=dim, positions=positions, generator=generator)
-    heads = heads.to(features.device)
+    heads = empty_heads(features, config, generator=generator)
     if config.standardize:
         heads.standardization.fit(features.take, tiles.tolist())
     with torch.no_grad():
@@ -227,41 +254,6 @@ def score_features(
     return np.concatenate(found)
 
 
-def _loss(heads: Heads, features: Features, batch: NDArray[np.int64], *, generator: torch.Generator) -> Tensor:
-    """Eq. 3 to 8 for a batch of tiles whose styles are known."""
-    config = heads.config
-    x = features.take(batch)
-    places = None
-    if 0 < config.vectors_per_tile < x.shape[1]:
-        places = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, : config.vectors_per_tile].to(x.device)
-        x = x.gather(1, places[:, :, None].expand(-1, -1, x.shape[2]))
-    u = heads.adapt(x)
-    recomposed = heads.recompose(u, torch.from_numpy(features.style_of[batch]).to(x.device), places=places)
-    v = synthesize(
-        u,
-        recomposed,
-        deviation=config.noise_deviation,
-        scaling=config.noise_scaling,
-        guide=config.noise_guide,
-        generator=generator,
-    )
-    # one pass over both: BatchNorm sees normal and anomalous vectors together, as it will
-    logits = heads.discriminate(torch.cat([u, v]), torch.cat([recomposed, recomposed]))
-    return discrimination_loss(logits[: len(batch)], logits[len(batch) :])
-
-
-@torch.no_grad()
-def _average(average: Heads, heads: Heads, *, decay: float) -> None:
-    """Moves the running average a step towards the heads, BatchNorm statistics included."""
-    for mean, now in zip(average.state_dict().values(), heads.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(now, 1 - decay)
-
-
-def _rate(step: int, steps: int, config: CrasConfig) -> float:
-    return 1.0 if config.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
 class _Reporter:
     """Turns what happens into one fraction that only grows: features first, then the runs of the heads."""
 
@@ -280,9 +272,10 @@ class _Reporter:
         self._run += 1
         self._stage = stage
 
-    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        done = (self._run + epoch / epochs) / self.runs
-        self._send(self.FEATURES + (1 - self.FEATURES) * done, epoch=epoch, epochs=epochs, loss=loss)
+    def passes(self, passes: float, epochs: int, loss: float) -> None:
+        done = (self._run + passes / epochs) / self.runs
+        fraction = self.FEATURES + (1 - self.FEATURES) * done
+        self._send(fraction, epoch=math.ceil(passes), epochs=epochs, loss=loss)
 
     def _send(self, fraction: float, *, epoch: int, epochs: int, loss: float) -> None:
         self._progress(Progress(stage=self._stage, fraction=fraction, epoch=epoch, epochs=epochs, loss=loss))

@@ -1,4 +1,4 @@
-"""The method without a line around it: train, inspect, bench, and, of modules of their own, evaluate and export."""
+"""The method without a line around it: inspect and bench, and, of modules of their own, train, evaluate and export."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from rich.table import Table
 from inspection.errors import LoomwatchError, SettingsError
 from loomwatch.commands_evaluate import evaluate
 from loomwatch.commands_export import RUNTIME, export, scoring_by
+from loomwatch.commands_train import train
 from loomwatch.terminal import console, example, folder, progress_bar, write_json
 
 BUNDLE = typer.Option(..., "--bundle", help="Bundle folder.")
@@ -31,62 +32,6 @@ def register(app: typer.Typer) -> None:
         bench_pipeline
     )
     app.add_typer(bench, name="bench")
-
-
-def train(
-    data: Path = typer.Option(
-        ..., "--data", help="MVTec AD layout (CLASS/train/good/*) or VisA; every class is one style."
-    ),
-    out: Path = typer.Option(..., "--out", help="Bundle folder to write."),
-    backbone: str = typer.Option(
-        "efficientnet_lite0", help="efficientnet_lite0, 1 or 2, wide_resnet50_2, or any network of timm: timm:NAME."
-    ),
-    weights: Path = WEIGHTS,
-    levels: str = typer.Option(
-        None, help="Levels of the backbone, ascending, such as 2,3; level l has stride 2^(l+1)."
-    ),
-    epochs: int = typer.Option(None, min=1, help="Passes over the tiles."),
-    batch_size: int = typer.Option(None, min=1, help="Tiles in a step."),
-    tile: int = typer.Option(256, min=32, max=4096, help="Side of a tile in px; pictures are resized to it."),
-    mm_per_px: float = typer.Option(0.2, min=0.001, max=99.0, help="Size of a pixel on the cloth in mm."),
-    seed: int = typer.Option(0, min=0, help="The same seed gives the same model."),
-    device: str = DEVICE,
-    json_file: Path = JSON,
-) -> None:
-    """Train one model on normal fabric of one or more styles."""
-    from cras_core.bundle import save_bundle
-    from cras_core.config import CrasConfig
-    from cras_core.dataset import read_layout
-    from cras_core.device import pick_device
-    from cras_core.features import samples_of
-    from cras_core.training import Progress
-    from cras_core.training import train as fit
-
-    if out.exists():
-        raise SettingsError(f"{out} is there already: name another folder with --out, or remove it")
-    chosen = {"backbone": backbone, "tile_px": tile, "mm_per_px": mm_per_px, "seed": seed}
-    asked = {"epochs": epochs, "batch_size": batch_size, "levels": _levels(levels)}
-    config = CrasConfig.from_dict(chosen | {name: value for name, value in asked.items() if value is not None})
-    layout = read_layout(folder(data, what="data folder"))
-    with progress_bar("training CRAS") as bar:
-
-        def tell(progress: Progress) -> None:
-            bar.tell(progress.fraction, f"{progress.stage} loss {progress.loss:.4f}")
-
-        model = fit(samples_of(layout), config, device=pick_device(device), progress=tell, weights=weights)
-    save_bundle(model, out, name=out.name, provenance={"data": str(data)}, metrics={"loss": model.losses[-1]})
-    console.print(f"bundle [bold]{out}[/]")
-    styles = {name: {"tiles": facts.tiles, "threshold": facts.threshold.value} for name, facts in model.styles.items()}
-    write_json(json_file, {"bundle": str(out), "styles": styles, "losses": list(model.losses)})
-
-
-def _levels(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(each) for each in text.split(","))
-    except ValueError as error:
-        raise SettingsError(f"levels must be numbers with commas between, such as 2,3, got {text!r}") from error
 
 
 def inspect(

@@ -21,10 +21,11 @@ def example(*lines: str) -> str:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator["Bar"]:
-    """A bar that is told fractions and words."""
+def progress_bar(title: str, *, shown: bool = True) -> Iterator["Bar"]:
+    """A bar that is told fractions and words. Not shown: told all the same, for one of several processes."""
     columns = (TextColumn("{task.description}"), BarColumn(40), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[detail]}"), console=console) as progress:
+    detail = TextColumn("{task.fields[detail]}")
+    with Progress(*columns, TimeElapsedColumn(), detail, console=console, disable=not shown) as progress:
         yield Bar(progress, progress.add_task(title, total=1.0, detail=""))
 
 

@@ -144,7 +144,7 @@ def make_bundle(folder: Path, name: str = "first", *, weights: bytes = b"weights
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(weights)
     manifest: dict[str, Any] = {
-        "format_version": 1,
+        "format_version": 2,
         "name": name,
         "config": {},
         "backbone": {"name": "efficientnet_lite0", "sha256": "", "weights_file": ""},

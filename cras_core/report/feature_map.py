@@ -54,7 +54,7 @@ class FeatureMapper:
         tensors = safetensors.torch.load(bundle._verified(folder, bundle.WEIGHTS, manifest))
         self._heads: Heads = bundle._from_tensors(tensors, config, tuple(manifest["styles"])).to(device)
         self._extractor = Extractor(bundle._matching_backbone(manifest, config, folder, weights), config, device=device)
-        self._tile_px = config.tile_px
+        self._config = config
 
     def lay_out(self, layout: Layout, *, setting: Setting, seed: int = 0) -> FeatureMap | None:
         """Both maps of one sample of vectors; None when there are too few. Raises `PictureError`."""
@@ -92,7 +92,8 @@ class FeatureMapper:
         dim = self._extractor.dim
         found = [np.empty((2, 0, dim), np.float32)]
         for pictures in _batches(indices):
-            read = [read_test(folder, index, tile_px=self._tile_px) for index in pictures]
+            config = self._config
+            read = [read_test(folder, index, tile_px=config.tile_px, resize_px=config.resize_px) for index in pictures]
             u, c = self._recomposed(np.stack([tile for tile, _ in read]), folder.name if setting == "single" else "")
             wanted = np.stack([_grid(mask, self._extractor.grid_px) == anomalous for _, mask in read])
             both = torch.stack([u, u - c]).cpu().numpy()[:, wanted]

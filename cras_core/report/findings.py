@@ -98,7 +98,7 @@ def _keep(kept: list[Example], scored: ScoredClass, chosen: NDArray[np.int64], *
 
 def _example(scored: ScoredClass, index: int) -> Example:
     picture = scored.folder.test[index]
-    tile, mask = read_test(scored.folder, index, tile_px=scored.maps.shape[1])
+    tile, mask = read_test(scored.folder, index, tile_px=scored.maps.shape[1], resize_px=scored.resize_px)
     return Example(
         name=f"{scored.folder.name}/{picture.kind}/{picture.path.name}",
         kind=picture.kind,

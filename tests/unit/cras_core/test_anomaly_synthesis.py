@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cras_core.anomaly_synthesis import scale_noise, synthesize
+from cras_core.anomaly_synthesis import draw_noise, scale_noise, synthesize
 
 
 def test_the_ratio_follows_equations_4_and_5():
@@ -29,14 +29,20 @@ def test_the_ablations_leave_out_one_norm(guide):
 
 def test_without_a_guide_the_noise_has_one_variance_everywhere():
     u = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
-    seeded = {"generator": torch.Generator().manual_seed(7)}
-    v = synthesize(u, torch.zeros_like(u), deviation=0.5, scaling=0.3, guide="none", **seeded)
+    noise = draw_noise(u.shape, deviation=0.5, generator=torch.Generator().manual_seed(7))
+    v = synthesize(u, torch.zeros_like(u), noise, scaling=0.3, guide="none")
     torch.testing.assert_close(v - u, 0.5 * torch.randn(u.shape, generator=torch.Generator().manual_seed(7)))
 
 
 def test_anomalies_are_features_plus_scaled_noise_of_the_seed():
     u, c = torch.randn(2, 3, 8, 4, generator=torch.Generator().manual_seed(0)).unbind()
-    v = synthesize(u, c, deviation=0.5, scaling=0.3, guide="ratio", generator=torch.Generator().manual_seed(7))
+    v = synthesize(
+        u,
+        c,
+        draw_noise(u.shape, deviation=0.5, generator=torch.Generator().manual_seed(7)),
+        scaling=0.3,
+        guide="ratio",
+    )
     noise = 0.5 * torch.randn(u.shape, generator=torch.Generator().manual_seed(7))
     expected = u + scale_noise(u, c, noise, scaling=0.3)[..., None] * noise
     assert torch.equal(v, expected)
@@ -44,8 +50,8 @@ def test_anomalies_are_features_plus_scaled_noise_of_the_seed():
 
 def test_noise_is_detached_so_gradients_pass_as_through_an_identity():
     u = torch.randn(2, 5, 4, requires_grad=True)
-    generator = torch.Generator().manual_seed(0)
-    v = synthesize(u, torch.zeros(2, 5, 4), deviation=0.5, scaling=0.3, guide="ratio", generator=generator)
+    noise = draw_noise(u.shape, deviation=0.5, generator=torch.Generator().manual_seed(0))
+    v = synthesize(u, torch.zeros(2, 5, 4), noise, scaling=0.3, guide="ratio")
     (gradient,) = torch.autograd.grad(v.sum(), u)
     assert torch.equal(gradient, torch.ones_like(u))
 
@@ -63,5 +69,5 @@ def test_the_ratio_averages_one_and_is_larger_nearer_to_the_center(scaling, seed
 
 def test_a_feature_on_its_center_gives_no_infinity():
     u = torch.ones(1, 4, 3)
-    v = synthesize(u, u.clone(), deviation=0.1, scaling=0.3, guide="ratio", generator=torch.Generator().manual_seed(0))
+    v = synthesize(u, u.clone(), torch.full_like(u, 0.1), scaling=0.3, guide="ratio")
     assert torch.isfinite(v).all()

@@ -10,7 +10,8 @@ from PIL import Image
 from cras_core.bundle import load_bundle, save_bundle
 from cras_core.config import CrasConfig
 from cras_core.errors import BackboneError, DataSetError, PictureError
-from cras_core.features import NormalSample, _Store
+from cras_core.feature_store import FileStore, MemoryStore
+from cras_core.features import NormalSample
 from cras_core.pattern_integration import fit_discriminant
 from cras_core.pictures import decode_picture, read_picture
 from cras_core.training import train
@@ -139,6 +140,12 @@ def test_a_discriminant_of_a_single_tile_is_finite():
     assert bool(torch.isfinite(offsets).all())
 
 
-def test_features_that_half_precision_cannot_hold_are_refused():
-    with pytest.raises(BackboneError, match="half precision"):
-        _Store((1, 2), in_memory_bytes=100).add(torch.tensor([[[1.0, 1e6]]]))
+@pytest.mark.parametrize(
+    ("value", "reason"), [(1e6, "half precision"), (float("inf"), "half precision"), (float("nan"), "not numbers")]
+)
+def test_features_that_are_no_numbers_or_too_large_are_refused(tmp_path, value, reason):
+    features = torch.tensor([[[1.0, value]]])
+    memory = MemoryStore((1, 2), in_memory_bytes=100)
+    for store in (memory, FileStore((1, 2), tmp_path, made_by={}, in_memory_bytes=100)):
+        with pytest.raises(BackboneError, match=reason):
+            store.add(1, lambda: features)

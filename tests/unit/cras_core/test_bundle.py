@@ -94,10 +94,21 @@ def rewrite(folder, change):
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def test_a_newer_format_is_refused(copy):
-    rewrite(copy, lambda manifest: manifest.update(format_version=2))
-    with pytest.raises(BundleError, match="bundle format 2, this program reads 1"):
+@pytest.mark.parametrize("version", [1, 3])
+def test_an_older_or_newer_format_is_refused_in_one_line(copy, version):
+    def change(manifest):
+        manifest.update(format_version=version)
+        if version == 1:  # which had no tiles
+            del manifest["files"][TILES]
+
+    rewrite(copy, change)
+    if version == 1:
+        (copy / TILES).unlink()
+    with pytest.raises(
+        BundleError, match=rf"bundle format {version}, this program reads 2: .* train it again"
+    ) as error:
         load_bundle(copy, device=CPU)
+    assert "\n" not in str(error.value)
 
 
 def test_weights_of_another_configuration_are_refused(copy):

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from cras_core.config import CrasConfig
+from cras_core.config import ABLATIONS, CrasConfig
 from cras_core.device import pick_device
 from cras_core.errors import ConfigError
 
@@ -41,6 +41,8 @@ def test_the_papers_recipe_is_the_papers():
         ({"levels": (2, 5)}, "levels must be ascending"),
         ({"mm_per_px": 0}, "mm_per_px must be greater than 0"),
         ({"noise_deviation": float("nan")}, "noise_deviation must be greater than 0"),
+        ({"neighbourhood": 4}, "neighbourhood must be odd, got 4"),
+        ({"resize_px": 255}, r"resize_px must be 0 or at least tile_px \(256\), got 255"),
         ({"averaging": 1.0}, "averaging must be in"),
         ({"embedding_dim": -2}, "embedding_dim must be a multiple"),
         ({"embedding_dim": 151}, "embedding_dim must be a multiple of 2 levels"),
@@ -72,3 +74,19 @@ def test_a_device_is_named_or_found():
             pick_device(name)
     with pytest.raises(ConfigError, match="cuda:99 is not there"):
         pick_device("cuda:99")
+
+
+def test_the_papers_recipe_crops_the_middle_of_larger_pictures():
+    assert (CrasConfig.paper().resize_px, CrasConfig.paper(tile_px=256).resize_px) == (329, 292)
+    assert CrasConfig().resize_px == 0
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+@pytest.mark.parametrize("recipe", [CrasConfig(), CrasConfig.paper()])
+def test_every_ablation_changes_something_of_every_recipe(name, recipe):
+    assert recipe.ablated(name) != recipe
+
+
+def test_an_ablation_that_there_is_not_is_refused():
+    with pytest.raises(ConfigError, match=r"ablation must be one of A, B, C, D, E, .*got 'F'"):
+        CrasConfig().ablated("F")

@@ -94,3 +94,15 @@ def test_everything_above_zero_is_defect_and_masks_stay_sharp(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", tile_px=8), mask > 0)
     grown = read_mask(tmp_path / "m.png", tile_px=16)
     np.testing.assert_array_equal(grown, np.kron(mask > 0, np.ones((2, 2), np.bool_)))
+
+
+def test_the_papers_crop_takes_the_middle_of_larger_pictures_and_their_masks_alike(tmp_path):
+    half = np.random.default_rng(0).integers(0, 256, (30, 45, 3), np.uint8)
+    picture = np.kron(half, np.ones((2, 2, 1), np.uint8))  # 60 x 90: its shorter side twice 30
+    tile = resize_to_tile(picture, tile_px=20, resize_px=30)
+    np.testing.assert_array_equal(tile[0], half[5:25, 12:32])
+    Image.fromarray((picture > 200).astype(np.uint8)).save(tmp_path / "m.png")
+    mask = read_mask(tmp_path / "m.png", tile_px=20, resize_px=30)
+    np.testing.assert_array_equal(mask, (half[5:25, 12:32] > 200).max(2))
+    small = half[:20]  # not larger than a tile: whole
+    np.testing.assert_array_equal(resize_to_tile(small, tile_px=20, resize_px=30), resize_to_tile(small, tile_px=20))
