@@ -81,26 +81,37 @@ class FoldedHeads(nn.Module):
         constant = both @ bias + gain * mlp.first.bias + shift
         second_gain, second_shift = _affine(mlp.second_norm)
         directions = F.normalize(heads.centers, dim=2)
-        keys = torch.split(directions @ adapter, list(self.dims), dim=2)
+        shifts = torch.stack([heads.adapter.weight @ own for own in heads.style_shifts])  # (S, D), of u
+        keys = torch.split(torch.stack([own @ adapter for own in directions]), list(self.dims), dim=2)
         first = torch.split(both @ adapter, list(self.dims), dim=1)
         for level, (own_keys, own_first) in enumerate(zip(keys, first, strict=True)):
             self._keep(f"keys_{level}", own_keys)  # (S, M, D_l)
             self._keep(f"first_{level}", own_first)  # (D, D_l)
-        self._keep("key_offsets", directions @ bias)  # (S, M)
-        self._keep("table", constant - heads.centers @ (gain[:, None] * on_residual).T)  # (S, M, D)
+        self._keep("key_offsets", torch.stack([own @ (bias - by) for own, by in zip(directions, shifts, strict=True)]))
+        # a style at a time: what one style's numbers are, to the last bit, must not depend on which others there are
+        gained = (gain[:, None] * on_residual).T
+        moved = zip(heads.centers, shifts, strict=True)
+        self._keep("table", torch.stack([constant - both @ by - centers @ gained for centers, by in moved]))  # (S, M, D)
         self._keep("second", second_gain[:, None] * mlp.second.weight)
         self._keep("second_bias", second_gain * mlp.second.bias + second_shift)
         self._keep("last", mlp.last.weight[0])
+        self.scale = StyleScale(heads)
 
     def forward(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
         """Logits of every vector, compared with the given styles (N,): maps (N, D_l, H_l, W_l) -> (N, P)."""
         first = [self.get_buffer(f"first_{level}").T for level in range(len(levels))]
         h = _project(levels, first)
-        nearest = self.nearest(levels, styles)
-        h = h + self.table.flatten(0, 1)[styles[:, None] * self.table.shape[1] + nearest]
+        rows = styles[:, None] * self.table.shape[1] + self.nearest(levels, styles)
+        h = h + self.table.flatten(0, 1)[rows]
         h = F.leaky_relu(h, 0.2)
         h = F.leaky_relu(F.linear(h, self.second, self.second_bias), 0.2)
-        return h @ self.last
+        logits: Tensor = self.scale(h @ self.last, rows)
+        return logits
+
+    def in_precision(self, dtype: torch.dtype) -> None:
+        """Everything but the scale, which stays float32."""
+        for name, value in list(self.named_buffers(recurse=False)):
+            setattr(self, name, value.to(dtype))
 
     def nearest(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
         """Eq. 3: the index of each vector's nearest center vector of its tile's style, (N, P)."""
@@ -111,6 +122,22 @@ class FoldedHeads(nn.Module):
 
     def _keep(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.float().contiguous(), persistent=False)
+
+
+class StyleScale(nn.Module):
+    """Logits brought to the scale of their style and center, as `Heads.forward` does. Always float32."""
+
+    gains: Tensor
+    shifts: Tensor
+
+    def __init__(self, heads: Heads) -> None:
+        super().__init__()
+        self.register_buffer("gains", heads.logit_gains.float().flatten(), persistent=False)
+        self.register_buffer("shifts", heads.logit_shifts.float().flatten(), persistent=False)
+
+    def forward(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """(N, P) and each vector's style and center as one number, (N, P) -> (N, P) float32."""
+        return logits.float() * self.gains[rows] + self.shifts[rows]
 
 
 def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:

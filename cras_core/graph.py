@@ -47,10 +47,10 @@ class ScoringGraph(nn.Module):
         """The discriminator's logits of every vector (N, P) float32, and the styles compared with (N,)."""
         levels = self.embedding.aggregate(self.backbone.finish(started))
         styles = torch.where(styles == ROUTE, self.routing(levels), styles)
-        return self.heads(levels, styles).float(), styles
+        return self.heads(levels, styles), styles
 
     def in_precision(self, dtype: torch.dtype) -> "ScoringGraph":
         """Computes in another floating point type from here on; first stage, routing and maps stay float32."""
         self.backbone.in_precision(dtype)
-        self.heads.to(dtype)
+        self.heads.in_precision(dtype)
         return self
