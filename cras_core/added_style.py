@@ -40,7 +40,8 @@ from cras_core.training import (
 )
 
 LEAST_FRAMES = 20
-FOLDS = 10  # at most; a fold costs a center and the scores of its tiles
+FOLDS = 5  # at most; a fold costs a center and the scores of its tiles
+SCALE_TILES = 48  # at most, that the scale of logits is from: tens of thousands of vectors
 PRIOR_VECTORS = 200  # a center's statistics are drawn to the style's as if by so many more vectors
 LEAST_DEVIATION = 1e-3  # of logits: below, a constant picture
 
@@ -89,10 +90,7 @@ def add_style(
         progress(0.6 + 0.35 * (number + 1) / len(tested))
     threshold = set_thresholds(held_out, features, folds, config)[name]
     own = learn_statistics(heads, name, features, np.arange(len(features)), reference)
-    grown = heads.with_styles((*heads.styles, name))
-    for buffer in PER_STYLE:
-        if len(rows := getattr(own, buffer)):
-            getattr(grown, buffer)[-1] = rows[0]
+    grown = join_style(heads, own)
     count = max(4, KEPT_TILES // len(grown.styles))
     kept_tiles = keep_tiles(samples, features, 0, config, count=count)
     facts = StyleFacts(
@@ -112,6 +110,15 @@ def add_style(
     )
 
 
+def join_style(heads: Heads, own: Heads) -> Heads:
+    """A copy of `heads` that knows the one style of `own` too, as the last."""
+    grown = heads.with_styles((*heads.styles, *own.styles))
+    for buffer in PER_STYLE:
+        if len(rows := getattr(own, buffer)):  # the other kind of routing has none
+            getattr(grown, buffer)[-1] = rows[0]
+    return grown
+
+
 def remove_style(model: Model, name: str) -> Model:
     """The model without a style; the others score as before, to the bit. Raises `DataSetError` for an unknown style,
     and for the last one."""
@@ -121,7 +128,9 @@ def remove_style(model: Model, name: str) -> Model:
         raise DataSetError(f"style {name} is the only one: a bundle needs one at least")
     owners = np.repeat(list(model.styles), [facts.kept_tiles for facts in model.styles.values()])
     styles = {style: facts for style, facts in model.styles.items() if style != name}
-    return replace(model, heads=model.heads.with_styles(tuple(styles)), styles=styles, tiles=model.tiles[owners != name])
+    return replace(
+        model, heads=model.heads.with_styles(tuple(styles)), styles=styles, tiles=model.tiles[owners != name]
+    )
 
 
 def check_new(model: Model, samples: Sequence[NormalSample]) -> str:
@@ -130,7 +139,9 @@ def check_new(model: Model, samples: Sequence[NormalSample]) -> str:
     if len(names) != 1:
         raise DataSetError(f"a style is added by itself, these samples are of {len(names)}: {', '.join(names)}")
     if names[0] in model.styles:
-        raise DataSetError(f"style {names[0]} is in the bundle already: give the new one another name, or remove it first")
+        raise DataSetError(
+            f"style {names[0]} is in the bundle already: give the new one another name, or remove it first"
+        )
     if len(samples) < LEAST_FRAMES:
         raise DataSetError(
             f"style {names[0]} has {len(samples)} normal frames, {LEAST_FRAMES} at least are needed: capture more"
@@ -177,8 +188,9 @@ def learn_statistics(
 def _scale(heads: Heads, features: Features, tiles: NDArray[np.int64], reference: Reference) -> tuple[Tensor, Tensor]:
     """Gain and shift of the logits by center vector, (M,) each: the normal ones get the reference's mean, deviation."""
     count, total, square = (torch.zeros(heads.centers.shape[1], dtype=torch.float64) for _ in range(3))
-    for start in range(0, len(tiles), 16):
-        x = features.take(tiles[start : start + 16])
+    chosen = tiles[np.linspace(0, len(tiles) - 1, min(len(tiles), SCALE_TILES)).round().astype(int)]
+    for start in range(0, len(chosen), 16):
+        x = features.take(chosen[start : start + 16])
         styles = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         u = heads.adapt(x, styles)
         nearest = heads.match(u, styles)

@@ -3,8 +3,8 @@
 A false alarm is an event, not a tile: a weft bar over a whole strip is one region of the stitched map, so tiles over a
 level that touch within a picture count once, by their highest score. When the asked rate is rarer than the data can
 show, the events' tail is extrapolated by a generalized Pareto distribution (peaks over a threshold; scale and shape by
-probability-weighted moments, Hosking and Wallis 1987), and the result says so. Both ways aim at what further fabric will
-give in the mean, not at what this fabric gave.
+probability-weighted moments, Hosking and Wallis 1987), and the result says so. Both ways aim at what further
+fabric will give in the mean, not at what this fabric gave.
 """
 
 import math

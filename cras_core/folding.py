@@ -91,7 +91,9 @@ class FoldedHeads(nn.Module):
         # a style at a time: what one style's numbers are, to the last bit, must not depend on which others there are
         gained = (gain[:, None] * on_residual).T
         moved = zip(heads.centers, shifts, strict=True)
-        self._keep("table", torch.stack([constant - both @ by - centers @ gained for centers, by in moved]))  # (S, M, D)
+        self._keep(
+            "table", torch.stack([constant - both @ by - centers @ gained for centers, by in moved])
+        )  # (S, M, D)
         self._keep("second", second_gain[:, None] * mlp.second.weight)
         self._keep("second_bias", second_gain * mlp.second.bias + second_shift)
         self._keep("last", mlp.last.weight[0])

@@ -12,7 +12,6 @@ from cras_core.memory_center import Standardization, make_adapter
 from cras_core.pattern_integration import describe, match_global, match_local, recompose
 from cras_core.residual_discrimination import Discriminator, join_residual
 
-
 PER_STYLE = (  # buffers whose first dimension is the style
     "centers",
     "routing_centers",

@@ -149,11 +149,17 @@ def keep_tiles(
 
 
 def fit_heads(
-    features: Features, tiles: NDArray[np.int64], config: CrasConfig, *, report: Callable[[int, int, float], None]
+    features: Features,
+    tiles: NDArray[np.int64],
+    config: CrasConfig,
+    *,
+    report: Callable[[int, int, float], None],
+    begin: Heads | None = None,
 ) -> tuple[Heads, list[float]]:
-    """Trains heads on the given tiles. `report(epoch, epochs, loss)` after each epoch. -> heads, losses."""
+    """Trains heads on the given tiles, from `begin` on if given. `report(epoch, epochs, loss)` after each epoch.
+    -> heads, losses."""
     generator = torch.Generator().manual_seed(config.seed)
-    heads = prepare_heads(features, tiles, config, generator=generator)
+    heads = copy.deepcopy(begin) if begin else prepare_heads(features, tiles, config, generator=generator)
     adapter = torch.optim.AdamW(heads.adapter.parameters(), lr=config.adapter_rate)
     discriminator = torch.optim.Adam(
         heads.discriminator.parameters(), lr=config.discriminator_rate, weight_decay=config.discriminator_decay

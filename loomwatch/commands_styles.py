@@ -14,7 +14,7 @@ BUNDLE = typer.Argument(help="Bundle folder; it stays as it is.")
 OUT = typer.Option(None, "--out", help="Bundle folder to write; by default BUNDLE's name with the style's behind it.")
 WEIGHTS = typer.Option(None, "--weights", help="The backbone's weights, for one that no package carries.")
 JSON = typer.Option(None, "--json", help="Write the figures to this file.")
-LEARNED = {"trained": "trained", "added": "added, not trained: provisional", "finetuned": "added and fine-tuned"}
+LEARNED = {"trained": "trained", "added": "provisional", "finetuned": "fine-tuned"}
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,9 @@ def add(
     style: str = typer.Option("", help="The style's name; by default that of the folder."),
     out: Path = OUT,
     false_alarms: float = typer.Option(
-        None, "--false-alarms", min=1e-6, help="That its threshold may give, per 100 m of roll; by default the bundle's."
+        None,
+        "--false-alarms",
+        help="That its threshold may give, per 100 m of roll; by default the bundle's.",
     ),
     mm_per_px: float = typer.Option(None, help="Size of a pixel of the frames in mm; by default the bundle's."),
     finetune: bool = typer.Option(
@@ -66,9 +68,11 @@ def add(
     from cras_core.finetuning import finetune_style
     from loomwatch.normal_frames import find_normal, find_others
 
+    if false_alarms is not None and not false_alarms > 0:
+        raise SettingsError(f"--false-alarms must be greater than 0, got {false_alarms:g}")
     if finetune != (others is not None):
         raise SettingsError(
-            "--finetune changes what every style scores: give the normal fabric of the bundle's styles too (--others DIR)"
+            "--finetune changes what every style scores: give normal fabric of the bundle's styles too (--others DIR)"
             if finetune
             else "--others is for --finetune: give both, or neither"
         )
@@ -119,9 +123,7 @@ def remove(
     manifest = read_manifest(folder(bundle, what="bundle"))
     target = _free(out or bundle.with_name(f"{bundle.resolve().name}-without-{style}"))
     changed = remove_style(load_model(bundle, weights=weights), style)
-    save_bundle(
-        changed, target, name=target.name, provenance=manifest["provenance"], metrics=manifest["metrics"]
-    )
+    save_bundle(changed, target, name=target.name, provenance=manifest["provenance"], metrics=manifest["metrics"])
     console.print(f"bundle [bold]{target}[/] without {style}: {', '.join(changed.styles)}")
 
 
@@ -137,6 +139,8 @@ def _tell_written(target: Path, name: str, json_file: Path | None) -> None:
     styles = read_manifest(target)["styles"]
     console.print(_table({name: styles[name]}, title="added"))
     console.print(f"{name}: {_how_set(styles[name]['threshold_set'])}", soft_wrap=True, markup=False)
+    if styles[name]["provisional"]:
+        console.print(f"{name} is provisional: by statistics alone, until a training or --finetune has learned it")
     console.print(f"bundle [bold]{target}[/] with {', '.join(styles)}")
     write_json(json_file, {"bundle": str(target), "style": name, "styles": styles})
 
@@ -144,7 +148,7 @@ def _tell_written(target: Path, name: str, json_file: Path | None) -> None:
 def _table(styles: dict[str, Any], *, title: str) -> Table:
     table = Table(title=title)
     for column in ("style", "learned", "tiles"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column != "style")
     for column in ("threshold", "95 %", "asked\nper 100 m", "rests on"):
         table.add_column(column, justify="right")
     for name, facts in styles.items():
@@ -166,8 +170,11 @@ def _how_set(how: dict[str, Any]) -> str:
     parts = [
         f"{how['calibration']}, {how['held_out_tiles']} tiles of {how['held_out_groups']} "
         f"{'half strips, its only one' if how['group_split'] else 'strips or frames'} held out in turn",
-        f"{how['exceedances']} false alarms seen, 95 % {how['low_per_100m']:.3g} to {how['high_per_100m']:.3g} per 100 m",
+        f"{how['exceedances']} false alarms seen, "
+        f"95 % {how['low_per_100m']:.3g} to {how['high_per_100m']:.3g} per 100 m",
     ]
     if how["extrapolated"]:
-        parts.append(f"a tail extrapolation: {how['more_metres_needed']:.3g} m more of normal fabric would show the rate")
+        parts.append(
+            f"a tail extrapolation: {how['more_metres_needed']:.3g} m more of normal fabric would show the rate"
+        )
     return "; ".join(parts)

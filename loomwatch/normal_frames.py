@@ -7,7 +7,8 @@
 Frames are cut at their own scale between the fabric's edges. A picture of exactly a tile is one, edges and all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +36,15 @@ def find_normal(data: Path, *, style: str, tile_px: int) -> list[NormalSample]:
             f"{data} holds {len(classes)} styles: choose one with --style, of {', '.join(classes)}, or give its folder"
         )
     chosen = style if style in classes else next(iter(classes))
-    one = {style or chosen: classes[chosen]}
-    return samples_of(type(layout)(folder=layout.folder, classes=one, kind=layout.kind))
+    return samples_of(replace(layout, classes={style or chosen: classes[chosen]}))
+
+
+def find_others(data: Path, *, styles: Collection[str]) -> list[NormalSample]:
+    """The normal pictures of these styles in a data set of the MVTec AD layout. Raises `SettingsError`."""
+    layout = read_layout(data)
+    if missing := [style for style in styles if style not in layout.classes]:
+        raise SettingsError(f"{data} holds no {', '.join(missing)}, which the bundle knows: give all of its styles")
+    return samples_of(replace(layout, classes={style: layout.classes[style] for style in styles}))
 
 
 def pictures_in(folder: Path) -> list[Path]:
