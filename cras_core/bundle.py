@@ -24,12 +24,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from cras_core.backbone import Backbone, build_backbone
+from cras_core.calibration import Threshold
 from cras_core.config import CrasConfig
 from cras_core.errors import BackboneError, BundleError, ConfigError, PictureError
 from cras_core.heads import Heads
 from cras_core.pictures import decode_picture, encode_png
 from cras_core.scoring import Scorer
-from cras_core.training import Model
+from cras_core.training import Model, StyleFacts
 
 FORMAT_VERSION = 2  # 1 held no tiles
 WEIGHTS = "weights.safetensors"
@@ -73,19 +74,27 @@ def load_bundle(folder: Path, *, device: torch.device, weights: Path | None = No
     `weights` is the backbone's state file where it has moved since training. Raises `BundleError` naming the wrong
     file, `BackboneError` for missing or other backbone weights.
     """
-    manifest = read_manifest(folder)
-    data = _verified(folder, WEIGHTS, manifest)
+    manifest, heads = _read_heads(folder)
     _verified(folder, TILES, manifest)
-    try:
-        config = CrasConfig.from_dict(manifest["config"])
-        tensors = safetensors.torch.load(data)
-        styles = tuple(manifest["styles"])
-        heads = _from_tensors(tensors, config, styles)
-    except (SafetensorError, ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise BundleError(f"{folder / WEIGHTS} does not fit its {MANIFEST} ({reason}): train it again") from error
-    backbone = _matching_backbone(manifest, config, folder, weights)
+    backbone = _matching_backbone(manifest, heads.config, folder, weights)
     return Scorer(name=manifest["name"], backbone=backbone, heads=heads, manifest=manifest, device=device)
+
+
+def load_model(folder: Path, *, weights: Path | None = None) -> Model:
+    """The model as it was saved, to be changed and saved as another bundle. Raises what `load_bundle` does."""
+    manifest, heads = _read_heads(folder)
+    try:
+        styles = {name: _facts(entry) for name, entry in manifest["styles"].items()}
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{folder / MANIFEST} says too little of its styles ({error}): train it again") from error
+    return Model(
+        config=heads.config,
+        backbone=_matching_backbone(manifest, heads.config, folder, weights),
+        heads=heads,
+        styles=styles,
+        tiles=read_tiles(folder),
+        losses=tuple(manifest["losses"]),
+    )
 
 
 def read_tiles(folder: Path) -> NDArray[np.uint8]:
@@ -138,6 +147,10 @@ def _manifest(model: Model, *, name: str, provenance: Mapping[str, Any], metrics
                 "center": _center_name(index),
                 "tiles": facts.tiles,
                 "groups": facts.groups,
+                "kept_tiles": facts.kept_tiles,
+                "learned": facts.learned,
+                "provisional": facts.provisional,
+                "provenance": dict(facts.provenance),
             }
             for index, (style, facts) in enumerate(model.styles.items())
         },
@@ -149,6 +162,18 @@ def _manifest(model: Model, *, name: str, provenance: Mapping[str, Any], metrics
     }
 
 
+def _facts(entry: Mapping[str, Any]) -> StyleFacts:
+    """A style's entry in the manifest, back again."""
+    return StyleFacts(
+        tiles=entry["tiles"],
+        groups=entry["groups"],
+        threshold=Threshold(**entry["threshold_set"]),
+        kept_tiles=entry["kept_tiles"],
+        learned=entry["learned"],
+        provenance=entry["provenance"],
+    )
+
+
 def _center_name(index: int) -> str:
     return f"centers.{index}"
 
@@ -158,6 +183,19 @@ def _to_tensors(heads: Heads) -> dict[str, Tensor]:
     state = {key: value.detach().cpu().contiguous() for key, value in heads.state_dict().items()}
     centers = state.pop("centers")
     return state | {_center_name(index): center.clone() for index, center in enumerate(centers)}
+
+
+def _read_heads(folder: Path) -> tuple[dict[str, Any], Heads]:
+    """The verified manifest and the heads it describes."""
+    manifest = read_manifest(folder)
+    data = _verified(folder, WEIGHTS, manifest)
+    try:
+        config = CrasConfig.from_dict(manifest["config"])
+        heads = _from_tensors(safetensors.torch.load(data), config, tuple(manifest["styles"]))
+    except (SafetensorError, ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{folder / WEIGHTS} does not fit its {MANIFEST} ({reason}): train it again") from error
+    return manifest, heads
 
 
 def _from_tensors(tensors: dict[str, Tensor], config: CrasConfig, styles: tuple[str, ...]) -> Heads:

@@ -96,19 +96,23 @@ def set_thresholds(
     scores: NDArray[np.float64], features: Features, folds: Folds, config: CrasConfig
 ) -> dict[str, Threshold]:
     """scores: (N,) image scores (eq. 10) of tiles when held out, NaN for tiles that never were. -> one a style."""
-    thresholds = {}
-    for index, style in enumerate(features.styles):
-        tiles = features.of_style(index)
-        tiles = tiles[np.isfinite(scores[tiles])]
-        held = HeldOut(
-            scores=scores[tiles],
-            pictures=features.pictures[tiles],
-            places=features.places[tiles],
-            groups=[folds.blocks[tile] for tile in tiles],
-            metres=features.metres[tiles],
-        )
-        thresholds[style] = set_threshold(held, config, group_split=style in folds.split)
-    return thresholds
+    return {style: threshold_of(index, scores, features, folds, config) for index, style in enumerate(features.styles)}
+
+
+def threshold_of(
+    index: int, scores: NDArray[np.float64], features: Features, folds: Folds, config: CrasConfig
+) -> Threshold:
+    """That of style `index` of `features`, of which at least one tile was held out."""
+    tiles = features.of_style(index)
+    tiles = tiles[np.isfinite(scores[tiles])]
+    held = HeldOut(
+        scores=scores[tiles],
+        pictures=features.pictures[tiles],
+        places=features.places[tiles],
+        groups=[folds.blocks[tile] for tile in tiles],
+        metres=features.metres[tiles],
+    )
+    return set_threshold(held, config, group_split=features.styles[index] in folds.split)
 
 
 def set_threshold(held: HeldOut, config: CrasConfig, *, group_split: bool) -> Threshold:

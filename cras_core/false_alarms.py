@@ -3,7 +3,8 @@
 A false alarm is an event, not a tile: a weft bar over a whole strip is one region of the stitched map, so tiles over a
 level that touch within a picture count once, by their highest score. When the asked rate is rarer than the data can
 show, the events' tail is extrapolated by a generalized Pareto distribution (peaks over a threshold; scale and shape by
-probability-weighted moments, Hosking and Wallis 1987), and the result says so.
+probability-weighted moments, Hosking and Wallis 1987), and the result says so. Both ways aim at what further
+fabric will give in the mean, not at what this fabric gave.
 """
 
 import math
@@ -65,14 +66,20 @@ def begin_level(held: HeldOut, *, rate_per_m: float) -> float:
 
 
 def threshold_at(events: Events, *, rate_per_m: float) -> tuple[float, bool]:
-    """The score that normal fabric exceeds at the rate; and whether that is an extrapolation."""
+    """The score that further normal fabric is expected to exceed at the rate; and whether that is an extrapolation.
+
+    In as much further fabric, j events are expected above the j-th highest of these: read off between two ranks. And a
+    tail whose scale is only known from k events is, averaged over what that scale may be (gamma), one of shape 1 / k
+    more (for an exponential tail exactly): the fewer events there are, the further out the threshold lies.
+    """
     wanted = rate_per_m * events.metres
     if wanted >= LEAST_EVENTS:
-        place = int(wanted)
-        return float(events.peaks[place]) if place < len(events.peaks) else events.start, False
+        levels = np.append(events.peaks, events.start)
+        return float(np.interp(wanted, np.arange(1, len(levels) + 1), levels)), False
     if len(events.peaks) == 0:
         return events.start, True
     scale, shape = fit_tail(events.peaks - events.start)
+    shape += 1 / len(events.peaks)
     ratio = max(len(events.peaks) / wanted, 1.0)
     rise = math.log(ratio) if abs(shape) < 1e-6 else (ratio**shape - 1) / shape
     return events.start + scale * rise, True

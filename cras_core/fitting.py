@@ -196,7 +196,7 @@ class _Objective(nn.Module):
     def forward(self, x: Tensor, styles: Tensor, places: Tensor | None, noise: Tensor) -> Tensor:
         """The mean loss of these tiles; 0, with gradients of 0, of none."""
         config = self.heads.config
-        u = self.heads.adapt(x)  # float32 in any precision: bfloat16's rounding comes near small noise
+        u = self.heads.adapt(x, styles)  # float32 in any precision: bfloat16's rounding comes near small noise
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             recomposed = self.heads.recompose(u, styles, places=places)
             v = synthesize(u, recomposed, noise, scaling=config.noise_scaling, guide=config.noise_guide)

@@ -64,6 +64,8 @@ class FoldedHeads(nn.Module):
     second: Tensor
     second_bias: Tensor
     last: Tensor
+    gains: Tensor
+    shifts: Tensor
 
     @torch.no_grad()
     def __init__(self, heads: Heads, *, dims: Sequence[int]) -> None:
@@ -81,44 +83,67 @@ class FoldedHeads(nn.Module):
         constant = both @ bias + gain * mlp.first.bias + shift
         second_gain, second_shift = _affine(mlp.second_norm)
         directions = F.normalize(heads.centers, dim=2)
-        keys = torch.split(directions @ adapter, list(self.dims), dim=2)
+        shifts = torch.stack([heads.adapter.weight @ own for own in heads.style_shifts])  # (S, D), of u
+        keys = torch.split(torch.stack([own @ adapter for own in directions]), list(self.dims), dim=2)
         first = torch.split(both @ adapter, list(self.dims), dim=1)
         for level, (own_keys, own_first) in enumerate(zip(keys, first, strict=True)):
             self._keep(f"keys_{level}", own_keys)  # (S, M, D_l)
             self._keep(f"first_{level}", own_first)  # (D, D_l)
-        self._keep("key_offsets", directions @ bias)  # (S, M)
-        self._keep("table", constant - heads.centers @ (gain[:, None] * on_residual).T)  # (S, M, D)
+        self._keep("key_offsets", torch.stack([own @ (bias - by) for own, by in zip(directions, shifts, strict=True)]))
+        # a style at a time: what one style's numbers are, to the last bit, must not depend on which others there are
+        gained = (gain[:, None] * on_residual).T
+        moved = zip(heads.centers, shifts, strict=True)
+        self._keep(
+            "table", torch.stack([constant - both @ by - centers @ gained for centers, by in moved])
+        )  # (S, M, D)
         self._keep("second", second_gain[:, None] * mlp.second.weight)
         self._keep("second_bias", second_gain * mlp.second.bias + second_shift)
         self._keep("last", mlp.last.weight[0])
+        self._keep("gains", heads.logit_gains)  # (S, M)
+        self._keep("shifts", heads.logit_shifts)
 
     def forward(self, levels: Sequence[Tensor], styles: Tensor) -> Tensor:
         """Logits of every vector, compared with the given styles (N,): maps (N, D_l, H_l, W_l) -> (N, P)."""
+        count = self.table.shape[1]
         if self.by_position:
-            return self._discriminate(levels, self.table[styles])
-        keys = [self.get_buffer(f"keys_{level}")[styles].transpose(1, 2) for level in range(len(levels))]
-        nearest = _nearest(levels, keys, self.key_offsets[styles][:, None])
-        return self._discriminate(levels, self.table.flatten(0, 1)[styles[:, None] * self.table.shape[1] + nearest])
+            nearest = torch.arange(count, device=styles.device)
+        else:
+            keys = [self.get_buffer(f"keys_{level}")[styles].transpose(1, 2) for level in range(len(levels))]
+            nearest = _nearest(levels, keys, self.key_offsets[styles][:, None])
+        rows = styles[:, None] * count + nearest
+        return self._discriminate(
+            levels, self.table.flatten(0, 1)[rows], self.gains.flatten()[rows], self.shifts.flatten()[rows]
+        )
 
     def compare(self, levels: Sequence[Tensor], *constants: Tensor) -> Tensor:
         """`forward` with one style for all tiles, whose `constants` are no longer gathered tile by tile."""
+        table, gains, shifts, *search = constants
         if self.by_position:
-            return self._discriminate(levels, constants[0])
-        table, offsets, *keys = constants
-        return self._discriminate(levels, table[_nearest(levels, [key.T for key in keys], offsets)])
+            return self._discriminate(levels, table, gains, shifts)
+        offsets, *keys = search
+        nearest = _nearest(levels, [key.T for key in keys], offsets)
+        return self._discriminate(levels, table[nearest], gains[nearest], shifts[nearest])
 
     def constants(self, style: int) -> tuple[Tensor, ...]:
-        """What one style needs: its rows of the table (M, D), and for eq. 3 offsets (M,) and keys (M, D_l) a level."""
+        """What one style needs: its rows of the table (M, D), the logits' gains and shifts (M,), and for eq. 3 offsets
+        (M,) and keys (M, D_l) a level."""
+        own = (self.table[style], self.gains[style], self.shifts[style])
         if self.by_position:
-            return (self.table[style],)
-        keys = [self.get_buffer(f"keys_{level}")[style] for level in range(len(self.dims))]
-        return (self.table[style], self.key_offsets[style], *keys)
+            return own
+        return (*own, self.key_offsets[style], *(self.get_buffer(f"keys_{n}")[style] for n in range(len(self.dims))))
 
-    def _discriminate(self, levels: Sequence[Tensor], rows: Tensor) -> Tensor:
+    def _discriminate(self, levels: Sequence[Tensor], rows: Tensor, gains: Tensor, shifts: Tensor) -> Tensor:
+        """rows: of the table, a vector's own. gains, shifts: logits to the scale of their style and center."""
         first = [self.get_buffer(f"first_{level}").T for level in range(len(levels))]
         h = F.leaky_relu(_project(levels, first) + rows, 0.2)
         h = F.leaky_relu(F.linear(h, self.second, self.second_bias), 0.2)
-        return h @ self.last
+        return (h @ self.last).float() * gains + shifts
+
+    def in_precision(self, dtype: torch.dtype) -> None:
+        """Everything but the logits' scale, which stays float32."""
+        for name, value in list(self.named_buffers()):
+            if name not in ("gains", "shifts"):
+                setattr(self, name, value.to(dtype))
 
     def _keep(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.float().contiguous(), persistent=False)

@@ -62,5 +62,5 @@ class ScoringGraph(nn.Module):
     def in_precision(self, dtype: torch.dtype) -> "ScoringGraph":
         """Computes in another floating point type from here on; first stage, routing and maps stay float32."""
         self.backbone.in_precision(dtype)
-        self.heads.to(dtype)
+        self.heads.in_precision(dtype)
         return self

@@ -41,11 +41,10 @@ def describe(x: Tensor) -> Tensor:
     return torch.cat([mean, (x - mean[:, None]).square().mean(1).sqrt()], dim=1)
 
 
-def fit_discriminant(descriptors: NDArray[np.float64], labels: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Linear discriminant with shrunk (Ledoit-Wolf) within-class covariance, equal priors.
+def fit_within(descriptors: NDArray[np.float64], labels: Sequence[int]) -> Tensor:
+    """The covariance of descriptors within classes, shrunk (Ledoit-Wolf). Positive definite whatever is constant.
 
-    descriptors: (n, F) of normal tiles; labels: n class indices, 0 ... S-1, each present.
-    -> weights (S, F), offsets (S,): the class of f is argmax(weights @ f + offsets).
+    descriptors: (n, F) of normal tiles; labels: n class indices, 0 ... S-1, each present. -> (F, F).
     """
     classes = np.asarray(labels)
     means = np.stack([descriptors[classes == index].mean(0) for index in range(int(classes.max()) + 1)])
@@ -56,7 +55,19 @@ def fit_discriminant(descriptors: NDArray[np.float64], labels: Sequence[int]) ->
         ledoit_wolf(within / scale, assume_centered=True)[0] if len(within) > 1 else np.zeros((len(scale),) * 2)
     )
     covariance += 1e-6 * np.eye(len(covariance))
+    return torch.from_numpy(covariance * np.outer(scale, scale)).float()
+
+
+def fit_discriminant(means: NDArray[np.float64], within: Tensor) -> tuple[Tensor, Tensor]:
+    """Linear discriminant, equal priors. A class's row depends on its own mean and `within` only.
+
+    means: (S, F) of the classes' descriptors; within: (F, F), their common covariance.
+    -> weights (S, F), offsets (S,): the class of f is argmax(weights @ f + offsets).
+    """
+    covariance = within.double().cpu().numpy()
+    scale = np.sqrt(np.diag(covariance))
     scaled = means / scale
-    weights = np.linalg.solve(covariance, scaled.T).T  # (S, F)
-    offsets = -0.5 * (weights * scaled).sum(1)
+    inverse = np.linalg.inv(covariance / np.outer(scale, scale))
+    weights = np.stack([inverse @ mean for mean in scaled])
+    offsets = np.stack([-0.5 * row @ mean for row, mean in zip(weights, scaled, strict=True)])
     return torch.from_numpy(weights / scale).float(), torch.from_numpy(offsets).float()

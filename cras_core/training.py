@@ -4,15 +4,18 @@ The model is the last step's heads, or their running average: never a pick by an
 bit for bit, on one machine with one number of threads.
 """
 
+import copy
 import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cras_core import team
 from cras_core.backbone import Backbone, build_backbone
@@ -24,7 +27,7 @@ from cras_core.features import IN_MEMORY_BYTES, Extractor, Features, NormalSampl
 from cras_core.fitting import Fit, Precision, pick_precision
 from cras_core.heads import Heads
 from cras_core.memory_center import kmeans_centers, position_centers, whitening
-from cras_core.pattern_integration import describe, fit_discriminant
+from cras_core.pattern_integration import describe, fit_discriminant, fit_within
 from cras_core.score_map import ScoreMap, image_scores, patch_scores
 
 log = logging.getLogger(__name__)
@@ -46,11 +49,23 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleFacts:
-    """What a style was learned from."""
+    """What a style was learned from.
+
+    kept_tiles: how many of the model's tiles are its. learned: with all others, or afterwards by its statistics alone,
+    or afterwards by a short training. provenance: of a style learned afterwards, plain JSON values.
+    """
 
     tiles: int
     groups: int
     threshold: Threshold
+    kept_tiles: int
+    learned: Literal["trained", "added", "finetuned"] = "trained"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def provisional(self) -> bool:
+        """The heads have never been trained on it: good until a training has."""
+        return self.learned == "added"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +76,7 @@ class Model:
     backbone: Backbone
     heads: Heads
     styles: dict[str, StyleFacts]
-    tiles: NDArray[np.uint8]  # (K, T, T, 3): some of those learned from, of every style
+    tiles: NDArray[np.uint8]  # (K, T, T, 3): some of those learned from, each style's `kept_tiles` in turn
     losses: tuple[float, ...]  # eq. 8, each epoch's mean
 
 
@@ -124,11 +139,14 @@ def train(
         if len(out):
             held_out[out] = score_features(heads, maps, features, out)
     thresholds = set_thresholds(held_out, features, folds, config)
+    share = max(4, KEPT_TILES // len(features.styles))
+    normal = [keep_tiles(samples, features, index, config, count=share) for index in range(len(features.styles))]
     facts_of = {
         style: StyleFacts(
             tiles=len(tiles := features.of_style(index)),
             groups=len({features.groups[tile] for tile in tiles}),
             threshold=thresholds[style],
+            kept_tiles=len(normal[index]),
         )
         for index, style in enumerate(features.styles)
     }
@@ -137,7 +155,7 @@ def train(
         backbone=backbone,
         heads=heads.eval(),
         styles=facts_of,
-        tiles=keep_tiles(samples, features, config),
+        tiles=np.concatenate(normal),
         losses=tuple(losses),
     )
 
@@ -153,19 +171,19 @@ def _plan(folds: Folds, config: CrasConfig) -> list[tuple[str, NDArray[np.int64]
     return runs if holdout else [*runs, ("training", everything, everything[:0])]
 
 
-def keep_tiles(samples: Sequence[NormalSample], features: Features, config: CrasConfig) -> NDArray[np.uint8]:
-    """About `KEPT_TILES` of the tiles learned from, the same number of each style, spread over its pictures.
+def keep_tiles(
+    samples: Sequence[NormalSample], features: Features, index: int, config: CrasConfig, *, count: int
+) -> NDArray[np.uint8]:
+    """At most `count` of the tiles that style `index` was learned from, spread over its pictures. -> (K, T, T, 3).
 
-    They go with the bundle: other runtimes calibrate on them and show on them that they agree. -> (K, T, T, 3).
+    They go with the bundle: other runtimes calibrate on them and show on them that they agree.
     """
+    own = features.of_style(index)
     kept = []
-    for index in range(len(features.styles)):
-        own = features.of_style(index)
-        count = min(len(own), max(4, KEPT_TILES // len(features.styles)))
-        for tile in own[np.linspace(0, len(own) - 1, count).round().astype(int)]:
-            picture = features.pictures[tile]
-            first = int(np.searchsorted(features.pictures, picture))  # a picture's tiles follow each other
-            kept.append(samples[picture].cut(tile_px=config.tile_px, resize_px=config.resize_px).tiles[tile - first])
+    for tile in own[np.linspace(0, len(own) - 1, min(len(own), count)).round().astype(int)]:
+        picture = features.pictures[tile]
+        first = int(np.searchsorted(features.pictures, picture))  # a picture's tiles follow each other
+        kept.append(samples[picture].cut(tile_px=config.tile_px, resize_px=config.resize_px).tiles[tile - first])
     return np.stack(kept)
 
 
@@ -178,13 +196,17 @@ def fit_heads(
     precision: Precision = "float32",
     state: State | None = None,
     keep: Callable[[Fit], None] = lambda _: None,
+    begin: Heads | None = None,
 ) -> tuple[Heads, list[float]]:
-    """Trains heads on the given tiles, from the start or from a `Fit.state`. -> heads, each epoch's loss (eq. 8).
+    """Trains heads on the given tiles, from the start, from `begin` on, or from a `Fit.state`. -> heads, each epoch's
+    loss (eq. 8).
 
     `report` and `keep` are called after every step, as `Fit.run` says.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    if state is None:
+    if begin is not None:
+        heads = copy.deepcopy(begin)
+    elif state is None:
         heads = prepare_heads(features, tiles, config, generator=generator)
     else:
         heads = empty_heads(features, config, generator=generator)
@@ -217,26 +239,48 @@ def prepare_heads(
             heads.adapter.weight.copy_(whitening(lambda t: heads.standardization(features.take(t)), by_style))
         for index in range(len(features.styles)):
             own = tiles[features.style_of[tiles] == index].tolist()
-            needs_position = "position" in (config.centers, "position" if config.routing == "cosine" else "")
-            adapted = lambda chosen: heads.adapt(features.take(chosen))  # noqa: E731
-            mean = position_centers(adapted, own) if needs_position else torch.empty(0)
-            if config.routing == "cosine":
-                heads.routing_centers[index] = mean
-            if config.centers == "position":
-                heads.centers[index] = mean
-            elif config.centers == "sample":
-                drawn = int(torch.randint(len(own), (), generator=generator))
-                heads.centers[index] = heads.adapt(features.take([own[drawn]]))[0]
-            else:
-                heads.centers[index] = kmeans_centers(adapted, own, count=config.centers_per_style, generator=generator)
+            fill_centers(heads, index, features, own, generator=generator)
         if config.routing == "discriminant":
-            described = [
-                describe(heads.standardization(features.take(tiles[start : start + 32]))).double().cpu().numpy()
-                for start in range(0, len(tiles), 32)
-            ]
-            labels = features.style_of[tiles].tolist()
-            heads.routing_weights[:], heads.routing_offsets[:] = fit_discriminant(np.concatenate(described), labels)
+            described = describe_tiles(heads, features, tiles)
+            labels = features.style_of[tiles]
+            heads.routing_within[:] = fit_within(described, labels.tolist())
+            means = np.stack([described[labels == index].mean(0) for index in range(len(features.styles))])
+            heads.routing_weights[:], heads.routing_offsets[:] = fit_discriminant(means, heads.routing_within)
     return heads
+
+
+@torch.no_grad()
+def fill_centers(
+    heads: Heads, index: int, features: Features, tiles: Sequence[int], *, generator: torch.Generator
+) -> None:
+    """The memory of style `index` from its normal tiles, by `heads.adapt` as it is: eq. 1, or what ours has for it."""
+    config = heads.config
+    needs_position = "position" in (config.centers, "position" if config.routing == "cosine" else "")
+
+    def adapted(chosen: Sequence[int]) -> Tensor:
+        return heads.adapt(features.take(chosen), torch.full((len(chosen),), index, device=features.device))
+
+    mean = position_centers(adapted, tiles) if needs_position else torch.empty(0)
+    if config.routing == "cosine":  # by vectors whose style is not known yet
+        unshifted = heads.adapter.weight @ heads.style_shifts[index]
+        heads.routing_centers[index] = mean + unshifted.to(mean.device)
+    if config.centers == "position":
+        heads.centers[index] = mean
+    elif config.centers == "sample":
+        drawn = int(torch.randint(len(tiles), (), generator=generator))
+        heads.centers[index] = adapted([tiles[drawn]])[0]
+    else:
+        heads.centers[index] = kmeans_centers(adapted, tiles, count=config.centers_per_style, generator=generator)
+
+
+@torch.no_grad()
+def describe_tiles(heads: Heads, features: Features, tiles: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the discriminant routes by: each tile's mean and spread of standardized vectors. -> (n, 2 D)."""
+    described = [
+        describe(heads.standardization(features.take(tiles[start : start + 32]))).double().cpu().numpy()
+        for start in range(0, len(tiles), 32)
+    ]
+    return np.concatenate(described)
 
 
 @torch.inference_mode()

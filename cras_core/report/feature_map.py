@@ -106,7 +106,7 @@ class FeatureMapper:
         styles = self._heads.route(x)
         if style:
             styles = torch.full_like(styles, self._heads.styles.index(style))
-        u = self._heads.adapt(x)
+        u = self._heads.adapt(x, styles)
         return u, self._heads.recompose(u, styles)
 
 

@@ -12,7 +12,7 @@ from cras_core.config import CrasConfig
 from cras_core.errors import BackboneError, DataSetError, PictureError
 from cras_core.feature_store import FileStore, MemoryStore
 from cras_core.features import NormalSample
-from cras_core.pattern_integration import fit_discriminant
+from cras_core.pattern_integration import fit_discriminant, fit_within
 from cras_core.pictures import decode_picture, read_picture
 from cras_core.training import train
 from inspection.errors import ImageError
@@ -135,7 +135,7 @@ def test_a_class_of_one_picture_is_refused_when_it_is_one_tile_and_halved_when_i
 
 
 def test_a_discriminant_of_a_single_tile_is_finite():
-    weights, offsets = fit_discriminant(np.ones((1, 6)), [0])
+    weights, offsets = fit_discriminant(np.ones((1, 6)), fit_within(np.ones((1, 6)), [0]))
     assert bool(torch.isfinite(weights).all())
     assert bool(torch.isfinite(offsets).all())
 

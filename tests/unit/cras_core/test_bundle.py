@@ -161,6 +161,6 @@ def test_the_weights_hold_no_backbone(small_bundle):
         names = set(file.keys())
     assert {name.split(".")[0] for name in names} == {
         "standardization", "adapter", "discriminator", "centers", "routing_centers", "routing_weights",
-        "routing_offsets",
+        "routing_offsets", "routing_within", "style_shifts", "logit_gains", "logit_shifts",
     }  # fmt: skip
     assert {"centers.0", "centers.1"} <= names

@@ -84,7 +84,7 @@ def test_with_enough_fabric_the_threshold_is_read_off_and_no_extrapolation():
     events = events_of(scores, 1.0)
     value, extrapolated = threshold_at(events, rate_per_m=200 / events.metres)
     assert not extrapolated
-    assert (scores > value).sum() == 200
+    assert (scores > value).sum() == 199  # the 200th highest itself: further fabric exceeds it 200 times in the mean
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -166,8 +166,35 @@ def test_a_threshold_that_fabric_supports_is_not_marked():
     assert found.metres > 30
     assert not found.extrapolated
     assert found.more_metres_needed == 0
-    assert found.exceedances == int(10 / 100 * found.metres)
+    assert found.exceedances == int(10 / 100 * found.metres)  # between two ranks, so strictly above the lower
     assert found.low_per_100m < 10 < found.high_per_100m
+
+
+@pytest.mark.parametrize("wanted", [3.0, 3.5, 8.0])
+def test_what_is_read_off_is_kept_in_the_mean_by_further_fabric(wanted):
+    """Not one alarm too many: of n values, the j-th highest is exceeded with the chance j / (n + 1)."""
+    random = np.random.default_rng(4)
+    shown = []
+    for _ in range(800):
+        events = events_of(random.exponential(size=60), 0.2)
+        value, extrapolated = threshold_at(events, rate_per_m=wanted / events.metres)
+        assert not extrapolated
+        shown.append(60 * np.exp(-value))
+    assert np.mean(shown) == pytest.approx(wanted, rel=0.06)
+
+
+@pytest.mark.parametrize("wanted", [0.3, 1.0])
+def test_an_extrapolated_threshold_is_kept_in_the_mean_although_its_scale_is_only_estimated(wanted):
+    """An exponential tail of 9 events: the plain fit, not knowing that it may be wrong, would give 1.8 times 0.3."""
+    random = np.random.default_rng(5)
+    shown = []
+    for _ in range(800):
+        scores = random.exponential(size=60)
+        events = events_of(scores, np.sort(scores)[-10])
+        value, extrapolated = threshold_at(events, rate_per_m=wanted / events.metres)
+        assert extrapolated
+        shown.append(60 * np.exp(-value))
+    assert np.mean(shown) == pytest.approx(wanted, rel=0.25)
 
 
 def test_the_asked_rate_is_kept_on_fabric_of_the_same_kind():

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.covariance import ledoit_wolf
 
-from cras_core.pattern_integration import describe, fit_discriminant, match_global, match_local, recompose
+from cras_core.pattern_integration import describe, fit_discriminant, fit_within, match_global, match_local, recompose
 
 
 def cosine(a, b):
@@ -41,9 +41,9 @@ def test_the_discriminant_is_the_gaussian_one_with_shrunk_covariance():
     random = np.random.default_rng(2)
     labels = np.repeat([0, 1, 2], 15)
     data = random.normal(size=(45, 8)) * random.uniform(0.1, 5, 8) + 2 * random.normal(size=(3, 8))[labels]
-    weights, offsets = fit_discriminant(data, labels.tolist())
-
     means = np.stack([data[labels == y].mean(0) for y in range(3)])
+    weights, offsets = fit_discriminant(means, fit_within(data, labels.tolist()))
+
     scale = (data - means[labels]).std(0)
     covariance = ledoit_wolf((data - means[labels]) / scale, assume_centered=True)[0]
     for f in random.normal(size=(20, 8)) * 3:
@@ -52,6 +52,19 @@ def test_the_discriminant_is_the_gaussian_one_with_shrunk_covariance():
 
 
 def test_one_style_and_constant_descriptions_are_no_special_case():
-    weights, offsets = fit_discriminant(np.ones((4, 3)), [0, 0, 0, 0])
+    weights, offsets = fit_discriminant(np.ones((1, 3)), fit_within(np.ones((4, 3)), [0, 0, 0, 0]))
     assert int((weights @ torch.ones(3) + offsets).argmax()) == 0
     assert torch.isfinite(weights).all()
+
+
+def test_a_classes_row_of_the_discriminant_does_not_depend_on_the_other_classes():
+    random = np.random.default_rng(5)
+    labels = np.repeat([0, 1, 2], 12)
+    data = random.normal(size=(36, 7)) + random.normal(size=(3, 7))[labels]
+    within = fit_within(data, labels.tolist())
+    means = np.stack([data[labels == y].mean(0) for y in range(3)])
+    together = fit_discriminant(means, within)
+    for y in range(3):
+        alone = fit_discriminant(means[y : y + 1], within)
+        assert torch.equal(together[0][y], alone[0][0])
+        assert torch.equal(together[1][y], alone[1][0])

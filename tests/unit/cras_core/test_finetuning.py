@@ -1,0 +1,75 @@
+"""A short training that starts from a model's weights: all styles again, thresholds honest."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cras_core.errors import DataSetError
+from cras_core.finetuning import carry, finetune_style, shorten
+from cras_core.scoring import Scorer
+
+from .conftest import normal_samples, spoil, weave
+from .test_added_style import twill, twill_samples
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tuned(small_model):
+    model = replace(small_model, config=replace(small_model.config, steps=240, false_alarms_per_100m=100.0))
+    return finetune_style(model, twill_samples(), normal_samples(), device=CPU)
+
+
+def test_it_starts_from_the_models_weights_and_learns_all_styles(small_model, tuned):
+    assert tuned.heads.styles == ("canvas", "denim", "twill")
+    assert torch.equal(tuned.heads.centers[:2], small_model.heads.centers)
+    then, now = small_model.heads.adapter.weight, tuned.heads.adapter.weight
+    assert 0 < float((now - then).detach().norm()) < 0.3 * float(then.detach().norm())
+    assert bool((tuned.heads.logit_gains == 1).all())
+    assert not tuned.styles["twill"].provisional
+    assert len(tuned.losses) == shorten(tuned.config).epochs_for(48)
+
+
+def test_every_style_tells_a_stain_from_normal_fabric(tuned):
+    styles = {name: {"threshold": facts.threshold.value} for name, facts in tuned.styles.items()}
+    scorer = Scorer(name="", backbone=tuned.backbone, heads=tuned.heads, manifest={"styles": styles}, device=CPU)
+    for style, cloth in (("canvas", lambda s: weave("canvas", s)), ("twill", twill)):
+        normal = scorer.score(np.stack([cloth(seed) for seed in range(900, 915)]), style=style)
+        stained = scorer.score(np.stack([spoil(cloth(seed))[0] for seed in range(900, 915)]), style=style)
+        assert (normal.scores < normal.thresholds).mean() >= 0.8
+        assert (stained.scores > normal.scores).all()
+
+
+def test_thresholds_say_how_they_came_about(small_model, tuned):
+    new, old = tuned.styles["twill"].threshold, tuned.styles["denim"].threshold
+    assert (new.calibration, new.held_out_tiles, new.held_out_groups) == ("crossfit of fine-tuning", 24, 6)
+    assert old.calibration == "crossfit, carried over"
+    assert old.metres == small_model.styles["denim"].threshold.metres
+
+
+def test_a_threshold_is_carried_along_with_the_scores(small_model):
+    threshold = small_model.styles["denim"].threshold
+    logits = np.random.default_rng(0).normal(size=50)
+    before, after = np.logaddexp(0, logits), np.logaddexp(0, 0.5 * logits - 2)
+    found = carry(threshold, before, np.random.default_rng(1).permutation(after), scale="surprise")
+    logit = np.log(np.expm1(threshold.value))
+    assert found.value == pytest.approx(np.logaddexp(0, 0.5 * logit - 2))
+    assert found.value_low <= found.value <= found.value_high
+    same = carry(threshold, before, before, scale="surprise")
+    assert same.value == pytest.approx(threshold.value)
+    assert carry(same, before, before, scale="surprise").calibration == "crossfit, carried over"
+    still = carry(threshold, np.ones(9), np.ones(9), scale="surprise")  # constant scores carry it unchanged
+    assert still.value == pytest.approx(threshold.value)
+
+
+def test_the_others_must_be_the_models_styles_and_no_more(small_model):
+    with pytest.raises(DataSetError, match="no normal fabric of denim: fine-tuning would unlearn it"):
+        finetune_style(small_model, twill_samples(), normal_samples()[:12], device=CPU)
+    extra = [replace(each, style="felt") for each in normal_samples()[:1]]
+    with pytest.raises(DataSetError, match="style felt is not in the bundle"):
+        finetune_style(small_model, twill_samples(), [*normal_samples(), *extra], device=CPU)
+    few = [*normal_samples()[:12], *normal_samples()[12:15]]
+    with pytest.raises(DataSetError, match="has 3 tiles to replay, 8 at least"):
+        finetune_style(small_model, twill_samples(), few, device=CPU)
