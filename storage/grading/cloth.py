@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inspection.errors import StorageError
-from storage.reviews import State
 
 Geometry = Literal["point", "warp_line", "weft_line", "diagonal", "area", "full_width", "edge"]
 Severity = Literal["minor", "major", "critical"]
+Status = Literal["unreviewed", "confirmed", "rejected"]  # of its review
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class ClothDefect:
     x1_mm: float
     size_mm: float  # maximum Feret diameter
     geometry: Geometry
-    status: State
+    status: Status
     hole: bool = False
     severity: Severity = "major"
     code: str = ""  # of the mill's taxonomy, "" until it has a name
