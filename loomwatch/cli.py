@@ -15,7 +15,15 @@ from rich.console import Console
 
 from cras_core.errors import CrasError
 from inspection.errors import LoomwatchError
-from loomwatch import commands_dataset, commands_line, commands_method, commands_records, commands_services
+from loomwatch import (
+    commands_dataset,
+    commands_grading,
+    commands_line,
+    commands_method,
+    commands_records,
+    commands_report,
+    commands_services,
+)
 
 app = typer.Typer(
     name="loomwatch",
@@ -30,6 +38,8 @@ commands_method.register(app)
 commands_dataset.register(app)
 commands_services.register(app)
 commands_records.register(app)
+commands_grading.register(app)
+commands_report.register(app)
 
 
 def _version(value: bool) -> None:

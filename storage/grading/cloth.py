@@ -62,11 +62,14 @@ class WidthStretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissedStretch:
-    """Cloth that was not inspected over `share` (0 to 1) of its width."""
+    """Cloth that was not inspected over `share` (0 to 1) of its width, from x0 to x1 where that is known."""
 
     y0_mm: float
     y1_mm: float
     share: float
+    x0_mm: float = 0.0
+    x1_mm: float = math.inf
+    reason: str = ""  # in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from storage.grading.cloth import Cloth, ClothDefect, Geometry, MissedStretch, W
 from storage.grading.grade import Grade, grade_cloth
 from storage.grading.profile import AnyProfile
 from storage.grading.profile_store import StoredProfile, profile_of
+from storage.reads.gap_words import reason_in_words
 from storage.reads.review_state import state_of, strength_of
 from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
@@ -146,26 +147,40 @@ def _geometry(length_mm: float, width_mm: float, fabric_mm: float) -> Geometry:
 
 
 def _missed(session: Session, roll: Roll, runs: Runs, summary: RollSummary) -> tuple[MissedStretch, ...]:
-    """Gaps of one camera that follow each other become one."""
+    """Gaps of one camera and reason that follow each other become one."""
     whole = sum(camera.x1_mm - camera.x0_mm for camera in summary.cameras)
-    shares = {camera.camera: (camera.x1_mm - camera.x0_mm) / whole if whole > 0 else 1.0 for camera in summary.cameras}
     rows = session.execute(
-        select(GapRow.camera, GapRow.session, GapRow.position_mm, GapRow.length_mm).where(in_roll(roll, GapRow))
+        select(GapRow.camera, GapRow.session, GapRow.position_mm, GapRow.length_mm, GapRow.reason).where(
+            in_roll(roll, GapRow)
+        )
     )
-    by_camera: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    lanes = {camera.camera: (camera.x0_mm, camera.x1_mm) for camera in summary.cameras}
+    places: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
         y0 = runs[row.camera, row.session].place(row.position_mm)
-        by_camera[row.camera].append((y0, y0 + row.length_mm))
-    found: list[MissedStretch] = []
-    for camera, places in by_camera.items():
-        stretches: list[list[float]] = []
-        for y0, y1 in sorted(places):
-            if stretches and y0 - stretches[-1][1] <= TOUCH_MM:
-                stretches[-1][1] = max(stretches[-1][1], y1)
-            else:
-                stretches.append([y0, y1])
-        found += [MissedStretch(y0_mm=y0, y1_mm=y1, share=shares[camera]) for y0, y1 in stretches]
-    return tuple(found)
+        places[row.camera, reason_in_words(row.reason)].append((y0, y0 + row.length_mm))
+    return tuple(
+        MissedStretch(
+            y0_mm=y0,
+            y1_mm=y1,
+            share=(lanes[camera][1] - lanes[camera][0]) / whole if whole > 0 else 1.0,
+            x0_mm=lanes[camera][0],
+            x1_mm=lanes[camera][1],
+            reason=reason,
+        )
+        for (camera, reason), found in sorted(places.items())
+        for y0, y1 in _joined(found)
+    )
+
+
+def _joined(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for y0, y1 in sorted(places):
+        if joined and y0 - joined[-1][1] <= TOUCH_MM:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], y1))
+        else:
+            joined.append((y0, y1))
+    return joined
 
 
 def _widths(session: Session, roll: Roll, details: RollDetails) -> Widths:
