@@ -162,7 +162,11 @@ def _grade(report: RollReport, width: float) -> Any:
     inner = width - 46 * mm - 6 * mm
     explained: Story = [
         listing(
-            ["How it came about", "Defects", "Points"], rows, widths=[inner - 38 * mm, 18 * mm, 20 * mm], numbers=(1, 2)
+            ["How it came about", "Defects", "Points"],
+            rows,
+            widths=[inner - 38 * mm, 18 * mm, 20 * mm],
+            numbers=(1, 2),
+            total=True,
         )
     ]
     if grade.rate is not None:
