@@ -73,7 +73,16 @@ def run(arguments: list[str]) -> int:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" writing {error.filename}" if error.filename else ""
             return _complain(f"the disk is full{where}: free some space and run the command again, nothing is lost")
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+        unusable = (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+        )
+        if error.errno in unusable:
             return _complain(f"{error.filename or 'a file'}: {error.strerror}: check the path and its permissions")
         return _bug(error)
     except (KeyboardInterrupt, click.Abort):

@@ -77,13 +77,15 @@ def show_profile(
         console.print(json.dumps(content, indent=2), markup=False, soft_wrap=True)
     else:
         write_json(out, content)
-        console.print(f"{stored} is written to {out}", markup=False)
+        console.print(f"{stored} is written to {out}", markup=False, soft_wrap=True)
 
 
 def check_profile(file: Path = typer.Argument(help="Profile as JSON.")) -> None:
     """Say whether a profile can be added, and if not, which field is wrong."""
     profile = _read(file)
-    console.print(f"{file} is a profile: {profile.name}, {profile.system}, by the {profile.unit}", markup=False)
+    console.print(
+        f"{file} is a profile: {profile.name}, {profile.system}, by the {profile.unit}", markup=False, soft_wrap=True
+    )
 
 
 def add_profile(
@@ -97,7 +99,7 @@ def add_profile(
     profile = _read(file)
     with _open(data_dir) as database:
         stored = profile_store.add_profile(database, profile, by=by)
-    console.print(f"{stored} grades rolls that end from now on", markup=False)
+    console.print(f"{stored} grades rolls that end from now on", markup=False, soft_wrap=True)
 
 
 def use_profile(
@@ -111,7 +113,9 @@ def use_profile(
 
     with _open(data_dir) as database:
         profile_store.choose_profile(database, style=style, profile=name, by=by)
-    console.print(f"rolls of {style or 'all other styles'} are graded by {name} from now on", markup=False)
+    console.print(
+        f"rolls of {style or 'all other styles'} are graded by {name} from now on", markup=False, soft_wrap=True
+    )
 
 
 def set_roll(
@@ -162,7 +166,7 @@ def set_roll(
         raise SettingsError("name at least one field to set: see loomwatch rolls set --help")
     with _open(data_dir) as database:
         set_details(database, find_roll(database, name=name, line=line), by=by, **changes)
-    console.print(f"roll {name}: {', '.join(sorted(changes))} entered", markup=False)
+    console.print(f"roll {name}: {', '.join(sorted(changes))} entered", markup=False, soft_wrap=True)
 
 
 def grade_roll(
@@ -185,9 +189,10 @@ def grade_roll(
         f"roll {name}: {grade.grade} ({grade.state}), {words.number(grade.points.total)} points, {rate}, "
         f"{words.share(graded.cloth.coverage)} inspected, by {graded.profile}",
         markup=False,
+        soft_wrap=True,
     )
     for reason in grade.reasons:
-        console.print(f"  {reason}", markup=False)
+        console.print(f"  {reason}", markup=False, soft_wrap=True)
     table = Table("rule", "defects", "points")
     for rule, count, points in count_by_rule(grade.points):
         table.add_row(words.rule(rule, profile), str(count), words.number(points))
@@ -213,6 +218,7 @@ def grade_roll(
         f"cut: {plan.first_mm / length:.0%} first quality, worth {plan.value_mm / length:.0%} of a first-quality roll; "
         f"whole it is worth {plan.whole_value_mm / length:.0%}",
         markup=False,
+        soft_wrap=True,
     )
 
 

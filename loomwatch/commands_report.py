@@ -55,7 +55,7 @@ def report_roll(
         report = read_roll_report(database, PictureStore(store.pictures), roll, settings)
     _write(out, write_roll(report, chosen, paper_size=settings.paper))
     grade = report.graded.grade
-    console.print(f"roll {roll.name}: {grade.grade} ({grade.state}), written to {out}", markup=False)
+    console.print(f"roll {roll.name}: {grade.grade} ({grade.state}), written to {out}", markup=False, soft_wrap=True)
 
 
 def report_shift(
@@ -107,7 +107,7 @@ def _period(
     with open_database(store.database) as database:
         report = read_period_report(database, period, settings, line=line)
     _write(out, write_period(report, chosen, paper_size=settings.paper))
-    console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False)
+    console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False, soft_wrap=True)
 
 
 def _form(form: str, out: Path) -> "Form":

@@ -12,26 +12,12 @@ from storage.grading.profile_store import choose_profile
 from storage.grading.stored import grade_roll
 from storage.reviews import review_defect
 from storage.roll_details import RollDetails, find_roll, set_details
-from storage.rolls import close_roll, open_roll
+from storage.rolls import open_roll
 from storage.tables import AuditRow, DefectRow
-from tests.records import LENGTH_MM, LINE, at, make_defect, make_gap, make_header, make_report
+from tests.records import LENGTH_MM, LINE, at, make_gap, make_header, make_report
 
 pytestmark = pytest.mark.integration
 WIDTH_MM = 128.0
-
-
-@pytest.fixture
-def woven(database, pictures):
-    """A closed roll of 100 frames (3.2 m x 128 mm) with two defects of 2 mm in frames 30 and 60."""
-    roll = open_roll(database, line=LINE, name="R1", style="twill", by="eva", at=at(0))
-    for sequence in range(100):
-        found = (make_defect(x_px=250, y0_mm=sequence * LENGTH_MM + 10, y1_mm=sequence * LENGTH_MM + 12),)
-        report = make_report(
-            sequence, captured_at=at(1 + sequence / 100), defects=found if sequence in (30, 60) else ()
-        )
-        store_report(database, pictures, report)
-    close_roll(database, line=LINE, by="eva", at=at(10))
-    return find_roll(database, name=roll.name)
 
 
 def defect_ids(database):
