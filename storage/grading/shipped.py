@@ -6,7 +6,7 @@ from importlib.resources import files
 from sqlalchemy import Connection, insert, select
 
 from storage.grading.profile import AnyProfile, dump_profile, parse_profile
-from storage.tables import AuditRow, GradingProfileRow
+from storage.tables import GradingProfileRow
 
 
 def shipped_profiles() -> list[AnyProfile]:
@@ -19,7 +19,7 @@ def shipped_profiles() -> list[AnyProfile]:
 
 
 def install_shipped(connection: Connection) -> None:
-    """As version 1, where there is no profile of that name: what a mill has made its own stays its own."""
+    """As version 1 by "loomwatch", where there is no profile of that name: what a mill has made its own stays so."""
     known = set(connection.scalars(select(GradingProfileRow.name)))
     for profile in shipped_profiles():
         if profile.name not in known:
@@ -27,10 +27,5 @@ def install_shipped(connection: Connection) -> None:
             connection.execute(
                 insert(GradingProfileRow).values(
                     name=profile.name, version=1, content=dump_profile(profile), by="loomwatch", created_at=now
-                )
-            )
-            connection.execute(
-                insert(AuditRow).values(
-                    at=now, by="loomwatch", action="profile.add", subject=profile.name, detail={"version": 1}
                 )
             )
