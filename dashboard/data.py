@@ -17,6 +17,8 @@ from inspection.settings import DashboardSettings, StoreSettings, load
 from inspection.types import Roll
 from storage import jobs, registry, reviews
 from storage.database import Database, open_database
+from storage.grading import stored
+from storage.grading.grade import Grade
 from storage.jobs import Job
 from storage.live import Live, LiveCamera, ServiceState
 from storage.masks import decode_mask
@@ -170,6 +172,11 @@ def roll_summary(roll: Roll) -> RollSummary:
 @st.cache_data(ttl=2, show_spinner=False)
 def roll_map(roll: Roll) -> RollMap:
     return map_reads.roll_map(store().database, roll)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def roll_grade(roll: Roll) -> Grade:
+    return stored.grade_roll(store().database, roll).grade
 
 
 @st.cache_data(ttl=2, show_spinner=False)

@@ -7,11 +7,13 @@ top.
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,6 +25,8 @@ from pydantic_settings import SettingsError as UnreadableValue
 
 from inspection.endpoints import REDIS_SOCKET, socket_path
 from inspection.errors import SettingsError
+
+_SHIFT = re.compile(r"([^\s=,][^=,]{0,39})=((?:[01]\d|2[0-3]):[0-5]\d)")
 
 
 def _config_file() -> Path:
@@ -192,12 +196,53 @@ class DashboardSettings(_Settings):
     refresh_s: float = Field(1.0, gt=0, description="between refreshes of live parts")
 
 
+class ReportSettings(_Settings):
+    """Certificates and reports: the plant's name, its clock and its shifts."""
+
+    model_config = SettingsConfigDict(env_prefix="LOOMWATCH_REPORT_")
+    table: ClassVar[str] = "report"
+
+    plant: str = Field("", max_length=80, description="name of the mill, as it stands on its papers")
+    time_zone: str = Field("UTC", description="the plant's time zone, such as Europe/Istanbul")
+    shifts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("early=06:00", "late=14:00", "night=22:00"),
+        description="each shift's name and beginning; it ends where the next begins",
+    )
+    paper: Literal["A4", "letter"] = Field("A4", description="size of the pages")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {key: _split(value) if key == "shifts" else value for key, value in values.items()}
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("is no time zone: write one such as Europe/Istanbul") from error
+        return name
+
+    @field_validator("shifts")
+    @classmethod
+    def _known_times(cls, shifts: tuple[str, ...]) -> tuple[str, ...]:
+        times = [_SHIFT.fullmatch(shift) for shift in shifts]
+        if not shifts or not all(times):
+            raise ValueError("each shift is NAME=HH:MM")
+        for values in ([found[1] for found in times if found], [found[2] for found in times if found]):
+            if len(set(values)) != len(values):
+                raise ValueError("shifts must differ in name and beginning")
+        return shifts
+
+
 SERVICES: tuple[type[_Settings], ...] = (
     StoreSettings,
     IngestSettings,
     WorkerSettings,
     TrainerSettings,
     DashboardSettings,
+    ReportSettings,
 )
 
 S = TypeVar("S", bound=_Settings)

@@ -17,9 +17,11 @@ from cras_core.errors import CrasError
 from inspection.errors import LoomwatchError
 from loomwatch import (
     commands_dataset,
+    commands_grading,
     commands_line,
     commands_method,
     commands_records,
+    commands_report,
     commands_services,
     commands_styles,
 )
@@ -38,6 +40,8 @@ commands_dataset.register(app)
 commands_styles.register(app)
 commands_services.register(app)
 commands_records.register(app)
+commands_grading.register(app)
+commands_report.register(app)
 
 
 def _version(value: bool) -> None:
@@ -71,7 +75,16 @@ def run(arguments: list[str]) -> int:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" writing {error.filename}" if error.filename else ""
             return _complain(f"the disk is full{where}: free some space and run the command again, nothing is lost")
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+        unusable = (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+        )
+        if error.errno in unusable:
             return _complain(f"{error.filename or 'a file'}: {error.strerror}: check the path and its permissions")
         return _bug(error)
     except (KeyboardInterrupt, click.Abort):

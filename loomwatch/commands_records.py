@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from inspection.settings import StoreSettings, load
+from loomwatch import commands_grading
 from loomwatch.terminal import console, example, folder
 from storage.database import Database, open_database, schema_status, upgrade
 
@@ -15,10 +16,11 @@ LINE = typer.Option("line-1", "--line", help="Name of the textile line.")
 
 
 def register(app: typer.Typer) -> None:
-    rolls = typer.Typer(help="Open, close and list rolls.", no_args_is_help=True)
+    rolls = typer.Typer(help="Open, close, list and grade rolls.", no_args_is_help=True)
     rolls.command("open", epilog=example("loomwatch rolls open R-1042 --style denim-12oz --line line-1"))(open_roll)
     rolls.command("close", epilog=example("loomwatch rolls close --line line-1"))(close_roll)
     rolls.command("list", epilog=example("loomwatch rolls list"))(list_rolls)
+    commands_grading.register_on_rolls(rolls)
     app.add_typer(rolls, name="rolls")
 
     models = typer.Typer(help="List, import, promote and roll back models.", no_args_is_help=True)

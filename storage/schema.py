@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from inspection.errors import SchemaError, StorageError
 from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, sqlite_path
+from storage.grading.shipped import install_shipped
 from storage.tables import Table
 
 VERSION_TABLE = "loomwatch_version"
@@ -70,7 +71,8 @@ def refuse_unless_current(status: SchemaStatus, place: str) -> None:
 
 
 def upgrade(url: str) -> SchemaStatus:
-    """Brings a database to this program's version in one transaction; creates file, folder and tables where missing.
+    """Brings a database to this program's version in one transaction; creates file, folder, tables and the grading
+    profiles that come with the program where they are missing.
 
     Raises `SchemaError` for a newer database and `StorageError` when the database refuses; both leave it as it was.
     """
@@ -94,6 +96,7 @@ def upgrade(url: str) -> SchemaStatus:
                 config = _config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+            install_shipped(connection)
         return status_of(engine)
     finally:
         engine.dispose()

@@ -89,6 +89,53 @@ class RollRow(Table):
     __table_args__ = (Unique("line", "name"),)
 
 
+class RollDetailRow(Table):
+    """What papers say of a roll and no camera can see. "" and None: not entered."""
+
+    __tablename__ = "roll_details"
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id", ondelete="CASCADE"), primary_key=True)
+    lot: Mapped[str]
+    dye_lot: Mapped[str]
+    po: Mapped[str]
+    customer: Mapped[str]
+    construction: Mapped[str]
+    loom: Mapped[str]
+    operator: Mapped[str]
+    ticketed_mm: Mapped[float | None]
+    width_start_mm: Mapped[float | None]  # cuttable
+    width_mid_mm: Mapped[float | None]
+    width_end_mm: Mapped[float | None]
+    profile: Mapped[str]  # its own grading profile, "" for the style's
+    profile_version: Mapped[int]  # 0 for the newest when the roll was closed
+    re_inspection_of: Mapped[str]
+    parent_roll: Mapped[str]
+    remarks: Mapped[str]
+
+
+class GradingProfileRow(Table):
+    """One version of a grading profile; never changed, a change is a further version."""
+
+    __tablename__ = "grading_profiles"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[int]  # from 1
+    content: Mapped[dict[str, Any]]
+    by: Mapped[str]
+    created_at: Mapped[datetime]
+    __table_args__ = (Unique("name", "version"),)
+
+
+class GradingChoiceRow(Table):
+    """From when on a style (all styles: "") is graded by which profile."""
+
+    __tablename__ = "grading_choices"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    style: Mapped[str] = mapped_column(index=True)
+    profile: Mapped[str]
+    by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
 class FrameRow(Table):
     """One inspected frame. `scores` are the tiles' image scores, `grid` the map's maxima in coarse cells."""
 
@@ -262,6 +309,8 @@ class AuditRow(Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     by: Mapped[str]
-    action: Mapped[str]  # roll.open, roll.close, defect.review, sample.add, model.import, model.promote, ...
+    action: Mapped[
+        str
+    ]  # roll.open, roll.close, profile.add, defect.review, sample.add, model.import, model.promote, ...
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]]

@@ -72,7 +72,8 @@ def name_of(roll: Roll) -> str:
 def show_figures(roll: RollSummary) -> None:
     captured = roll.inspected_mm + roll.gap_mm > 0
     several = f" Mean of {len(roll.cameras)} cameras." if len(roll.cameras) > 1 else ""
-    with st.grid(6, min_column_width=128):
+    grade = data.roll_grade(roll.roll)
+    with st.grid(7, min_column_width=128):
         st.metric("Length", words.metres(roll.length_mm), border=True, help="Captured so far, along the roll")
         st.metric("Inspected", words.metres(roll.inspected_mm), border=True, help="Inspected by a model." + several)
         st.metric(
@@ -84,6 +85,14 @@ def show_figures(roll: RollSummary) -> None:
         st.metric("Coverage", words.percent(roll.coverage) if captured else "–", border=True)
         st.metric("Defects", f"{roll.defects:,}", border=True, help="Found, without the false alarms")
         st.metric("Per 100 m", f"{roll.defects_per_100_m:.1f}" if captured else "–", border=True)
+        rate = "" if grade.rate is None else f", {grade.rate:.1f} per {grade.measure}"
+        st.metric(
+            "Grade" if grade.state == "final" else "Grade so far",
+            words.sentence(grade.grade),
+            border=True,
+            help=f"{grade.points.total:g} points{rate}. "
+            + " ".join(f"{words.sentence(each)}." for each in grade.reasons),
+        )
 
 
 def show_map(drawn: RollMap) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from storage.database import Database
+from storage.grading.stored import grade_roll
 from storage.reads.defects import DefectFilter, list_defects
 from storage.rolls import close_roll, list_rolls, open_roll, roll_figures
 from tests.integration.dashboard.conftest import OpenPage, text_of
@@ -46,6 +47,7 @@ def test_the_figures_are_those_of_the_database(line: Database, open_page: OpenPa
     assert metrics["Length"] == f"{sums.captured_mm / 2 / 1000:.2f} m"
     assert metrics["Coverage"] == f"{int(sums.coverage * 1000) / 10:.1f} %"
     assert metrics["Defects"] == str(sums.defects)
+    assert metrics["Grade"] == grade_roll(line, roll).grade.grade.capitalize()
 
 
 def test_each_gap_is_listed_with_its_reason(line: Database, open_page: OpenPage) -> None:

@@ -1,0 +1,262 @@
+"""Stored rolls as grading sees them. The one place where grading meets the tables of frames, gaps and defects."""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from inspection.types import Roll
+from storage.database import Database
+from storage.grading.cloth import Cloth, ClothDefect, Geometry, MissedStretch, WidthStretch
+from storage.grading.grade import Grade, grade_cloth
+from storage.grading.profile import AnyProfile
+from storage.grading.profile_store import StoredProfile, profile_of
+from storage.reads.gap_words import reason_in_words
+from storage.reads.review_state import state_of, strength_of
+from storage.reads.roll_runs import Run, runs_in
+from storage.reads.roll_summary import RollSummary, summarize
+from storage.roll_details import RollDetails, read_details
+from storage.rolls import in_roll
+from storage.tables import DefectRow, FrameRow, GapRow
+
+SAMPLED_FRAMES = 5  # a camera, for the width at the start, in the middle and at the end
+TOUCH_MM = 1.0
+
+Runs = dict[tuple[str, str], Run]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Widths:
+    """Cuttable width at a roll's start, middle and end: as entered, else the fabric's as it was seen; None unknown."""
+
+    start_mm: float | None
+    mid_mm: float | None
+    end_mm: float | None
+    entered: bool
+
+    @property
+    def known(self) -> list[float]:
+        return [width for width in (self.start_mm, self.mid_mm, self.end_mm) if width is not None]
+
+    @property
+    def mean_mm(self) -> float:
+        return sum(self.known) / len(self.known) if self.known else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradedRoll:
+    """A roll with all that its grade came from."""
+
+    roll: Roll
+    details: RollDetails
+    profile: StoredProfile
+    summary: RollSummary
+    widths: Widths
+    cloth: Cloth
+    grade: Grade
+
+
+def grade_roll(database: Database, roll: Roll) -> GradedRoll:
+    """Grades a roll as the tables have it now, all of one moment. Raises `StorageError`, `SettingsError`."""
+    with database.reading() as session:
+        return grade_in(session, roll)
+
+
+def grade_in(session: Session, roll: Roll) -> GradedRoll:
+    """As `grade_roll`, within a transaction."""
+    details = read_details(session, roll.id)
+    profile = profile_of(session, roll, own=details.profile, own_version=details.profile_version)
+    listed = runs_in(session, roll)
+    runs = {(run.camera, run.session): run for run in listed}
+    summary = summarize(session, roll, listed)
+    widths = _widths(session, roll, details)
+    fabric_mm = summary.width_mm if any(camera.frames for camera in summary.cameras) else 0.0
+    cloth = Cloth(
+        length_mm=summary.length_mm,
+        width_mm=widths.mean_mm,
+        fabric_width_mm=fabric_mm,
+        defects=_defects(session, roll, runs, fabric_mm),
+        coverage=min(1.0, summary.coverage),
+        running=roll.closed_at is None,
+        missed=_missed(session, roll, runs, summary),
+        widths=_width_stretches(session, roll, runs, details, summary.length_mm, profile.profile),
+    )
+    return GradedRoll(
+        roll=roll,
+        details=details,
+        profile=profile,
+        summary=summary,
+        widths=widths,
+        cloth=cloth,
+        grade=grade_cloth(profile.profile, cloth),
+    )
+
+
+def crop_keys(session: Session, ids: list[int]) -> dict[int, str]:
+    """Keys of the pictures of these defects in the picture store, as far as they were kept."""
+    rows = session.execute(select(DefectRow.id, DefectRow.crop).where(DefectRow.id.in_(ids)))
+    return {row.id: row.crop for row in rows if row.crop}
+
+
+def _defects(session: Session, roll: Roll, runs: Runs, fabric_mm: float) -> tuple[ClothDefect, ...]:
+    rows = session.execute(
+        select(
+            DefectRow.id,
+            DefectRow.camera,
+            FrameRow.session,
+            DefectRow.y0_mm,
+            DefectRow.y1_mm,
+            DefectRow.x0_mm,
+            DefectRow.x1_mm,
+            DefectRow.state,
+            strength_of(DefectRow.score, DefectRow.threshold).label("strength"),
+        )
+        .join(FrameRow, FrameRow.id == DefectRow.frame_id)
+        .where(in_roll(roll, DefectRow))
+        .order_by(DefectRow.id)
+    )
+    return tuple(
+        ClothDefect(
+            id=row.id,
+            y0_mm=runs[row.camera, row.session].place(row.y0_mm),
+            y1_mm=runs[row.camera, row.session].place(row.y1_mm),
+            x0_mm=row.x0_mm,
+            x1_mm=row.x1_mm,
+            size_mm=math.hypot(row.y1_mm - row.y0_mm, row.x1_mm - row.x0_mm),
+            geometry=_geometry(row.y1_mm - row.y0_mm, row.x1_mm - row.x0_mm, fabric_mm),
+            status=state_of(row.state),
+            strength=row.strength,
+        )
+        for row in rows
+    )
+
+
+def _geometry(length_mm: float, width_mm: float, fabric_mm: float) -> Geometry:
+    """From the box alone; the diagonal of the box is the largest that the defect can be."""
+    if fabric_mm > 0 and width_mm >= 0.8 * fabric_mm:
+        return "full_width"
+    if max(length_mm, width_mm) <= 10:
+        return "point"
+    if length_mm >= 4 * width_mm:
+        return "warp_line"
+    return "weft_line" if width_mm >= 4 * length_mm else "area"
+
+
+def _missed(session: Session, roll: Roll, runs: Runs, summary: RollSummary) -> tuple[MissedStretch, ...]:
+    """Gaps of one camera and reason that follow each other become one."""
+    whole = sum(camera.x1_mm - camera.x0_mm for camera in summary.cameras)
+    rows = session.execute(
+        select(GapRow.camera, GapRow.session, GapRow.position_mm, GapRow.length_mm, GapRow.reason).where(
+            in_roll(roll, GapRow)
+        )
+    )
+    lanes = {camera.camera: (camera.x0_mm, camera.x1_mm) for camera in summary.cameras}
+    places: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        y0 = runs[row.camera, row.session].place(row.position_mm)
+        places[row.camera, reason_in_words(row.reason)].append((y0, y0 + row.length_mm))
+    return tuple(
+        MissedStretch(
+            y0_mm=y0,
+            y1_mm=y1,
+            share=(lanes[camera][1] - lanes[camera][0]) / whole if whole > 0 else 1.0,
+            x0_mm=lanes[camera][0],
+            x1_mm=lanes[camera][1],
+            reason=reason,
+        )
+        for (camera, reason), found in sorted(places.items())
+        for y0, y1 in _joined(found)
+    )
+
+
+def _joined(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for y0, y1 in sorted(places):
+        if joined and y0 - joined[-1][1] <= TOUCH_MM:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], y1))
+        else:
+            joined.append((y0, y1))
+    return joined
+
+
+def _widths(session: Session, roll: Roll, details: RollDetails) -> Widths:
+    entered = (details.width_start_mm, details.width_mid_mm, details.width_end_mm)
+    if any(width is not None for width in entered):
+        start, mid, end = entered
+        return Widths(start_mm=start, mid_mm=mid, end_mm=end, entered=True)
+    times = [
+        session.scalar(
+            select(FrameRow.captured_at).where(in_roll(roll, FrameRow)).order_by(order).limit(1)  # along the index
+        )
+        for order in (FrameRow.captured_at, FrameRow.captured_at.desc())
+    ]
+    first, last = times
+    if first is None or last is None:
+        return Widths(start_mm=None, mid_mm=None, end_mm=None, entered=False)
+    return Widths(
+        start_mm=_seen_width(session, roll, FrameRow.captured_at),
+        mid_mm=_seen_width(session, roll, FrameRow.captured_at, since=first + (last - first) / 2),
+        end_mm=_seen_width(session, roll, FrameRow.captured_at.desc()),
+        entered=False,
+    )
+
+
+def _seen_width(
+    session: Session,
+    roll: Roll,
+    order: ColumnElement[datetime] | InstrumentedAttribute[datetime],
+    *,
+    since: datetime | None = None,
+) -> float | None:
+    """Between the outer fabric edges of all cameras, in a few frames of each."""
+    query = select(FrameRow.camera, FrameRow.x_offset_mm, FrameRow.fabric_width_mm).where(in_roll(roll, FrameRow))
+    if since is not None:
+        query = query.where(FrameRow.captured_at >= since)
+    frames: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in session.execute(query.order_by(order).limit(64)):
+        frames[row.camera].append((row.x_offset_mm, row.x_offset_mm + row.fabric_width_mm))
+    edges = [
+        (median(x0 for x0, _ in seen[:SAMPLED_FRAMES]), median(x1 for _, x1 in seen[:SAMPLED_FRAMES]))
+        for seen in frames.values()
+    ]
+    return max(x1 for _, x1 in edges) - min(x0 for x0, _ in edges) if edges else None
+
+
+def _width_stretches(
+    session: Session, roll: Roll, runs: Runs, details: RollDetails, length_mm: float, profile: AnyProfile
+) -> tuple[WidthStretch, ...]:
+    """Only where the profile asks for a least width: entered widths each for a third, else each unit's narrowest."""
+    if profile.min_width_mm is None or length_mm <= 0:
+        return ()
+    entered = (details.width_start_mm, details.width_mid_mm, details.width_end_mm)
+    if any(width is not None for width in entered):
+        return tuple(
+            WidthStretch(y0_mm=length_mm * third / 3, y1_mm=length_mm * (third + 1) / 3, width_mm=width)
+            for third, width in enumerate(entered)
+            if width is not None
+        )
+    rows = session.execute(
+        select(
+            FrameRow.camera, FrameRow.session, FrameRow.position_mm, FrameRow.x_offset_mm, FrameRow.fabric_width_mm
+        ).where(in_roll(roll, FrameRow))
+    )
+    edges: dict[int, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for row in rows:
+        unit = int(runs[row.camera, row.session].place(row.position_mm) / profile.unit_mm + 1e-9)
+        x0, x1 = row.x_offset_mm, row.x_offset_mm + row.fabric_width_mm
+        known = edges[unit].get(row.camera, (x0, x1))
+        edges[unit][row.camera] = (max(known[0], x0), min(known[1], x1))
+    cameras = max((len(seen) for seen in edges.values()), default=0)
+    return tuple(
+        WidthStretch(
+            y0_mm=unit * profile.unit_mm,
+            y1_mm=min(length_mm, (unit + 1) * profile.unit_mm),
+            width_mm=max(x1 for _, x1 in seen.values()) - min(x0 for x0, _ in seen.values()),
+        )
+        for unit, seen in sorted(edges.items())
+        if len(seen) == cameras and unit * profile.unit_mm < length_mm
+    )

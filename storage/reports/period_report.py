@@ -1,0 +1,256 @@
+"""What the report of a shift or a day says: the cloth that passed in it, by line, and the rolls it belongs to."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session
+
+from inspection.settings import ReportSettings
+from storage.database import Database
+from storage.grading.grade import points_by, within
+from storage.grading.profile import limit_in
+from storage.grading.stored import GradedRoll, grade_in
+from storage.reads.gap_words import reason_in_words
+from storage.reports.shifts import Period
+from storage.rolls import Cloth, in_roll, list_rolls
+from storage.tables import DefectRow, FrameRow, GapRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineFigures:
+    """A line's cloth of the period. Lengths are means over its cameras; `defects` without false alarms."""
+
+    line: str
+    inspected_mm: float
+    missed_mm: float
+    area_m2: float
+    defects: int
+    to_review: int
+    false_alarms: int
+
+    @property
+    def coverage(self) -> float:
+        captured = self.inspected_mm + self.missed_mm
+        return self.inspected_mm / captured if captured > 0 else 0.0
+
+    @property
+    def defects_per_100_m2(self) -> float:
+        return 100 * self.defects / self.area_m2 if self.area_m2 > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LotAverage:
+    """A lot's rolls that ended in the period. `within`: None where the profile has no limit for a shipment."""
+
+    lot: str
+    rolls: int
+    rate: float
+    measure: str
+    limit: float | None
+    within: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodReport:
+    """A shift or a day. `rolls` have cloth of the period; those in `ended` were closed in it."""
+
+    period: Period
+    lines: tuple[LineFigures, ...]
+    rolls: tuple[GradedRoll, ...]
+    ended: frozenset[int]
+    reasons: tuple[tuple[str, str, float], ...]  # line, why cloth was not inspected, mm
+    lots: tuple[LotAverage, ...]
+    plant: str
+    zone: ZoneInfo
+    made_at: datetime
+
+    @property
+    def title(self) -> str:
+        kind = f"Shift report: {self.period.name}" if self.period.name else "Day report"
+        return f"{kind}, {self.period.day:%A} {self.period.day.day} {self.period.day:%B %Y}"
+
+    def count_grades(self) -> dict[str, int]:
+        """Grade: how many of the rolls that ended have it."""
+        counts: dict[str, int] = defaultdict(int)
+        for graded in self.rolls:
+            if graded.roll.id in self.ended:
+                counts[graded.grade.grade] += 1
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def read_period_report(
+    database: Database, period: Period, settings: ReportSettings, *, line: str | None = None, at: datetime | None = None
+) -> PeriodReport:
+    """Of all lines, or one. Raises `StorageError`."""
+    candidates = [
+        roll
+        for roll in list_rolls(database, line=line)
+        if roll.opened_at < period.end and (roll.closed_at is None or roll.closed_at > period.start)
+    ]
+    with database.reading() as session:
+        rolls = tuple(
+            grade_in(session, roll)
+            for roll in sorted(candidates, key=lambda roll: (roll.line, roll.opened_at, roll.id))
+            if any(
+                session.scalar(select(table.id).where(in_roll(roll, table), _during(period, table)).limit(1))
+                for table in (FrameRow, GapRow)
+            )
+        )
+        lines, reasons = _line_figures(session, period, line), _reasons(session, period, line)
+    ended = frozenset(
+        graded.roll.id
+        for graded in rolls
+        if graded.roll.closed_at is not None and period.start < graded.roll.closed_at <= period.end
+    )
+    return PeriodReport(
+        period=period,
+        lines=lines,
+        rolls=rolls,
+        ended=ended,
+        reasons=reasons,
+        lots=_lots(graded for graded in rolls if graded.roll.id in ended),
+        plant=settings.plant,
+        zone=ZoneInfo(settings.time_zone),
+        made_at=at or datetime.now(UTC),
+    )
+
+
+def period_facts(report: PeriodReport) -> dict[str, Any]:
+    """The report as JSON knows it."""
+
+    def clock(at: datetime | None) -> str | None:
+        return None if at is None else at.astimezone(report.zone).isoformat(timespec="seconds")
+
+    return {
+        "document": "loomwatch shift report" if report.period.name else "loomwatch day report",
+        "made_at": clock(report.made_at),
+        "plant": report.plant,
+        "shift": report.period.name,
+        "day": report.period.day.isoformat(),
+        "start": clock(report.period.start),
+        "end": clock(report.period.end),
+        "lines": [
+            asdict(line) | {"coverage": line.coverage, "defects_per_100_m2": line.defects_per_100_m2}
+            for line in report.lines
+        ],
+        "rolls": [
+            {
+                "roll": graded.roll.name,
+                "line": graded.roll.line,
+                "style": graded.roll.style,
+                "lot": graded.details.lot,
+                "opened_at": clock(graded.roll.opened_at),
+                "closed_at": clock(graded.roll.closed_at),
+                "ended_in_period": graded.roll.id in report.ended,
+                "length_mm": graded.summary.length_mm,
+                "coverage": graded.cloth.coverage,
+                "defects": graded.summary.defects,
+                "to_review": graded.grade.unreviewed,
+                "points": graded.grade.points.total,
+                "rate": graded.grade.rate,
+                "points_per": graded.grade.measure,
+                "profile": graded.profile.profile.name,
+                "profile_version": graded.profile.version,
+                "grade": graded.grade.grade,
+                "outcome": graded.grade.outcome,
+                "state": graded.grade.state,
+            }
+            for graded in report.rolls
+        ],
+        "not_inspected": [
+            {"line": line, "reason": reason, "length_mm": length} for line, reason, length in report.reasons
+        ],
+        "lots": [asdict(lot) for lot in report.lots],
+    }
+
+
+def _during(period: Period, table: Cloth, line: str | None = None) -> ColumnElement[bool]:
+    within = and_(table.captured_at >= period.start, table.captured_at < period.end)
+    return within if line is None else and_(within, table.line == line)
+
+
+def _line_figures(session: Session, period: Period, line: str | None) -> tuple[LineFigures, ...]:
+    inspected: dict[str, dict[str, float]] = defaultdict(dict)
+    missed: dict[str, dict[str, float]] = defaultdict(dict)
+    area: dict[str, float] = defaultdict(float)
+    area_mm2 = func.sum(FrameRow.length_mm * FrameRow.fabric_width_mm)
+    for row in session.execute(
+        select(FrameRow.line, FrameRow.camera, func.sum(FrameRow.length_mm), area_mm2)
+        .where(_during(period, FrameRow, line))
+        .group_by(FrameRow.line, FrameRow.camera)
+    ):
+        inspected[row[0]][row[1]] = row[2]
+        area[row[0]] += row[3] / 1e6
+    for gap in session.execute(
+        select(GapRow.line, GapRow.camera, func.sum(GapRow.length_mm))
+        .where(_during(period, GapRow, line))
+        .group_by(GapRow.line, GapRow.camera)
+    ):
+        missed[gap[0]][gap[1]] = gap[2]
+    states: dict[str, dict[str, int]] = defaultdict(dict)
+    for count in session.execute(
+        select(DefectRow.line, DefectRow.state, func.count(DefectRow.id))
+        .where(_during(period, DefectRow, line))
+        .group_by(DefectRow.line, DefectRow.state)
+    ):
+        states[count[0]][count[1]] = count[2]
+    found = []
+    for name in sorted(inspected.keys() | missed.keys()):
+        cameras = len(inspected[name].keys() | missed[name].keys())
+        counts = states[name]
+        found.append(
+            LineFigures(
+                line=name,
+                inspected_mm=sum(inspected[name].values()) / cameras,
+                missed_mm=sum(missed[name].values()) / cameras,
+                area_m2=area[name],
+                defects=counts.get("unreviewed", 0) + counts.get("confirmed", 0),
+                to_review=counts.get("unreviewed", 0),
+                false_alarms=counts.get("rejected", 0),
+            )
+        )
+    return tuple(found)
+
+
+def _reasons(session: Session, period: Period, line: str | None) -> tuple[tuple[str, str, float], ...]:
+    """Added up over cameras: the words of two details may be the same."""
+    found: dict[tuple[str, str], float] = defaultdict(float)
+    for row in session.execute(
+        select(GapRow.line, GapRow.reason, func.sum(GapRow.length_mm))
+        .where(_during(period, GapRow, line))
+        .group_by(GapRow.line, GapRow.reason)
+    ):
+        found[row[0], reason_in_words(row[1].partition(":")[0])] += row[2]
+    return tuple(sorted(((*key, length) for key, length in found.items()), key=lambda each: -each[2]))
+
+
+def _lots(rolls: Iterable[GradedRoll]) -> tuple[LotAverage, ...]:
+    """Points of all rolls by all of their cloth; rolls of one lot under two profiles are two averages."""
+    lots: dict[tuple[str, str, int], list[GradedRoll]] = defaultdict(list)
+    for graded in rolls:
+        if graded.details.lot and graded.grade.rate is not None:
+            lots[graded.details.lot, graded.profile.profile.name, graded.profile.version].append(graded)
+    averages = []
+    for (lot, _, _), members in sorted(lots.items()):
+        profile, measure = members[0].profile.profile, members[0].grade.measure
+        length_mm = sum(graded.cloth.length_mm for graded in members)
+        width_mm = sum(graded.cloth.length_mm * graded.cloth.width_mm for graded in members) / length_mm
+        points = sum(graded.grade.points.total for graded in members)
+        rate = points_by(measure, points, length_mm=length_mm, width_mm=width_mm) or 0.0
+        limit = None if profile.shipment_max is None else limit_in(profile, profile.shipment_max)
+        averages.append(
+            LotAverage(
+                lot=lot,
+                rolls=len(members),
+                rate=rate,
+                measure=measure,
+                limit=limit,
+                within=None if limit is None else within(rate, limit),
+            )
+        )
+    return tuple(averages)

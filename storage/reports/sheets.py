@@ -1,0 +1,127 @@
+"""Reports as tables: every table in a workbook (XLSX), the one that matters most as CSV, all facts as JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xlsxwriter
+
+from storage.reports import words
+from storage.reports.period_report import PeriodReport, period_facts
+from storage.reports.roll_report import RollReport, roll_facts
+
+Cell = str | float | int | bool | None
+LONGEST_COLUMN = 60  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """One table; lengths in mm, as its headings say."""
+
+    name: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def roll_sheets(report: RollReport) -> list[Sheet]:
+    """The certificate, then defects, units, what was not inspected, and the cut plan."""
+    facts = roll_facts(report)
+    grade = facts["grade"]
+    stated: list[tuple[Cell, ...]] = [("plant", facts["plant"]), ("made_at", facts["made_at"])]
+    stated += [(name, _cell(value)) for name, value in facts["roll"].items()]
+    stated += [(f"profile_{name}", value) for name, value in facts["profile"].items()]
+    stated += [(name, _cell(value)) for name, value in grade.items() if name != "limits"]
+    stated += [(f"limit_{limit['grade']}", limit["max"]) for limit in grade["limits"]]
+    stated.append(("record", report.record))
+    return [
+        Sheet(name="Roll", head=("field", "value"), rows=tuple(stated)),
+        _sheet("Defects", facts["defects"], _DEFECT),
+        _sheet("Points by unit", facts["units"], ("unit", "points_before_cap", "points")),
+        _sheet("Not inspected", facts["not_inspected"], ("y0_mm", "y1_mm", "share_of_width", "reason")),
+        _sheet("Cut plan", facts["cut_plan"]["pieces"], ("y0_mm", "y1_mm", "points", "rate", "first")),
+    ]
+
+
+_DEFECT = (
+    "id", "y0_mm", "y1_mm", "x0_mm", "x1_mm", "size_mm", "geometry", "hole", "code", "severity", "series", "strength",
+    "status", "points", "rule", "units", "left_out",
+)  # fmt: skip
+_ROLL = (
+    "roll", "line", "style", "lot", "opened_at", "closed_at", "ended_in_period", "length_mm", "coverage", "defects",
+    "to_review", "points", "rate", "points_per", "profile", "profile_version", "grade", "outcome", "state",
+)  # fmt: skip
+_LINE = (
+    "line", "inspected_mm", "missed_mm", "coverage", "area_m2", "defects", "defects_per_100_m2", "to_review",
+    "false_alarms",
+)  # fmt: skip
+
+
+def period_sheets(report: PeriodReport) -> list[Sheet]:
+    """Rolls, then lines, lots and what was not inspected."""
+    facts = period_facts(report)
+    return [
+        _sheet("Rolls", facts["rolls"], _ROLL),
+        _sheet("Lines", facts["lines"], _LINE),
+        _sheet("Lots", facts["lots"], ("lot", "rolls", "rate", "measure", "limit", "within")),
+        _sheet("Not inspected", facts["not_inspected"], ("line", "reason", "length_mm")),
+    ]
+
+
+def _sheet(name: str, rows: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> Sheet:
+    return Sheet(name=name, head=columns, rows=tuple(tuple(_cell(row[column]) for column in columns) for row in rows))
+
+
+def _cell(value: Any) -> Cell:
+    return " ".join(str(each) for each in value) if isinstance(value, list) else value
+
+
+def workbook(sheets: Sequence[Sheet], *, title: str) -> bytes:
+    """XLSX. Text stays text: nothing that somebody typed becomes a formula or a link."""
+    out = io.BytesIO()
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(out, options) as book:
+        book.set_properties({"title": title, "comments": "made by loomwatch"})
+        head = book.add_format({"bold": True, "bg_color": "#0F6E84", "font_color": "white", "valign": "top"})
+        plain, decimal = book.add_format({"valign": "top"}), book.add_format({"num_format": "0.00", "valign": "top"})
+        for sheet in sheets:
+            page = book.add_worksheet(sheet.name)
+            page.freeze_panes(1, 0)
+            page.write_row(0, 0, sheet.head, head)
+            for number, row in enumerate(sheet.rows, start=1):
+                for column, value in enumerate(row):
+                    page.write(number, column, value, decimal if isinstance(value, float) else plain)
+            if sheet.rows and len(sheet.head) > 2:
+                page.autofilter(0, 0, len(sheet.rows), len(sheet.head) - 1)
+            for column, name in enumerate(sheet.head):
+                longest = max([len(name), *(len(_shown(row[column])) for row in sheet.rows[:1000])])
+                page.set_column(column, column, min(longest, LONGEST_COLUMN) + 2)
+    return out.getvalue()
+
+
+def _shown(value: Cell) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def table_csv(sheet: Sheet) -> bytes:
+    """UTF-8 with a mark, which spreadsheets need to know it by. Text that a spreadsheet would run is quoted with '."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(sheet.head)
+    writer.writerows([_harmless(value) for value in row] for row in sheet.rows)
+    return out.getvalue().encode("utf-8-sig")
+
+
+def _harmless(value: Cell) -> Cell:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def facts_json(facts: dict[str, Any]) -> bytes:
+    """Every fact of a report; numbers are numbers."""
+    return (json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def roll_title(report: RollReport) -> str:
+    return f"Roll certificate {report.roll.name}: {words.OUTCOMES[report.graded.grade.outcome] or 'no grade'}"

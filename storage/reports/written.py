@@ -1,0 +1,40 @@
+"""A report in the form that was asked for."""
+
+from typing import Literal
+
+from storage.reports.period_report import PeriodReport, period_facts
+from storage.reports.roll_report import RollReport, roll_facts
+from storage.reports.sheets import facts_json, period_sheets, roll_sheets, roll_title, table_csv, workbook
+
+Form = Literal["pdf", "xlsx", "csv", "json"]
+FORMS: tuple[Form, ...] = ("pdf", "xlsx", "csv", "json")
+
+
+def write_roll(report: RollReport, form: Form, *, paper_size: str = "A4") -> bytes:
+    """A roll's certificate. As CSV its defects, one a row."""
+    match form:
+        case "pdf":
+            from storage.reports.roll_pdf import roll_pdf  # fonts and drawing, which only a PDF needs
+
+            return roll_pdf(report, paper_size=paper_size)
+        case "xlsx":
+            return workbook(roll_sheets(report), title=roll_title(report))
+        case "csv":
+            return table_csv(next(sheet for sheet in roll_sheets(report) if sheet.name == "Defects"))
+        case "json":
+            return facts_json(roll_facts(report) | {"record": report.record})
+
+
+def write_period(report: PeriodReport, form: Form, *, paper_size: str = "A4") -> bytes:
+    """The report of a shift or a day. As CSV its rolls, one a row."""
+    match form:
+        case "pdf":
+            from storage.reports.period_pdf import period_pdf
+
+            return period_pdf(report, paper_size=paper_size)
+        case "xlsx":
+            return workbook(period_sheets(report), title=report.title)
+        case "csv":
+            return table_csv(next(sheet for sheet in period_sheets(report) if sheet.name == "Rolls"))
+        case "json":
+            return facts_json(period_facts(report))

@@ -1,0 +1,245 @@
+"""Papers as other programs read them: the text and pictures of PDFs, the cells of workbooks, CSV, JSON."""
+
+import csv
+import io
+import json
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import openpyxl
+import pypdfium2
+import pytest
+
+from inspection.settings import ReportSettings, load
+from storage.frames import store_gap, store_report
+from storage.grading.stored import grade_roll
+from storage.reports.period_report import read_period_report
+from storage.reports.roll_report import read_roll_report
+from storage.reports.shifts import day_period, shift_period
+from storage.reports.written import write_period, write_roll
+from storage.reviews import review_defect
+from storage.roll_details import find_roll, set_details
+from storage.rolls import close_roll, open_roll
+from storage.tables import DefectRow
+from tests.records import LENGTH_MM, LINE, at, make_defect, make_gap, make_report
+
+pytestmark = pytest.mark.integration
+MADE = datetime(2026, 3, 15, 9, 0, tzinfo=UTC)
+HOSTILE = '=HYPERLINK("http://x") <b>&amp; Ş é 棉'
+
+
+@pytest.fixture
+def settings():
+    return load(ReportSettings, plant="Test mill", time_zone="Europe/Istanbul")
+
+
+@pytest.fixture
+def report(database, pictures, woven, settings):
+    store_gap(database, make_gap(100, captured_at=at(5)))
+    set_details(database, woven, by="eva", customer=HOSTILE, lot="L-7", ticketed_mm=3300.0)
+    return read_roll_report(database, pictures, woven, settings, at=MADE)
+
+
+def texts(pdf: bytes) -> list[str]:
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        found = []
+        for page in document:
+            text = page.get_textpage()
+            found.append(text.get_text_range())
+            text.close()
+            page.close()
+        return found
+    finally:
+        document.close()
+
+
+def pictures_in(pdf: bytes) -> int:
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        count = 0
+        for page in document:
+            count += sum(1 for _ in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]))
+            page.close()
+        return count
+    finally:
+        document.close()
+
+
+def colours_of(pdf: bytes) -> set[tuple[int, int, int]]:
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        page = document[0]
+        shown = page.render(scale=2).to_pil().convert("RGB")
+        page.close()
+        return {colour for _, colour in shown.getcolors(1 << 24)}
+    finally:
+        document.close()
+
+
+def test_the_certificate_states_what_was_graded(report):
+    first, *rest = texts(write_roll(report, "pdf"))
+    grade = report.graded.grade
+    for said in (
+        "Roll R1", "Test mill", "L-7", "PROVISIONAL", "SECOND", "Cut and upgrade", f"{grade.rate:.1f}",
+        f"{grade.rate:.2f} points per 100 yd²", "first up to 40.0", "Inspected 99.0 %", "four-point version 1",
+        "2 defects wait for review", "Inspector", "Customer", "Map of the roll", report.record, "page 1 of 2",
+        "14 Mar 2026 11:00", "(-2.1%)", '=HYPERLINK("http://x") <b>&amp; Ş é',
+    ):  # fmt: skip
+        assert said in first.replace("\r\n", " ").replace("\ufffe", "-"), said
+    assert "Worst defects" in rest[0]
+    assert "the frame was too dark" in rest[0]
+
+
+def test_the_certificate_draws_the_map_and_the_worst_defects_pictures(report):
+    pdf = write_roll(report, "pdf")
+    assert pictures_in(pdf) == 2
+    colours = colours_of(pdf)
+    assert (0xF0, 0xB4, 0x29) in colours, "a defect of one point"
+    assert (0xDD, 0xE1, 0xE6) in colours, "cloth that was not inspected"
+
+
+def test_a_final_certificate_is_not_marked_provisional(database, pictures, woven, settings):
+    with database.reading() as session:
+        numbers = [row.id for row in session.query(DefectRow)]
+    for number in numbers:
+        review_defect(database, pictures, number, state="rejected", by="eva")
+    report = read_roll_report(database, pictures, woven, settings, at=MADE)
+    (only,) = texts(write_roll(report, "pdf", paper_size="letter"))
+    assert "FINAL" in only
+    assert "PROVISIONAL" not in only
+    assert "2 false alarms" in only
+    assert report.worst == ()
+
+
+def test_a_picture_that_is_gone_or_broken_does_not_stop_the_certificate(database, pictures, woven, settings):
+    with database.reading() as session:
+        one, two = [row.crop for row in session.query(DefectRow).order_by(DefectRow.id)]
+    pictures.delete(one)
+    pictures.put(two, b"no picture")
+    report = read_roll_report(database, pictures, woven, settings, at=MADE)
+    assert pictures_in(write_roll(report, "pdf")) == 0
+
+
+def test_the_record_is_of_what_is_stated_and_not_of_when(database, pictures, woven, settings, report):
+    later = read_roll_report(database, pictures, woven, settings, at=datetime(2027, 1, 1, tzinfo=UTC))
+    assert later.record == report.record
+    set_details(database, woven, by="eva", lot="L-8")
+    assert read_roll_report(database, pictures, woven, settings, at=MADE).record != report.record
+
+
+def test_the_workbook_holds_all_tables_and_no_formula(report):
+    book = openpyxl.load_workbook(io.BytesIO(write_roll(report, "xlsx")))
+    assert book.sheetnames == ["Roll", "Defects", "Points by unit", "Not inspected", "Cut plan"]
+    stated = {row[0].value: row[1] for row in book["Roll"].iter_rows(min_row=2)}
+    assert (stated["customer"].value, stated["customer"].data_type) == (HOSTILE, "s")
+    assert stated["points"].value == report.graded.grade.points.total == 2
+    assert stated["grade"].value == "second"
+    head, *rows = book["Defects"].iter_rows(values_only=True)
+    assert [row[head.index("points")] for row in rows] == [1, 1]
+    assert rows[0][head.index("y0_mm")] == pytest.approx(30 * LENGTH_MM + 10)
+    assert sum(row[2] for row in book["Points by unit"].iter_rows(min_row=2, values_only=True)) == 2
+
+
+def test_the_csv_is_one_defect_a_row(report):
+    rows = list(csv.DictReader(io.StringIO(write_roll(report, "csv").decode("utf-8-sig"))))
+    assert [(row["points"], row["status"], row["geometry"]) for row in rows] == [("1.0", "unreviewed", "point")] * 2
+
+
+def test_text_that_a_spreadsheet_would_run_is_quoted_in_csv(database, pictures, settings):
+    open_roll(database, line=LINE, name="=1+1", style="twill", by="eva", at=at(0))
+    store_report(database, pictures, make_report(0, captured_at=at(1)))
+    day = day_period(ZoneInfo("UTC"), day=date(2026, 3, 14))
+    text = write_period(read_period_report(database, day, settings, at=MADE), "csv").decode("utf-8-sig")
+    assert next(csv.DictReader(io.StringIO(text)))["roll"] == "'=1+1"
+
+
+def test_json_tells_everything_as_numbers(report):
+    facts = json.loads(write_roll(report, "json"))
+    assert facts["roll"]["customer"] == HOSTILE
+    assert facts["roll"]["opened_at"] == "2026-03-14T11:00:00+03:00"
+    assert facts["grade"]["rate"] == pytest.approx(report.graded.grade.rate)
+    assert [unit["points"] for unit in facts["units"]] == [1, 1]
+    assert facts["not_inspected"][0]["reason"] == "the frame was too dark"
+    assert facts["record"] == report.record
+
+
+@pytest.fixture
+def two_shifts(database, pictures):
+    """R1 in the early shift of UTC (06-14), R2 over its end; gaps in both; one false alarm."""
+    for name, start, end, minutes in (("R1", 0, 60, (10, 20)), ("R2", 300, 420, (350, 359, 361, 400))):
+        open_roll(database, line=LINE, name=name, style="twill", by="eva", at=at(start))
+        for number, minute in enumerate(minutes):
+            sequence = start + number
+            y_mm = sequence * LENGTH_MM + 25
+            found = (make_defect(x_px=250, y0_mm=y_mm, y1_mm=y_mm + 2),)
+            report = make_report(sequence, captured_at=at(minute), defects=found)
+            store_report(database, pictures, report)
+        store_gap(database, make_gap(start + 50, captured_at=at(minutes[-1])))
+        close_roll(database, line=LINE, by="eva", at=at(end))
+        set_details(database, find_roll(database, name=name), by="eva", lot="L-7", profile="four-point-denim")
+    with database.reading() as session:
+        number = session.query(DefectRow).order_by(DefectRow.id).first().id
+    review_defect(database, pictures, number, state="rejected", by="eva")
+
+
+def test_a_shift_has_the_cloth_that_passed_in_it_and_the_rolls_that_ended_in_it(database, settings, two_shifts):
+    def shift(name):
+        period = shift_period(settings.shifts, ZoneInfo("UTC"), day=date(2026, 3, 14), name=name)
+        return read_period_report(database, period, settings, at=MADE)
+
+    early, late = shift("early"), shift("late")
+    assert [line.inspected_mm for line in (*early.lines, *late.lines)] == pytest.approx([4 * LENGTH_MM, 2 * LENGTH_MM])
+    assert [line.missed_mm for line in (*early.lines, *late.lines)] == pytest.approx([LENGTH_MM, LENGTH_MM])
+    assert [(line.defects, line.false_alarms) for line in (*early.lines, *late.lines)] == [(3, 1), (2, 0)]
+    assert early.lines[0].area_m2 == pytest.approx(4 * LENGTH_MM * 128 / 1e6)
+    assert [[graded.roll.name for graded in each.rolls] for each in (early, late)] == [["R1", "R2"], ["R2"]]
+    names = {graded.roll.id: graded.roll.name for graded in early.rolls}
+    assert [sorted(names[number] for number in each.ended) for each in (early, late)] == [["R1"], ["R2"]]
+    assert shift("night").lines == ()
+
+
+def test_the_shifts_of_a_day_add_up_to_the_day(database, settings, two_shifts):
+    """Shifts from midnight on, so that the day is just theirs."""
+    shifts = ("a=00:00", "b=09:00", "c=15:00")
+    zone = ZoneInfo("UTC")
+    parts = [
+        read_period_report(database, shift_period(shifts, zone, day=date(2026, 3, 14), name=name), settings, at=MADE)
+        for name in "abc"
+    ]
+    whole = read_period_report(database, day_period(zone, day=date(2026, 3, 14)), settings, at=MADE)
+    (line,) = whole.lines
+    for figure in ("inspected_mm", "missed_mm", "area_m2", "defects", "to_review", "false_alarms"):
+        assert sum(getattr(each, figure) for part in parts for each in part.lines) == pytest.approx(
+            getattr(line, figure)
+        )
+    assert sum(len(part.ended) for part in parts) == len(whole.ended) == 2
+
+
+def test_a_lot_is_averaged_over_its_cloth(database, settings, two_shifts):
+    day = read_period_report(database, day_period(ZoneInfo("UTC"), day=date(2026, 3, 14)), settings, at=MADE)
+    (lot,) = day.lots
+    rolls = [grade_roll(database, find_roll(database, name=name)) for name in ("R1", "R2")]
+    points = sum(graded.grade.points.total for graded in rolls)
+    area = sum(graded.cloth.length_mm * graded.cloth.width_mm for graded in rolls) / 914.4**2
+    assert (lot.rolls, lot.rate, lot.limit) == (2, pytest.approx(100 * points / area), 20)
+    assert lot.within is False
+
+
+def test_the_papers_of_a_day(database, settings, two_shifts):
+    day = read_period_report(database, day_period(ZoneInfo("UTC"), day=date(2026, 3, 14)), settings, at=MADE)
+    (page,) = texts(write_period(day, "pdf"))
+    for said in ("Day report, Saturday 14 March 2026", "R1", "R2", "L-7", "OVER", "The frame was too dark", "COMPLETE"):
+        assert said in page, said
+    book = openpyxl.load_workbook(io.BytesIO(write_period(day, "xlsx")))
+    assert book.sheetnames == ["Rolls", "Lines", "Lots", "Not inspected"]
+    facts = json.loads(write_period(day, "json"))
+    assert [roll["roll"] for roll in facts["rolls"]] == ["R1", "R2"]
+    assert facts["lines"][0]["defects"] == 5
+
+
+def test_a_day_without_cloth_is_a_paper_too(database, settings):
+    day = read_period_report(database, day_period(ZoneInfo("UTC"), day=date(2026, 3, 1)), settings, at=MADE)
+    assert "No cloth passed a camera in this time." in texts(write_period(day, "pdf"))[0]
+    for form in ("xlsx", "csv", "json"):
+        assert write_period(day, form)
