@@ -14,7 +14,7 @@ from storage.database import open_database
 from storage.frames import store_capture, store_gap, store_report
 from storage.masks import decode_mask
 from storage.pictures import PictureStore
-from storage.tables import CameraRow, CaptureRow, DefectRow, FrameRow, GapRow, LineRow, StyleRow
+from storage.tables import CameraRow, CaptureRow, DefectRow, FragmentRow, FrameRow, GapRow, LineRow, StyleRow
 from tests.records import LENGTH_MM, at, make_capture, make_defect, make_gap, make_header, make_png, make_report
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,7 @@ def test_a_report_comes_back_as_it_was(database, pictures):
     mask: Mask = np.eye(8, dtype=np.bool_)
     defect = make_defect(mask=mask, score=0.75, style="plain")
     assert store_report(database, pictures, make_report(7, captured_at=at(1), defects=(defect,)))
-    frame, row = only(database, FrameRow), only(database, DefectRow)
+    frame, row, fragment = only(database, FrameRow), only(database, DefectRow), only(database, FragmentRow)
     assert (frame.camera, frame.session, frame.sequence) == ("camera-1", "session-1", 7)
     assert frame.captured_at == at(1)
     assert (frame.position_mm, frame.length_mm, frame.fabric_width_mm) == (7 * LENGTH_MM, LENGTH_MM, 128.0)
@@ -51,8 +51,8 @@ def test_a_report_comes_back_as_it_was(database, pictures):
         "plain",
         "unreviewed",
     )
-    assert np.array_equal(decode_mask(row.mask), mask)
-    assert pictures.get(row.crop) == pictures.get(row.heat) == make_png(0)
+    assert np.array_equal(decode_mask(fragment.mask), mask)
+    assert pictures.get(fragment.crop) == pictures.get(fragment.heat) == make_png(0)
 
 
 def test_names_appear_with_the_first_record_that_uses_them(database, pictures):
@@ -151,7 +151,7 @@ def test_a_frame_is_kept_without_the_picture_store(database, tmp_path):
     report = make_report(defects=(make_defect(), make_defect(200)))
     assert store_report(database, PictureStore(str(tmp_path / "file")), report)
     with database.reading() as session:
-        assert [(row.crop, row.heat) for row in session.scalars(select(DefectRow))] == [("", ""), ("", "")]
+        assert [(row.crop, row.heat) for row in session.scalars(select(FragmentRow))] == [("", ""), ("", "")]
 
 
 @pytest.mark.parametrize(
