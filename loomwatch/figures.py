@@ -101,9 +101,7 @@ def rolls_json(database: Database, start: datetime) -> list[dict[str, Any]]:
     for roll in sorted(list_rolls(database), key=lambda roll: roll.opened_at):
         with database.reading() as session:
             frames = session.execute(
-                select(FrameRow.tiles, FrameRow.length_mm).where(
-                    in_roll(roll, FrameRow), FrameRow.captured_at >= start
-                )
+                select(FrameRow.tiles, FrameRow.length_mm).where(in_roll(roll, FrameRow), FrameRow.captured_at >= start)
             ).all()
             gap_mm = session.scalar(
                 select(func.coalesce(func.sum(GapRow.length_mm), 0.0)).where(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import exists, or_, select
+from sqlalchemy import bindparam, event, exists, or_, select
 from sqlalchemy.orm import Session
 
 from inspection.errors import RecordRefused, StorageError
@@ -30,6 +30,31 @@ from storage.tables import CameraRow, CaptureRow, FrameRow, GapRow, LineRow, Sty
 logger = logging.getLogger(__name__)
 
 CLOCK_STEP = timedelta(seconds=2)
+
+# Built once, over the tables: every frame asks them, and to build a statement costs more than to run it.
+_FRAMES, _GAPS = FrameRow.__table__, GapRow.__table__
+_OF_SESSION = (_FRAMES.c.camera == bindparam("camera")) & (_FRAMES.c.session == bindparam("session"))
+_STORED = select(
+    or_(
+        *(
+            exists().where(
+                table.c.camera == bindparam("camera"),
+                table.c.session == bindparam("session"),
+                table.c.sequence == bindparam("sequence"),
+            )
+            for table in (_FRAMES, _GAPS)
+        )
+    )
+)
+_NEIGHBOURS = select(
+    *(
+        select(_FRAMES.c.captured_at).where(_OF_SESSION, side).order_by(order).limit(1).scalar_subquery()
+        for side, order in (
+            (_FRAMES.c.sequence < bindparam("sequence"), _FRAMES.c.sequence.desc()),
+            (_FRAMES.c.sequence > bindparam("sequence"), _FRAMES.c.sequence),
+        )
+    )
+)
 
 
 def store_report(database: Database, pictures: PictureStore, report: FrameReport) -> bool:
@@ -63,8 +88,8 @@ def store_report(database: Database, pictures: PictureStore, report: FrameReport
             return False
         widen_roll(database, session, line=header.line, roll_id=roll_id, right_mm=_right_mm(header))
         if fragments:
-            lock_line(database, session, header.line)
-            roll_id = roll_id_at(session, line=header.line, at=header.captured_at)  # it may have moved until the lock
+            if lock_line(database, session, header.line):  # until then the roll's boundary may have moved
+                roll_id = roll_id_at(session, line=header.line, at=header.captured_at)
             placed = [{**values, "frame_id": frame_id} for values in fragments]
             defects = place_fragments(session, line=header.line, roll_id=roll_id, fragments=placed)
             find_series(session, defects)
@@ -127,11 +152,7 @@ def store_capture(database: Database, capture: Capture) -> None:
 
 
 def _is_stored(session: Session, key: FrameKey) -> bool:
-    there = (
-        exists().where(table.camera == key.camera, table.session == key.session, table.sequence == key.sequence)
-        for table in (FrameRow, GapRow)
-    )
-    return bool(session.scalar(select(or_(*there))))
+    return bool(session.connection().execute(_STORED, key._asdict()).scalar())
 
 
 def _claim(database: Database, session: Session, key: FrameKey) -> bool:
@@ -146,10 +167,7 @@ def _refuse_clock(session: Session, header: FrameHeader) -> None:
 
     Small steps, as clocks are kept right with, are let through.
     """
-    own = select(FrameRow.captured_at).where(FrameRow.camera == header.camera, FrameRow.session == header.session)
-    before = own.where(FrameRow.sequence < header.sequence).order_by(FrameRow.sequence.desc()).limit(1)
-    after = own.where(FrameRow.sequence > header.sequence).order_by(FrameRow.sequence).limit(1)
-    earlier, later = session.execute(select(before.scalar_subquery(), after.scalar_subquery())).one()
+    earlier, later = session.connection().execute(_NEIGHBOURS, header.key._asdict()).one()
     at = header.captured_at
     if earlier is not None and at < earlier - CLOCK_STEP:
         neighbour, word = earlier, "before"
@@ -165,11 +183,14 @@ def _refuse_clock(session: Session, header: FrameHeader) -> None:
 
 def _ensure_names(database: Database, session: Session, *, line: str, camera: str, styles: set[str]) -> None:
     """Always in this order: two transactions that add the same names then wait for, and never block, each other."""
-    now = datetime.now(UTC)
+    now, wanted = datetime.now(UTC), {("line", line), ("camera", camera), *(("style", style) for style in styles)}
+    if wanted <= database.known_names:
+        return
     database.insert_new(session, LineRow, name=line, created_at=now)
     database.insert_new(session, CameraRow, name=camera, line=line, created_at=now)
     for style in sorted(styles):
         database.insert_new(session, StyleRow, name=style, created_at=now)
+    event.listen(session, "after_commit", lambda _: database.known_names.update(wanted), once=True)
 
 
 def _put_crops(pictures: PictureStore, report: FrameReport) -> list[tuple[str, str]]:

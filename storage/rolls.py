@@ -10,8 +10,9 @@ sets them right (`_follow`).
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from inspection.errors import StorageError
@@ -20,7 +21,7 @@ from storage import audit
 from storage.database import Database
 from storage.defects.merging import follow_rolls, lock_line, settle_width, widest
 from storage.defects.series import close_all_series
-from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, RollRow, StyleRow
+from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, RollRow, StyleRow, UtcDateTime
 
 Cloth = type[FrameRow] | type[GapRow] | type[DefectRow]
 
@@ -195,30 +196,47 @@ def ensure_roll(database: Database, session: Session, *, line: str, at: datetime
 
     The roll found is locked against a close or correction that would move its boundary over this frame unseen.
     """
-    if (row := _covering(session, line, at, share=True)) is not None:
-        return row.id
-    _ensure_automatic(database, session, line, at)
-    return roll_id_at(session, line=line, at=at)
+    found = _roll_id(session, _COVERING_SHARED, line, at)
+    if found is None and (found := _roll_id(session, _AUTOMATIC, line, at)) is None:
+        _ensure_automatic(database, session, line, at)
+        found = _roll_id(session, _AUTOMATIC, line, at)
+    if found is None:
+        raise StorageError(f"line {line} has no roll for cloth captured at {at.isoformat()}")
+    return found
 
 
 def roll_id_at(session: Session, *, line: str, at: datetime) -> int:
     """As `roll_at`, of a roll that is there."""
-    if (row := _covering(session, line, at)) is not None:
-        return row.id
-    day = at.astimezone(UTC)
-    return session.scalars(
-        select(RollRow.id).where(RollRow.line == line, RollRow.name == f"auto {day:%Y-%m-%d}", RollRow.automatic)
-    ).one()
+    found = _roll_id(session, _COVERING, line, at) or _roll_id(session, _AUTOMATIC, line, at)
+    if found is None:
+        raise StorageError(f"line {line} has no roll for cloth captured at {at.isoformat()}")
+    return found
 
 
-def _covering(session: Session, line: str, at: datetime, *, share: bool = False) -> RollRow | None:
-    query = select(RollRow).where(
-        RollRow.line == line,
-        ~RollRow.automatic,
-        RollRow.opened_at <= at,
-        or_(RollRow.closed_at.is_(None), RollRow.closed_at > at),
+def _roll_id(session: Session, query: Select[Any], line: str, at: datetime) -> int | None:
+    found = session.connection().execute(query, {"line": line, "at": at}).scalar()
+    return None if found is None else int(found)
+
+
+_ROLLS = RollRow.__table__  # statements that every frame asks are built once
+_WITHIN = (_ROLLS.c.line == bindparam("line")) & (_ROLLS.c.opened_at <= bindparam("at", type_=UtcDateTime()))
+_ENDS = bindparam("at", type_=UtcDateTime())
+_COVERING = select(_ROLLS.c.id).where(
+    _WITHIN, ~_ROLLS.c.automatic, or_(_ROLLS.c.closed_at.is_(None), _ROLLS.c.closed_at > _ENDS)
+)
+_COVERING_SHARED = _COVERING.with_for_update(read=True)
+_AUTOMATIC = select(_ROLLS.c.id).where(_WITHIN, _ROLLS.c.automatic, _ROLLS.c.closed_at > _ENDS)
+
+
+def _covering(session: Session, line: str, at: datetime) -> RollRow | None:
+    return session.scalar(
+        select(RollRow).where(
+            RollRow.line == line,
+            ~RollRow.automatic,
+            RollRow.opened_at <= at,
+            or_(RollRow.closed_at.is_(None), RollRow.closed_at > at),
+        )
     )
-    return session.scalar(query.with_for_update(read=True) if share else query)
 
 
 def _ensure_automatic(database: Database, session: Session, line: str, at: datetime) -> datetime:

@@ -18,6 +18,7 @@ EDGE_MM = 25.0
 POINT_MM = 10.0
 LINE_RATIO = 4.0  # length to width
 LINE_DEG = 15.0  # to warp or weft
+ROUNDING_MM = 1e-6
 NARROWEST_VIEW_MM = 150.0  # cloth narrows by less than this, and no camera sees less
 
 
@@ -45,9 +46,9 @@ def classify(measures: Measures, cloth: Cloth) -> Geometry:
 
 def form(measures: Measures) -> Geometry:
     """Without regard to the cloth: point, line or area."""
-    if measures.length_mm <= POINT_MM:
+    if measures.length_mm <= POINT_MM + ROUNDING_MM:
         return "point"
-    if measures.length_mm >= LINE_RATIO * measures.width_mm:
+    if measures.length_mm >= LINE_RATIO * measures.width_mm - ROUNDING_MM:
         if measures.angle_deg <= LINE_DEG:
             return "warp_line"
         return "weft_line" if measures.angle_deg >= 90 - LINE_DEG else "diagonal"

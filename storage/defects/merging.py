@@ -38,23 +38,27 @@ LONGEST_MM = 20_000.0  # of a fragment along the roll; a frame is shorter
 
 Values = dict[str, Any]  # the columns of a fragment
 
+# Built once, and over the tables rather than the mapped classes: each frame asks them, and to build a statement costs
+# more than to run it.
 _FRAGMENTS = FragmentRow.__table__
+_WIDTHS = RollWidthRow.__table__
 _NEARBY = select(*_FRAGMENTS.columns).where(
-    FragmentRow.roll_id == bindparam("roll"),
-    FragmentRow.y0_mm >= bindparam("first"),
-    FragmentRow.y0_mm <= bindparam("last"),
-    FragmentRow.y1_mm >= bindparam("from_y"),
-    FragmentRow.x1_mm >= bindparam("from_x"),
-    FragmentRow.x0_mm <= bindparam("to_x"),
+    _FRAGMENTS.c.roll_id == bindparam("roll"),
+    _FRAGMENTS.c.y0_mm >= bindparam("first"),
+    _FRAGMENTS.c.y0_mm <= bindparam("last"),
+    _FRAGMENTS.c.y1_mm >= bindparam("from_y"),
+    _FRAGMENTS.c.x1_mm >= bindparam("from_x"),
+    _FRAGMENTS.c.x0_mm <= bindparam("to_x"),
 )
 _INSERT_DEFECT = insert(DefectRow).returning(DefectRow.id)
 _INSERT_FRAGMENTS = insert(FragmentRow)
-_WIDTH = select(RollWidthRow.width_mm).where(RollWidthRow.roll_id == bindparam("roll"))
+_WIDTH = select(_WIDTHS.c.width_mm).where(_WIDTHS.c.roll_id == bindparam("roll"))
 
 
-def lock_line(database: Database, session: Session, line: str) -> None:
-    """Two workers with neighbouring frames must see each other's fragments; who moves a roll's boundary, all."""
-    database.lock(session, f"defects:{line}")
+def lock_line(database: Database, session: Session, line: str) -> bool:
+    """Two workers with neighbouring frames must see each other's fragments; who moves a roll's boundary, all. False
+    when the transaction was alone before."""
+    return database.lock(session, f"defects:{line}")
 
 
 def place_fragments(session: Session, *, line: str, roll_id: int, fragments: Sequence[Values]) -> list[int]:
@@ -74,7 +78,7 @@ def place_fragments(session: Session, *, line: str, roll_id: int, fragments: Seq
         for other in range(new + 1, len(items)):
             if not groups.same(new, other) and belong_together(items[new], items[other]):
                 groups.join(new, other)
-    width_mm = session.execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
+    width_mm = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
     touched: list[int] = []
     rows: list[Values] = []
     for members in groups.members(range(len(fragments))):
@@ -84,7 +88,7 @@ def place_fragments(session: Session, *, line: str, roll_id: int, fragments: Seq
         defect_id = _grow(session, line, roll_id, there, parts, width_mm=width_mm)
         rows += [{**values, "defect_id": defect_id, "roll_id": roll_id} for values in mine]
         touched.append(defect_id)
-    session.execute(_INSERT_FRAGMENTS, rows)
+    session.connection().execute(_INSERT_FRAGMENTS, rows)
     return touched
 
 
@@ -95,7 +99,7 @@ def _grow(
     if not there:
         columns = columns_of(join(parts), cloth_width_mm=width_mm)
         new = {**columns, "line": line, "roll_id": roll_id, "code": "", "series_id": None}
-        return int(session.execute(_INSERT_DEFECT, new).scalar_one())
+        return int(session.connection().execute(_INSERT_DEFECT, new).scalar_one())
     rows = session.scalars(
         select(DefectRow)
         .where(DefectRow.id.in_(there))
@@ -151,7 +155,7 @@ def _nearby(session: Session, roll_id: int, fragments: Sequence[Values]) -> list
         "from_x": min(values["x0_mm"] for values in fragments) - NEAR_MM - 1,
         "to_x": max(values["x1_mm"] for values in fragments) + NEAR_MM + 1,
     }
-    return [dict(row) for row in session.execute(_NEARBY, place).mappings()]
+    return [dict(row) for row in session.connection().execute(_NEARBY, place).mappings()]
 
 
 def _fragment(values: Values) -> Fragment:
@@ -245,7 +249,7 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
             ids.append(defect_id)
             continue
         new = {**columns, "line": line, "code": defect.code, "series_id": None}
-        ids.append(int(session.execute(_INSERT_DEFECT, new).scalar_one()))
+        ids.append(int(session.connection().execute(_INSERT_DEFECT, new).scalar_one()))
         for values in members:
             session.execute(
                 update(FragmentRow)
@@ -254,9 +258,7 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
             )
         for review in session.scalars(select(ReviewRow).where(ReviewRow.defect_id == defect_id)).all():
             session.add(
-                ReviewRow(
-                    defect_id=ids[-1], state=review.state, previous=review.previous, by=review.by, at=review.at
-                )
+                ReviewRow(defect_id=ids[-1], state=review.state, previous=review.previous, by=review.by, at=review.at)
             )
     return ids
 
@@ -287,14 +289,14 @@ def _fragments_of(session: Session, defect_id: int) -> list[Values]:
 
 
 def _width_of(session: Session, roll_id: int) -> float:
-    return session.execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
+    return session.connection().execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
 
 
 def widen_roll(database: Database, session: Session, *, line: str, roll_id: int, right_mm: float) -> None:
     """Notes how far right the fabric of a frame reaches. Cloth that proves wider has fewer full-width defects, and its
     right edge lies elsewhere: these are judged anew."""
     width_mm = _step(right_mm)
-    known = session.execute(_WIDTH, {"roll": roll_id}).scalar()
+    known = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
     if known is not None and known >= width_mm:
         return
     if known is None and database.insert_new(session, RollWidthRow, roll_id=roll_id, width_mm=width_mm) is not None:
@@ -311,7 +313,7 @@ def widen_roll(database: Database, session: Session, *, line: str, roll_id: int,
 def settle_width(session: Session, *, roll_id: int, right_mm: float) -> None:
     """Sets a roll's width after its boundaries moved, and judges its defects by it. right_mm: the farthest right fabric
     edge of its frames, 0 when it has none."""
-    width_mm, known = _step(right_mm), session.execute(_WIDTH, {"roll": roll_id}).scalar()
+    width_mm, known = _step(right_mm), session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
     if known == width_mm:
         return
     if known is None:
@@ -368,5 +370,3 @@ class _Groups:
             if (root := self.root(item)) in found:
                 found[root].append(item)
         return list(found.values())
-
-

@@ -31,30 +31,24 @@ LONG_MM = 1000.0  # along the roll; a longer defect is no mark
 _LIKE = {"point": 0, "area": 0, "edge": 0, "warp_line": 1, "diagonal": 1, "weft_line": 2, "full_width": 3}
 _LATER = WINDOW_EVENTS // 2  # of a defect that came late, how many behind it are looked at
 
-_EVENT = (
-    DefectRow.id,
-    DefectRow.camera,
-    DefectRow.counter,
-    DefectRow.roll_id,
-    DefectRow.line,
-    DefectRow.lane,
-    DefectRow.geometry,
-    DefectRow.state,
-    DefectRow.series_id,
-    DefectRow.captured_at,
-    DefectRow.x0_mm,
-    DefectRow.x1_mm,
-    DefectRow.y0_mm,
-    DefectRow.y1_mm,
-)
-_OWN = select(*_EVENT).where(DefectRow.id.in_(bindparam("ids", expanding=True)))
+_DEFECTS, _SERIES = DefectRow.__table__, SeriesRow.__table__
+_EVENT = [
+    _DEFECTS.c[name]
+    for name in (
+        *("id", "camera", "counter", "roll_id", "line", "lane", "geometry", "state", "series_id", "captured_at"),
+        *("x0_mm", "x1_mm", "y0_mm", "y1_mm"),
+    )
+]
+_OWN = select(*_EVENT).where(_DEFECTS.c.id.in_(bindparam("ids", expanding=True)))
 _LANE = select(*_EVENT).where(
-    DefectRow.roll_id == bindparam("roll"),
-    DefectRow.lane.in_(bindparam("lanes", expanding=True)),
-    DefectRow.y0_mm >= bindparam("from_y"),
-    DefectRow.y0_mm <= bindparam("to_y"),
+    _DEFECTS.c.roll_id == bindparam("roll"),
+    _DEFECTS.c.lane.in_(bindparam("lanes", expanding=True)),
+    _DEFECTS.c.y0_mm >= bindparam("from_y"),
+    _DEFECTS.c.y0_mm <= bindparam("to_y"),
 )
-_OPEN = select(SeriesRow).where(SeriesRow.roll_id == bindparam("roll"), SeriesRow.open)
+_OPEN = select(
+    *(_SERIES.c[name] for name in ("id", "counter", "last_mm", "period_mm"))
+).where(_SERIES.c.roll_id == bindparam("roll"), _SERIES.c.open)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +73,7 @@ def find_series(session: Session, defect_ids: Sequence[int]) -> list[int]:
     if not defect_ids:
         return []
     found = []
-    for row in session.execute(_OWN, {"ids": list(defect_ids)}).all():
+    for row in session.connection().execute(_OWN, {"ids": list(defect_ids)}).all():
         event = event_of(row)
         if event is None:
             continue
@@ -116,15 +110,19 @@ def same_lane(a: Event, b: Event) -> bool:
 def _lane_of(session: Session, event: Event) -> list[Event]:
     """The events of its lane along the roll, itself among them."""
     near = range(max(0, event.lane - 1), event.lane + 2)
-    rows = session.execute(
-        _LANE,
-        {
-            "roll": event.roll_id,
-            "lanes": [event.lane] if event.lane == FULL_WIDTH_LANE else list(near),
-            "from_y": event.y_mm - WINDOW_MM,
-            "to_y": event.y_mm + WINDOW_MM / 4,
-        },
-    ).all()
+    rows = (
+        session.connection()
+        .execute(
+            _LANE,
+            {
+                "roll": event.roll_id,
+                "lanes": [event.lane] if event.lane == FULL_WIDTH_LANE else list(near),
+                "from_y": event.y_mm - WINDOW_MM,
+                "to_y": event.y_mm + WINDOW_MM / 4,
+            },
+        )
+        .all()
+    )
     if len(rows) < MIN_HITS:
         return []
     x, reach, like, wide = event.x_mm, LANE_REACH_MM, event.like, event.lane == FULL_WIDTH_LANE
@@ -168,23 +166,29 @@ def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]
     return row.id
 
 
-def next_mm(row: SeriesRow) -> float:
-    """Where the next hit of an open series is expected, on its counter."""
-    return row.last_mm + row.period_mm
-
-
-def closes_mm(row: SeriesRow) -> float:
-    return row.last_mm + (MAX_MISSES + 1) * row.period_mm + tolerance_mm(row.period_mm)
+def closes_mm(last_mm: float, period_mm: float) -> float:
+    """Where the fourth slot in a row is missed."""
+    return last_mm + (MAX_MISSES + 1) * period_mm + tolerance_mm(period_mm)
 
 
 def close_series(session: Session, *, roll_id: int, counter: str, end_mm: float) -> None:
     """Closes the series of a counter that missed their fourth slot, the roll being inspected up to `end_mm`."""
-    for row in session.scalars(_OPEN, {"roll": roll_id}).all():
-        if row.counter == counter and closes_mm(row) < end_mm:
-            row.open, row.closed_at = False, datetime.now(UTC)
+    open_ = session.connection().execute(_OPEN, {"roll": roll_id}).all()
+    _close(
+        session, [row.id for row in open_ if row.counter == counter and closes_mm(row.last_mm, row.period_mm) < end_mm]
+    )
 
 
 def close_all_series(session: Session, *, roll_id: int) -> None:
     """At the end of a roll."""
-    for row in session.scalars(_OPEN, {"roll": roll_id}).all():
-        row.open, row.closed_at = False, datetime.now(UTC)
+    _close(session, [row.id for row in session.connection().execute(_OPEN, {"roll": roll_id}).all()])
+
+
+def _close(session: Session, ids: Sequence[int]) -> None:
+    if ids:
+        session.execute(
+            update(SeriesRow)
+            .where(SeriesRow.id.in_(ids))
+            .values(open=False, closed_at=datetime.now(UTC))
+            .execution_options(synchronize_session=False)
+        )

@@ -24,7 +24,7 @@ def corners(mask, x0_mm=0.0, y0_mm=0.0):
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(mask=masks)
 def test_size_and_extent_are_those_of_the_pixels(mask):
     measures = measure(outline_of(mask, x0_mm=100.0, y0_mm=5000.0, mm_per_px=MM))
@@ -35,7 +35,7 @@ def test_size_and_extent_are_those_of_the_pixels(mask):
     assert box == pytest.approx((min(xs), max(xs), min(ys), max(ys)), abs=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(mask=masks)
 def test_the_axis_is_the_covariance_s_first(mask):
     outline = outline_of(mask, x0_mm=3.0, y0_mm=9_000_000.0, mm_per_px=MM)  # nine kilometres along the roll
@@ -46,7 +46,7 @@ def test_the_axis_is_the_covariance_s_first(mask):
         assert abs(np.dot(principal_axis(outline), vectors[:, 1])) == pytest.approx(1, abs=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(mask=masks, cuts=st.lists(st.integers(0, 11), max_size=4), order=st.randoms())
 def test_joined_parts_are_the_whole_to_the_last_bit_in_any_order(mask, cuts, order):
     bounds = sorted({0, mask.shape[0], *(cut for cut in cuts if cut < mask.shape[0])})
