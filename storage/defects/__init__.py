@@ -1,1 +1,1 @@
-"""From fragments to defects: merging, geometry, periodic defects. Pure modules, and `merging` and `series` over tables."""
+"""From fragments to defects: merging, form, periodic series. Pure modules; `merging` and `series` work on tables."""

@@ -96,7 +96,7 @@ def _trials(places: Places, through: int | None) -> tuple[Places, NDArray[np.int
         kept = (first == through) | (second == through)
         first, second = first[kept], second[kept]
     periods = np.concatenate([(places[second] - places[first]) / divisor for divisor in DIVISORS])
-    periods = periods[(periods >= MIN_PERIOD_MM) & (periods <= MAX_PERIOD_MM)]
+    periods = periods[(periods >= MIN_PERIOD_MM - 0.01) & (periods <= MAX_PERIOD_MM + 0.01)]
     periods = _apart(np.sort(periods))
     anchors = np.arange(places.size - MIN_HITS + 1)
     return np.tile(periods, anchors.size), np.repeat(anchors, periods.size)
@@ -177,7 +177,7 @@ def _best(places: Places, walked: _Walk, *, start: int, through: int | None) -> 
     """Most hits wins, then the larger period, then the first."""
     hits = (walked.slots >= 0).sum(axis=1)
     slots = walked.last + 1
-    inside = (walked.period >= MIN_PERIOD_MM) & (walked.period <= MAX_PERIOD_MM)
+    inside = (walked.period >= MIN_PERIOD_MM - 0.01) & (walked.period <= MAX_PERIOD_MM + 0.01)  # they are fitted
     good = inside & (hits >= MIN_HITS) & (hits >= MIN_FILL * slots)
     if through is not None:
         good &= walked.slots[:, through - start] >= 0

@@ -88,6 +88,32 @@ def find_series(session: Session, defect_ids: Sequence[int]) -> list[int]:
     return found
 
 
+def check_roll(session: Session, roll_id: int) -> list[Periodic]:
+    """All series of a roll, looked for anew in each lane, without storing anything."""
+    rows = session.connection().execute(select(*_EVENT).where(_DEFECTS.c.roll_id == roll_id)).all()
+    by_lane: dict[tuple[int, int], list[Event]] = {}
+    for event in (event_of(row) for row in rows):
+        if event is not None:
+            by_lane.setdefault((event.like, event.lane), []).append(event)
+    found: dict[tuple[int, ...], Periodic] = {}
+    for (like, number), own in by_lane.items():
+        sides = () if number == FULL_WIDTH_LANE else (number - 1, number + 1)
+        around = sorted(
+            [*own, *(event for side in sides for event in by_lane.get((like, side), []))],
+            key=lambda event: (event.y_mm, event.id),
+        )
+        for event in own:
+            lane = [other for other in around if same_lane(event, other) and other.y_mm <= event.y_mm]
+            if len(lane) >= MIN_HITS and lane[-1].id == event.id:
+                lane = lane[-WINDOW_EVENTS:]
+                series = find_periodic([other.y_mm for other in lane], through=len(lane) - 1)
+                if series is not None:
+                    hits = tuple(lane[hit].id for hit in series.hits)
+                    found = {known: each for known, each in found.items() if not set(known) & set(hits)}
+                    found[hits] = series
+    return list(found.values())
+
+
 def event_of(row: object) -> Event | None:
     """A row of the columns `_EVENT`; None for what belongs to no lane: false alarms and long lines."""
     if row.state == "rejected" or row.y1_mm - row.y0_mm > LONG_MM:  # type: ignore[attr-defined]
@@ -135,6 +161,7 @@ def _lane_of(session: Session, event: Event) -> list[Event]:
 def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]) -> int:
     """Stores a series, or what became of one that shares hits with it."""
     known = sorted({hit.series_id for hit in hits if hit.series_id is not None})
+    fitting = suspects(found.period_mm, elements_of(session, event.line))
     row = session.get(SeriesRow, known[-1]) if known else None
     if row is None or abs(row.period_mm - found.period_mm) > 2 * tolerance_mm(found.period_mm):
         row = SeriesRow(
@@ -146,14 +173,13 @@ def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]
             first_mm=found.zero_mm,
             opened_at=max(hit.captured_at for hit in hits),
         )
-        session.add(row)
-    fitting = suspects(found.period_mm, elements_of(session, event.line))
     row.x_mm = sum(hit.x_mm for hit in hits) / len(hits)
     row.period_mm, row.zero_mm, row.last_mm = found.period_mm, found.zero_mm, found.last_mm
     row.first_mm = min(row.first_mm, found.zero_mm)
     row.slots = round((row.last_mm - row.first_mm) / row.period_mm) + 1
     row.suspect = ", ".join(element.name for element in fitting)
     row.open, row.closed_at, row.hits = True, None, len(hits)
+    session.add(row)
     session.flush()
     session.execute(
         update(DefectRow)
