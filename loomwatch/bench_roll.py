@@ -1,5 +1,5 @@
-"""A four-hour roll of 10,000 defects, for `loomwatch bench`: merged from its fragments, its periodic defects looked for,
-its map read. The roll is stored as a worker stores it; timed is what is done with all of it at once."""
+"""A four-hour roll of 10,000 defects, for `loomwatch bench`: merged from its fragments, searched for periodic defects,
+and its map read. The roll is stored as a worker stores it; timed is what is done with all of it at once."""
 
 import tempfile
 import time
