@@ -205,8 +205,8 @@ def test_a_server_that_restarts_is_found_again(postgresql_url, pictures):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x1_px": 540, "mask": np.ones((8, 440), np.bool_)}, r"defect 0: x1_px must lie on its frame, in \[0, 532\], got 540"),
-        ({"y0_px": -1, "mask": np.ones((49, 8), np.bool_)}, r"defect 0: y0_px must lie on its frame, in \[0, 128\], got -1"),
+        ({"x1_px": 540, "mask": np.ones((8, 440), np.bool_)}, r"x1_px must lie on its frame, in \[0, 532\], got 540"),
+        ({"y0_px": -1, "mask": np.ones((49, 8), np.bool_)}, r"y0_px must lie on its frame, in \[0, 128\], got -1"),
         ({"y1_mm": 40.0}, r"defect 0: y1_mm must be 12.000 mm where its pixels lie, got 40.000"),
         ({"mask": np.zeros((8, 8), np.bool_)}, "defect 0: its mask is empty"),
     ],

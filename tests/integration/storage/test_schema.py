@@ -236,13 +236,13 @@ def test_defects_of_the_first_tables_are_merged_defects_and_come_back(empty_url)
     """Up and down over what was stored: numbers, places, masks, reviews and samples stay."""
     mask = encode_mask(np.ones((40, 4), np.bool_))
     values = {
-        "line": "'l'", "camera": "'c'", "captured_at": "'2026-03-14 08:00:00'", "x0_mm": "50.0", "x1_mm": "51.0",
+        "line": "'l'", "camera": "'c'", "captured_at": "'2026-03-14 08:00:00.000000'", "x0_mm": "50.0", "x1_mm": "51.0",
         "y0_mm": "10.0", "y1_mm": "20.0", "x0_px": "200", "x1_px": "204", "y0_px": "40", "y1_px": "80",
         "area_mm2": "10.0", "score": "0.9", "threshold": "0.5", "style": "''", "crop": "'a.png'", "heat": "''",
     }  # fmt: skip
     frame = {
         "id": "1", "line": "'l'", "camera": "'c'", "session": "'s'", "sequence": "0", "origin": "''",
-        "captured_at": "'2026-03-14 08:00:00'", "position_mm": "0", "length_mm": "32", "x_offset_mm": "0",
+        "captured_at": "'2026-03-14 08:00:00.000000'", "position_mm": "0", "length_mm": "32", "x_offset_mm": "0",
         "fabric_width_mm": "128", "mm_per_px": "0.25", "tile_px": "64", "overlap_px": "0", "tiles": "1",
         "model": "'m'", "style": "''", "threshold": "0.5", "score_max": "0.9", "score_p50": "0.1", "scores": ":empty",
         "grid": ":empty", "grid_rows": "0", "grid_columns": "0", "quality_flags": "'[]'", "inference_ms": "1",
