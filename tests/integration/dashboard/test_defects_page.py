@@ -6,8 +6,8 @@ from streamlit.testing.v1 import AppTest
 
 from inspection.settings import StoreSettings
 from storage.database import Database
-from storage.pictures import PictureStore
 from storage.defects.geometry import propose_names
+from storage.pictures import PictureStore
 from storage.reads.defects import DefectFilter, list_defects, read_defect
 from storage.samples import list_samples
 from storage.tables import AuditRow, DefectRow
