@@ -16,7 +16,7 @@ from inspection.pictures import read_picture
 from inspection.settings import StoreSettings, load
 from storage.database import open_database
 from storage.masks import decode_mask
-from storage.tables import DefectRow, FrameRow
+from storage.tables import FragmentRow, FrameRow
 
 
 def main(data_dir: Path, frames: Path) -> None:
@@ -27,7 +27,7 @@ def main(data_dir: Path, frames: Path) -> None:
     with open_database(store.database) as database, database.reading() as session:
         ran = session.execute(select(FrameRow.id, FrameRow.origin).order_by(FrameRow.id)).all()
         found = defaultdict(list)
-        for defect in session.scalars(select(DefectRow)):
+        for defect in session.scalars(select(FragmentRow)):
             found[defect.frame_id].append(defect)
     missed, false = [], {}
     for frame_id, origin in ran:
@@ -42,7 +42,7 @@ def main(data_dir: Path, frames: Path) -> None:
     print(f"defect-free: {len(false)} strips, {sum(false.values())} false defects, at most {most} in one")
 
 
-def overlaps(defect: DefectRow, masks: list[Path]) -> bool:
+def overlaps(defect: FragmentRow, masks: list[Path]) -> bool:
     """Whether any pixel of the defect lies in one of the masks, which cover the whole frame."""
     mask = decode_mask(defect.mask)
     place = np.s_[defect.y0_px : defect.y1_px, defect.x0_px : defect.x1_px]

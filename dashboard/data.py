@@ -294,6 +294,12 @@ def review(defect_id: int, state: State) -> None:
     forget_reads()
 
 
+def name_defect(defect_id: int, code: str) -> None:
+    """Gives a defect a name of the trade, in the operator's name."""
+    reviews.name_defect(store().database, defect_id, code=code, by=operator())
+    forget_reads()
+
+
 def start_retraining() -> str:
     """Asks the trainer for a new model; returns the job's id. Raises `StorageError` when Redis is away."""
     opened = store()

@@ -4,7 +4,7 @@ import math
 import re
 from datetime import datetime, tzinfo
 
-from storage.reads.defects import DefectItem
+from storage.reads.defects import DefectItem, Series
 from storage.reads.review_state import State
 
 STATE_WORDS: dict[State, str] = {"unreviewed": "To review", "confirmed": "Confirmed", "rejected": "False alarm"}
@@ -75,6 +75,29 @@ def count(number: int, one: str, many: str = "") -> str:
 def sentence(text: str) -> str:
     """First letter in capitals."""
     return text[:1].upper() + text[1:]
+
+
+FORMS = {
+    "point": "Point",
+    "warp_line": "Line along the warp",
+    "weft_line": "Line along the weft",
+    "diagonal": "Diagonal line",
+    "area": "Area",
+    "full_width": "Across the full width",
+    "edge": "At the edge",
+}
+
+
+def form(item: DefectItem) -> str:
+    """Its geometry, largest extent, and whether cloth is missing where that could be told."""
+    hole = {True: ", a hole", False: ", no hole", None: ""}[item.hole]
+    return f"{FORMS.get(item.geometry, item.geometry)}, {item.size_mm:,.0f} mm at most{hole}"
+
+
+def series(found: Series) -> str:
+    suspect = f", as {found.suspect} would" if found.suspect else ""
+    following = f"; the next one at {metres(found.next_mm)}" if found.next_mm is not None else ""
+    return f"every {found.period_mm:,.0f} mm, {found.hits} times{suspect}{following}"
 
 
 def states(counts: dict[State, int]) -> str:

@@ -8,10 +8,13 @@ at the threshold or at half of the peak beside it, whichever comes first.
 import cv2
 import numpy as np
 
-from inspection.tiling import origins_of, stitch
-from inspection.types import Defect, FrameHeader, Mask, Scores, TiledFrame, TileResult
+from inspection.tiling import join, origins_of, stitch
+from inspection.types import Defect, FrameHeader, Mask, Pixels, Scores, TiledFrame, TileResult
 
 EDGE_SHARE = 0.5  # of the highest score within reach
+HOLE_LEVELS = 16  # grey levels: so near to the background's is background, so far from the cloth's is told apart
+HOLE_TAIL = 1.0  # percent of the cloth's pixels that may be darker or brighter than what counts as its own
+HOLE_MM2 = 0.2  # half a millimetre each way
 
 
 def stitch_frame(tiled: TiledFrame, result: TileResult) -> tuple[Scores, Scores]:
@@ -54,6 +57,7 @@ def find_defects(
     # half the distance that merges: what a stronger neighbour hides would have been part of it
     count, labels = label_regions(outline(ratios, reach_px=merge_px // 2), merge_px=merge_px)
     defects = []
+    fabric = grey_of(tiled) if count else np.zeros((0, 0), np.uint8)
     for number in range(1, count + 1):
         inside = labels == number
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
@@ -69,6 +73,7 @@ def find_defects(
                 score=float(scores[peak]),
                 threshold=float(result.thresholds[tile]),
                 style=result.styles[tile],
+                hole=shows_background(fabric, inside, background=header.background_level, mm_per_px=header.mm_per_px),
             )
         )
     return tuple(sorted(defects, key=lambda defect: defect.score / max(defect.threshold, 1e-12), reverse=True))
@@ -82,6 +87,7 @@ def _place(
     score: float,
     threshold: float,
     style: str,
+    hole: bool | None,
 ) -> Defect:
     x0, x1, y0, y1 = box  # fabric pixels
     scale, left = header.mm_per_px, header.fabric_left_px
@@ -101,7 +107,37 @@ def _place(
         threshold=threshold,
         style=style,
         mask=mask,
+        hole=hole,
     )
+
+
+def grey_of(tiled: TiledFrame) -> Pixels:
+    """The frame's fabric in grey levels: (H, fabric width)."""
+    fabric = join(tiled)
+    return np.asarray(cv2.cvtColor(fabric, cv2.COLOR_RGB2GRAY), np.uint8) if fabric.shape[2] == 3 else fabric[:, :, 0]
+
+
+def shows_background(fabric: Pixels, inside: Mask, *, background: float, mm_per_px: float) -> bool | None:
+    """Whether cloth is missing inside a region: a patch of at least `HOLE_MM2` that looks as the background does.
+
+    fabric: (H, W) grey; inside: (H, W); background: its grey level beside the fabric, -1 when none was seen. None when
+    it cannot be told: no background in the frame, or cloth as bright as it.
+    """
+    if background < 0 or not inside.any():
+        return None
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    place = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    thin = np.s_[:: max(1, fabric.shape[0] // 256), :: max(1, fabric.shape[1] // 256)]
+    around = fabric[thin][~inside[thin]]
+    if not around.size:
+        return None
+    low, high = np.percentile(around, [HOLE_TAIL, 100 - HOLE_TAIL])
+    if low - HOLE_LEVELS <= background <= high + HOLE_LEVELS:
+        return None
+    missing = (np.abs(fabric[place].astype(np.int16) - background) <= HOLE_LEVELS) & inside[place]
+    _, _, stats, _ = cv2.connectedComponentsWithStats(missing.astype(np.uint8), connectivity=4)
+    largest = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+    return largest * mm_per_px**2 >= HOLE_MM2
 
 
 def tile_at(tiled: TiledFrame, row: int, column: int) -> int:

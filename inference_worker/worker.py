@@ -21,7 +21,7 @@ from inference_worker import pictures
 from inference_worker.inspect import Inspected, inspect_frame
 from inference_worker.receiver import Receiver
 from inference_worker.slot import ModelSlot
-from inspection.errors import SettingsError, StorageError
+from inspection.errors import RecordRefused, SettingsError, StorageError
 from inspection.settings import StoreSettings, WorkerSettings
 from inspection.types import Capture, Gap, TiledFrame
 from storage.database import Database, open_database
@@ -100,9 +100,9 @@ class Worker:
         """Inspects and stores one record; False when stopped before it could be stored."""
         match record:
             case Gap():
-                return self._stored(lambda: store_gap(self._database, record))
+                return self._stored_or_dropped(lambda: store_gap(self._database, record))
             case Capture():
-                return self._stored(lambda: store_capture(self._database, record))
+                return self._stored_or_dropped(lambda: store_capture(self._database, record))
             case TiledFrame():
                 return self._handle_frame(record, scorer)
 
@@ -120,8 +120,13 @@ class Worker:
             log.error("frame %s of %s is not inspected: %s", tiled.header.sequence, tiled.header.camera, error)
             gap = tiled.header.gap(f"model_mismatch: {error}")
             return self._stored(lambda: store_gap(self._database, gap))
-        if not self._stored(lambda: store_report(self._database, self._pictures, inspected.report)):
-            return False
+        try:
+            if not self._stored(lambda: store_report(self._database, self._pictures, inspected.report)):
+                return False
+        except RecordRefused as error:  # told as not inspected, for it would be refused every time it comes
+            log.error("%s", error)
+            gap = tiled.header.gap(f"refused: {error}")
+            return self._stored(lambda: store_gap(self._database, gap))
         self._show(inspected)
         return True
 
@@ -135,18 +140,31 @@ class Worker:
         return roll.style if roll else ""
 
     def _stored(self, store: Callable[[], object]) -> bool:
-        """Stores, again and again while the database is away. False when stopped: the record is sent again."""
+        """Stores, again and again while the database is away. False when stopped: the record is sent again.
+
+        Raises `RecordRefused` for what will never be stored.
+        """
         attempt = 0
         while True:
             try:
                 store()
                 return True
+            except RecordRefused:
+                raise
             except StorageError as error:
                 wait_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
                 log.error("cannot store, next try in %.1f s: %s", wait_s, error)
                 attempt += 1
                 if self._stop.wait(wait_s):
                     return False
+
+    def _stored_or_dropped(self, store: Callable[[], object]) -> bool:
+        """A gap or a count that is refused is left out: what it leaves open shows as cloth that waits."""
+        try:
+            return self._stored(store)
+        except RecordRefused as error:
+            log.error("%s", error)
+            return True
 
     def _show(self, inspected: Inspected) -> None:
         """Live figures and the camera's last picture, for the screens; lost without harm when Redis is away."""

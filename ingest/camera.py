@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ingest.edges import find_edges
+from ingest.edges import background_level, find_edges
 from ingest.quality import judge
 from ingest.shots import Shot, Source
 from ingest.spool import Session, Spool
@@ -146,6 +146,7 @@ class Camera(threading.Thread):
             exposure_us=shot.exposure_us,
             gain=shot.gain,
             quality_flags=(),
+            background_level=background_level(pixels, left, right),
         )
         frame = Frame(header=header, pixels=pixels)
         try:

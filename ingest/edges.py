@@ -36,6 +36,7 @@ MIN_RUN = 3  # blocks
 MAX_TRIM = 4  # blocks
 SEARCH_PX = 32  # to each side of a block boundary
 STEP_PX = 3
+FRINGE_PX = 8
 MIN_STEP = 6.0  # grey levels
 
 
@@ -69,6 +70,17 @@ def find_edges(pixels: Pixels) -> tuple[int, int] | None:
     trimmed, outward = _trim(covariance[::-1], blocks - run[1])
     right = width - _place(mirrored, trimmed + (width % BLOCK_PX if trimmed else 0), outward)
     return (left, right) if right - left >= MIN_RUN * BLOCK_PX else None
+
+
+def background_level(pixels: Pixels, left: int, right: int) -> float:
+    """Median grey of what shows beside the fabric [left, right), which is what shows through a hole; -1 when too little
+    does. A few columns by the selvedge, which may be fringe, are left out."""
+    sides = [side for side in (pixels[:, : max(0, left - FRINGE_PX)], pixels[:, right + FRINGE_PX :]) if side.size]
+    if sum(side.shape[1] for side in sides) < FRINGE_PX:
+        return -1.0
+    thinned = [np.ascontiguousarray(side[::8]) for side in sides]
+    greys = [cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) if side.ndim == 3 else side for side in thinned]
+    return float(np.median(np.concatenate([grey.ravel() for grey in greys])))
 
 
 def _bands(pixels: Pixels) -> tuple[list[_Profile], Floats]:

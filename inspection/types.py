@@ -58,6 +58,7 @@ class FrameHeader:
     exposure_us: float  # 0 when the camera does not tell
     gain: float  # 0 when the camera does not tell
     quality_flags: tuple[str, ...]
+    background_level: float = -1.0  # median grey of what shows beside the fabric; -1 when nothing does
 
     @property
     def key(self) -> FrameKey:
@@ -143,6 +144,7 @@ REASONS = {
     "no_fabric": "no fabric was found in the frame",
     "too_narrow": "the fabric in the frame was narrower than a tile",
     "model_mismatch": "the running model was trained for another tile size or scale",
+    "refused": "the record of the frame contradicted itself or the camera's earlier ones",
     "spool_damaged": "the spooled frame was damaged on disk",
     "ingest_restarted": "the ingest process died while the frame was only in its memory",
 }
@@ -189,6 +191,7 @@ class Defect:
     threshold: float
     style: str
     mask: Mask  # (y1_px - y0_px, x1_px - x0_px)
+    hole: bool | None = None  # background shows through the cloth; None: could not be told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

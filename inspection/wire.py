@@ -212,6 +212,7 @@ def _tiled(message: FrameMessage, pixels: bytes | memoryview) -> TiledFrame:
         _check_name("quality flag", flag)
     for name in ("position_mm", "x_offset_mm", "exposure_us", "gain"):
         _check_number(name, getattr(header, name), -MAX_POSITION_MM, MAX_POSITION_MM)
+    _check_number("background_level", header.background_level, -1, 255)
     if not 0 < header.height_px <= MAX_SIDE_PX or not 0 < header.width_px <= MAX_SIDE_PX:
         raise WireError(f"a frame's sides must be in [1, {MAX_SIDE_PX}], got {header.width_px} x {header.height_px}")
     if not 0 <= header.fabric_left_px < header.fabric_right_px <= header.width_px:

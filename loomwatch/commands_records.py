@@ -1,10 +1,11 @@
-"""What is kept: rolls, models, samples, the database."""
+"""What is kept: rolls, lines, models, samples, the database."""
 
 from pathlib import Path
 
 import typer
 from rich.table import Table
 
+from inspection.errors import SettingsError
 from inspection.settings import StoreSettings, load
 from loomwatch import commands_grading
 from loomwatch.terminal import console, example, folder
@@ -22,6 +23,15 @@ def register(app: typer.Typer) -> None:
     rolls.command("list", epilog=example("loomwatch rolls list"))(list_rolls)
     commands_grading.register_on_rolls(rolls)
     app.add_typer(rolls, name="rolls")
+
+    lines = typer.Typer(
+        help="What is known of a line: its machine's elements, its coverage limit.", no_args_is_help=True
+    )
+    lines.command("show", epilog=example("loomwatch lines show --line line-1"))(show_line)
+    lines.command("element", epilog=example("loomwatch lines element 'guide roller' --diameter-mm 200"))(set_element)
+    lines.command("remove", epilog=example("loomwatch lines remove 'guide roller'"))(remove_element)
+    lines.command("coverage", epilog=example("loomwatch lines coverage 0.98 --line line-1"))(set_coverage)
+    app.add_typer(lines, name="lines")
 
     models = typer.Typer(help="List, import, promote and roll back models.", no_args_is_help=True)
     models.command("list", epilog=example("loomwatch models list"))(list_models)
@@ -96,6 +106,81 @@ def list_rolls(
             str(figures.defects),
         )
     console.print(table)
+
+
+def show_line(line: str = LINE, data_dir: Path = DATA_DIR) -> None:
+    """Show a line's coverage limit and the elements that periodic defects are told by."""
+    from storage import coverage
+    from storage.defects import machine
+
+    _, database = _open(data_dir)
+    limit = coverage.coverage_limit(database, line=line)
+    console.print(f"{line}: a roll is complete from {100 * limit:g} % coverage on")
+    table = Table("element", "kind", "values", "comes round every mm")
+    for row in machine.list_elements(database, line=line):
+        values = ", ".join(f"{name} {value:g}" for name, value in row.values.items())
+        table.add_row(row.name, row.kind, values, f"{row.period_mm:.1f}")
+    console.print(table)
+
+
+def set_element(
+    name: str = typer.Argument(help="What staff call it."),
+    line: str = LINE,
+    diameter_mm: float = typer.Option(None, help="A roller's diameter."),
+    repeat_mm: float = typer.Option(None, help="A printing screen's repeat."),
+    feeders: float = typer.Option(None, help="Feeders of a circular knitting machine; with --courses-per-cm."),
+    courses_per_cm: float = typer.Option(None, help="Courses in a cm of its cloth."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Add a machine element, or change it: a roller, a screen, or feeders."""
+    from storage.defects import machine
+
+    given = {
+        "roller": {"diameter_mm": diameter_mm},
+        "screen": {"repeat_mm": repeat_mm},
+        "feeders": {"feeders": feeders, "courses_per_cm": courses_per_cm},
+    }
+    chosen = {
+        kind: {key: value for key, value in values.items() if value is not None} for kind, values in given.items()
+    }
+    kinds = [kind for kind, values in chosen.items() if values]
+    if len(kinds) != 1:
+        raise SettingsError(
+            f"element {name} needs one of --diameter-mm, --repeat-mm, or --feeders with --courses-per-cm, "
+            f"got {' and '.join(kinds) or 'none'}"
+        )
+    _, database = _open(data_dir)
+    element = machine.set_element(database, line=line, name=name, kind=kinds[0], values=chosen[kinds[0]], by=by)
+    console.print(f"{element.name} of {line} comes round every {element.period_mm:.1f} mm")
+
+
+def remove_element(
+    name: str = typer.Argument(help="Name of the element."),
+    line: str = LINE,
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Forget a machine element."""
+    from storage.defects import machine
+
+    _, database = _open(data_dir)
+    machine.remove_element(database, line=line, name=name, by=by)
+    console.print(f"{name} of {line} is forgotten")
+
+
+def set_coverage(
+    limit: float = typer.Argument(help="Inspected share of a roll, 0 to 1."),
+    line: str = LINE,
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Set the coverage that a roll needs to be graded; below it is incomplete."""
+    from storage import coverage
+
+    _, database = _open(data_dir)
+    coverage.set_coverage_limit(database, line=line, limit=limit, by=by)
+    console.print(f"{line}: a roll is complete from {100 * limit:g} % coverage on")
 
 
 def list_models(data_dir: Path = DATA_DIR) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from storage.database import Database
 from storage.rolls import in_roll, list_rolls
-from storage.tables import CaptureRow, DefectRow, FrameRow, GapRow
+from storage.tables import CaptureRow, DefectRow, FragmentRow, FrameRow, GapRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,23 +101,27 @@ def rolls_json(database: Database, start: datetime) -> list[dict[str, Any]]:
     for roll in sorted(list_rolls(database), key=lambda roll: roll.opened_at):
         with database.reading() as session:
             frames = session.execute(
-                select(FrameRow.id, FrameRow.origin, FrameRow.tiles, FrameRow.length_mm, FrameRow.camera).where(
-                    in_roll(roll, FrameRow), FrameRow.captured_at >= start
-                )
+                select(FrameRow.tiles, FrameRow.length_mm).where(in_roll(roll, FrameRow), FrameRow.captured_at >= start)
             ).all()
             gap_mm = session.scalar(
                 select(func.coalesce(func.sum(GapRow.length_mm), 0.0)).where(
                     in_roll(roll, GapRow), GapRow.captured_at >= start
                 )
             )
-            defects = session.scalars(
-                select(DefectRow).where(DefectRow.frame_id.in_([frame.id for frame in frames])).order_by(DefectRow.id)
+            defects = session.execute(
+                select(DefectRow, FragmentRow, FrameRow.origin)
+                .join(
+                    FragmentRow,
+                    (FragmentRow.frame_id == DefectRow.frame_id) & (FragmentRow.number == DefectRow.fragment),
+                )
+                .join(FrameRow, FrameRow.id == DefectRow.frame_id)
+                .where(in_roll(roll, DefectRow), DefectRow.captured_at >= start)
+                .order_by(DefectRow.id)
             ).all()
         if not frames and not gap_mm:
             continue
         inspected_mm = sum(frame.length_mm for frame in frames)
         whole_mm = inspected_mm + (gap_mm or 0.0)
-        origins = {frame.id: frame.origin for frame in frames}
         found.append(
             {
                 "name": roll.name,
@@ -129,20 +133,24 @@ def rolls_json(database: Database, start: datetime) -> list[dict[str, Any]]:
                 "gap_m": round((gap_mm or 0.0) / 1000, 6),
                 "coverage_pct": round(100 * inspected_mm / whole_mm, 3) if whole_mm else 100.0,
                 "defects": len(defects),
-                "defect_list": [_defect_json(defect, origins[defect.frame_id]) for defect in defects],
+                "defect_list": [_defect_json(defect, peak, origin) for defect, peak, origin in defects],
             }
         )
     return found
 
 
-def _defect_json(defect: DefectRow, origin: str) -> dict[str, Any]:
+def _defect_json(defect: DefectRow, peak: FragmentRow, origin: str) -> dict[str, Any]:
+    """`file` and `box_px` are of its strongest fragment."""
     return {
         "id": defect.id,
         "camera": defect.camera,
         "file": origin,
-        "box_px": [defect.x0_px, defect.y0_px, defect.x1_px, defect.y1_px],
+        "box_px": [peak.x0_px, peak.y0_px, peak.x1_px, peak.y1_px],
         "box_mm": [round(value, 3) for value in (defect.x0_mm, defect.y0_mm, defect.x1_mm, defect.y1_mm)],
         "area_mm2": round(defect.area_mm2, 3),
+        "geometry": defect.geometry,
+        "size_mm": round(defect.size_mm, 3),
+        "fragments": defect.fragments,
         "score": defect.score,
         "threshold": defect.threshold,
     }

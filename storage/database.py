@@ -28,6 +28,7 @@ class Database:
         self.url = parse_url(url)
         self.engine = make_engine(self.url)
         self._sqlite = is_sqlite(self.url)
+        self.known_names: set[tuple[str, str]] = set()  # kind and name of what is committed, so as not to ask again
         self._inserts: dict[type[Table], Executable] = {}
         self._reader = self.engine.execution_options(**reading_options(self.url))
 
@@ -59,14 +60,15 @@ class Database:
         with errors_explained(self.url), Session(self._reader, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def lock(self, session: Session, name: str) -> None:
-        """Holds `name` until the transaction ends against every other that locks it.
+    def lock(self, session: Session, name: str) -> bool:
+        """Holds `name` until the transaction ends against every other that locks it; False when that was so before.
 
         SQLite has one writer at a time anyway; PostgreSQL takes an advisory lock.
         """
         if not self._sqlite:
             number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
             session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+        return not self._sqlite
 
     def insert_new(self, session: Session, table: type[Table], /, **values: Any) -> Any | None:
         """Inserts a row unless a unique constraint holds it already: its first key column, or None."""

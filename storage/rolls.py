@@ -3,21 +3,25 @@
 A roll of staff's covers its line's cloth captured in [opened_at, closed_at); two of them never overlap on one line.
 What none of them covers belongs to the automatic roll of that line and day (UTC), whose row appears with the first
 such frame or gap. Since frames name no roll, a late frame lands on its own roll and a corrected boundary takes its
-frames with it.
+frames with it. Fragments of defects do name their roll, to be found beside each other; every act that moves a boundary
+sets them right (`_follow`).
 """
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from inspection.errors import StorageError
 from inspection.types import Roll
 from storage import audit
 from storage.database import Database
-from storage.tables import DefectRow, FrameRow, GapRow, LineRow, RollRow, StyleRow
+from storage.defects.merging import follow_rolls, lock_line, settle_width, widest
+from storage.defects.series import close_all_series
+from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, RollRow, StyleRow, UtcDateTime
 
 Cloth = type[FrameRow] | type[GapRow] | type[DefectRow]
 
@@ -73,6 +77,7 @@ def open_roll(database: Database, *, line: str, name: str, style: str, by: str, 
         row = RollRow(line=line, name=name, style=style, opened_at=at, closed_at=None, automatic=False)
         session.add(row)
         session.flush()
+        _follow(database, session, line=line, since=at)
         audit.record(session, by=by, action="roll.open", subject=name, detail={"line": line, "at": at.isoformat()})
         return _roll(row)
 
@@ -89,6 +94,8 @@ def close_roll(database: Database, *, line: str, by: str, at: datetime | None = 
         row.closed_at = at
         session.flush()
         _cover_by_automatic(database, session, line=line, since=at)
+        _follow(database, session, line=line, since=at)
+        close_all_series(session, roll_id=row.id)
         audit.record(session, by=by, action="roll.close", subject=row.name, detail={"line": line, "at": at.isoformat()})
         return _roll(row)
 
@@ -120,6 +127,7 @@ def correct_roll(
         _refuse_overlap(session, line=line, name=name, opened_at=row.opened_at, closed_at=row.closed_at, but=row.id)
         session.flush()
         _cover_by_automatic(database, session, line=line, since=since)
+        _follow(database, session, line=line, since=since)
         after = {"opened_at": row.opened_at.isoformat(), "closed_at": row.closed_at and row.closed_at.isoformat()}
         audit.record(
             session, by=by, action="roll.correct", subject=name, detail={"line": line, "before": before, "after": after}
@@ -182,23 +190,53 @@ def in_roll(roll: Roll, table: Cloth) -> ColumnElement[bool]:
     return and_(within, _uncovered(table)) if roll.automatic else within
 
 
-def ensure_roll(database: Database, session: Session, *, line: str, at: datetime) -> None:
-    """Makes the automatic roll of the day when no other covers `at`; called with each frame and gap that is stored.
+def ensure_roll(database: Database, session: Session, *, line: str, at: datetime) -> int:
+    """The id of the roll that covers `at`; makes the automatic one of the day when no other does. Called with each
+    frame and gap that is stored.
 
     The roll found is locked against a close or correction that would move its boundary over this frame unseen.
     """
-    if _covering(session, line, at, share=True) is None:
+    found = _roll_id(session, _COVERING_SHARED, line, at)
+    if found is None and (found := _roll_id(session, _AUTOMATIC, line, at)) is None:
         _ensure_automatic(database, session, line, at)
+        found = _roll_id(session, _AUTOMATIC, line, at)
+    if found is None:
+        raise StorageError(f"line {line} has no roll for cloth captured at {at.isoformat()}")
+    return found
 
 
-def _covering(session: Session, line: str, at: datetime, *, share: bool = False) -> RollRow | None:
-    query = select(RollRow).where(
-        RollRow.line == line,
-        ~RollRow.automatic,
-        RollRow.opened_at <= at,
-        or_(RollRow.closed_at.is_(None), RollRow.closed_at > at),
+def roll_id_at(session: Session, *, line: str, at: datetime) -> int:
+    """As `roll_at`, of a roll that is there."""
+    found = _roll_id(session, _COVERING, line, at) or _roll_id(session, _AUTOMATIC, line, at)
+    if found is None:
+        raise StorageError(f"line {line} has no roll for cloth captured at {at.isoformat()}")
+    return found
+
+
+def _roll_id(session: Session, query: Select[Any], line: str, at: datetime) -> int | None:
+    found = session.connection().execute(query, {"line": line, "at": at}).scalar()
+    return None if found is None else int(found)
+
+
+_ROLLS = RollRow.__table__  # statements that every frame asks are built once
+_WITHIN = (_ROLLS.c.line == bindparam("line")) & (_ROLLS.c.opened_at <= bindparam("at", type_=UtcDateTime()))
+_ENDS = bindparam("at", type_=UtcDateTime())
+_COVERING = select(_ROLLS.c.id).where(
+    _WITHIN, ~_ROLLS.c.automatic, or_(_ROLLS.c.closed_at.is_(None), _ROLLS.c.closed_at > _ENDS)
+)
+_COVERING_SHARED = _COVERING.with_for_update(read=True)
+_AUTOMATIC = select(_ROLLS.c.id).where(_WITHIN, _ROLLS.c.automatic, _ROLLS.c.closed_at > _ENDS)
+
+
+def _covering(session: Session, line: str, at: datetime) -> RollRow | None:
+    return session.scalar(
+        select(RollRow).where(
+            RollRow.line == line,
+            ~RollRow.automatic,
+            RollRow.opened_at <= at,
+            or_(RollRow.closed_at.is_(None), RollRow.closed_at > at),
+        )
     )
-    return session.scalar(query.with_for_update(read=True) if share else query)
 
 
 def _ensure_automatic(database: Database, session: Session, line: str, at: datetime) -> datetime:
@@ -227,6 +265,28 @@ def _cover_by_automatic(database: Database, session: Session, *, line: str, sinc
         ]
         found = [first for first in firsts if first is not None]
         at = _ensure_automatic(database, session, line, min(found)) if found else None
+
+
+def _follow(database: Database, session: Session, *, line: str, since: datetime) -> None:
+    """Takes the fragments captured from `since` on to the rolls that cover them now; defects are parted and joined."""
+    session.flush()
+    lock_line(database, session, line)
+    rows = session.execute(
+        select(FragmentRow.frame_id, FragmentRow.number, FragmentRow.roll_id, FragmentRow.captured_at)
+        .join(FrameRow, FrameRow.id == FragmentRow.frame_id)
+        .where(FrameRow.line == line, FrameRow.captured_at >= since)
+    ).all()
+    at_once: dict[datetime, int] = {}
+    moved: dict[tuple[int, int], int] = {}
+    for row in rows:
+        if row.captured_at not in at_once:
+            at_once[row.captured_at] = roll_id_at(session, line=line, at=row.captured_at)
+        if at_once[row.captured_at] != row.roll_id:
+            moved[row.frame_id, row.number] = at_once[row.captured_at]
+    follow_rolls(session, line=line, roll_of=moved)
+    touched = select(RollRow).where(RollRow.line == line, or_(RollRow.closed_at.is_(None), RollRow.closed_at >= since))
+    for roll in map(_roll, session.scalars(touched).all()):
+        settle_width(session, roll_id=roll.id, right_mm=widest(session, in_roll(roll, FrameRow)))
 
 
 def _uncovered(table: Cloth) -> ColumnElement[bool]:

@@ -56,6 +56,7 @@ class LineRow(Table):
     __tablename__ = "lines"
     name: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime]
+    coverage_limit: Mapped[float | None]  # a roll inspected less is incomplete, 0 to 1; None: `coverage.LIMIT`
 
 
 class CameraRow(Table):
@@ -205,14 +206,24 @@ class CaptureRow(Table):
     ended: Mapped[bool]
 
 
-class DefectRow(Table):
-    """A region over the threshold, on the roll in mm; its mask (bit-packed PNG) covers the pixel box of the frame."""
+class RollWidthRow(Table):
+    """The widest that a roll's cloth was seen, in steps of `storage.defects.merging.WIDTH_STEP_MM`."""
 
-    __tablename__ = "defects"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id", ondelete="CASCADE"), index=True)
-    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    __tablename__ = "roll_widths"
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id", ondelete="CASCADE"), primary_key=True)
+    width_mm: Mapped[float]
+
+
+class FragmentRow(Table):
+    """What one frame shows of a defect: a region over the threshold. Its mask (bit-packed PNG) covers its pixel box."""
+
+    __tablename__ = "fragments"
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # in the frame, worst first
+    defect_id: Mapped[int] = mapped_column(ForeignKey("defects.id", ondelete="CASCADE"), index=True)
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id"))  # of the moment; a corrected boundary changes it
     camera: Mapped[str] = mapped_column(ForeignKey("cameras.name"))
+    counter: Mapped[str]  # positions of one camera compare within it
     captured_at: Mapped[datetime]
     x0_mm: Mapped[float]
     x1_mm: Mapped[float]
@@ -222,15 +233,114 @@ class DefectRow(Table):
     x1_px: Mapped[int]
     y0_px: Mapped[int]
     y1_px: Mapped[int]
-    area_mm2: Mapped[float]
+    right_mm: Mapped[float]  # the fabric's right edge in the frame
     score: Mapped[float]
     threshold: Mapped[float]
     style: Mapped[str]
+    hole: Mapped[bool | None]  # background shows through it; None: could not be told
+    warp_line: Mapped[bool]
+    start_x_mm: Mapped[float]  # its middle across, at its beginning and its end along the roll
+    end_x_mm: Mapped[float]
+    outline: Mapped[bytes]  # `storage.defects.outline`
     mask: Mapped[bytes]  # 1-bit PNG
     crop: Mapped[str]  # key in the picture store, "" when the picture could not be kept
     heat: Mapped[str]  # the same place, score map
-    state: Mapped[str] = mapped_column(index=True)  # unreviewed, confirmed, rejected
-    __table_args__ = (Index("ix_defects_line_time", "line", "captured_at"),)
+    __table_args__ = (Index("ix_fragments_roll_place", "roll_id", "y0_mm"),)
+
+
+class DefectRow(Table):
+    """All fragments that belong together (`storage.defects.together`), as one defect of one roll.
+
+    Everything but review, name and series is a function of the set of its fragments. `frame_id` and `fragment` name the
+    strongest one, whose score, style, camera and picture stand for the defect.
+    """
+
+    __tablename__ = "defects"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id"))
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frames.id", ondelete="CASCADE"), index=True)
+    fragment: Mapped[int]
+    fragments: Mapped[int]  # how many
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    camera: Mapped[str] = mapped_column(ForeignKey("cameras.name"))
+    counter: Mapped[str]
+    captured_at: Mapped[datetime]  # of the first fragment
+    x0_mm: Mapped[float]
+    x1_mm: Mapped[float]
+    y0_mm: Mapped[float]
+    y1_mm: Mapped[float]
+    area_mm2: Mapped[float]
+    size_mm: Mapped[float]  # maximum Feret diameter
+    length_mm: Mapped[float]  # along its principal axis
+    width_mm: Mapped[float]  # across that
+    angle_deg: Mapped[float]  # of that to the warp, 0 to 90
+    geometry: Mapped[str]  # `storage.defects.geometry`
+    hole: Mapped[bool | None]
+    right_mm: Mapped[float]  # the farthest right fabric edge of its frames
+    right_reach_mm: Mapped[float]  # from its frame's right edge to its farthest point
+    lane: Mapped[int]  # across the cloth, where periodic defects are looked for
+    score: Mapped[float]
+    threshold: Mapped[float]
+    style: Mapped[str]
+    peak_x_mm: Mapped[float]  # where its strongest fragment begins
+    peak_y_mm: Mapped[float]
+    outline: Mapped[bytes]
+    state: Mapped[str] = mapped_column(index=True)  # unreviewed, confirmed, rejected: follows from the next three
+    confirmed: Mapped[bool]  # staff confirmed it, or a part of it
+    rejected_strength: Mapped[float | None]  # of what staff rejected, score in units of the threshold
+    unseen_strength: Mapped[float | None]  # of what nobody has reviewed
+    code: Mapped[str]  # the name that staff chose, "" until then
+    series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id", ondelete="SET NULL"), index=True)
+    __table_args__ = (
+        Index("ix_defects_line_time", "line", "captured_at"),
+        Index("ix_defects_roll_lane", "roll_id", "lane", "y0_mm"),
+    )
+
+
+class MergedDefectRow(Table):
+    """A defect that became part of another: its number still leads there."""
+
+    __tablename__ = "merged_defects"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    into_id: Mapped[int] = mapped_column(ForeignKey("defects.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+
+
+class SeriesRow(Table):
+    """Defects at equal spaces, as a damaged roller makes them (`storage.defects.periodic`)."""
+
+    __tablename__ = "series"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id", ondelete="CASCADE"))
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    camera: Mapped[str] = mapped_column(ForeignKey("cameras.name"))
+    counter: Mapped[str]
+    lane: Mapped[int]
+    x_mm: Mapped[float]
+    period_mm: Mapped[float]
+    zero_mm: Mapped[float]  # the first hit's fitted place
+    hits: Mapped[int]
+    slots: Mapped[int]  # from the first hit to the last
+    first_mm: Mapped[float]
+    last_mm: Mapped[float]
+    suspect: Mapped[str]  # the machine element that turns with this period, "" when none is known
+    open: Mapped[bool]
+    opened_at: Mapped[datetime]  # when its last needed hit was captured
+    closed_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_series_roll", "roll_id", "open"),)
+
+
+class MachineElementRow(Table):
+    """A part of a line's machine that can leave marks at equal spaces."""
+
+    __tablename__ = "machine_elements"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    name: Mapped[str]
+    kind: Mapped[str]  # roller, screen, feeders
+    values: Mapped[dict[str, Any]]  # diameter_mm; or repeat_mm; or feeders and courses_per_cm
+    period_mm: Mapped[float]
+    __table_args__ = (Unique("line", "name"),)
 
 
 class ReviewRow(Table):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ def make_defect(x_px: int = 100, y_px: int = 40, *, size_px: int = 8, style: str
     return Defect(**(values | changes))
 
 
+def on_frame(defect: Defect, header: FrameHeader) -> Defect:
+    x_mm, y_mm = header.x_offset_mm - header.fabric_left_px * header.mm_per_px, header.position_mm
+    return replace(
+        defect,
+        x0_mm=x_mm + defect.x0_px * header.mm_per_px,
+        x1_mm=x_mm + defect.x1_px * header.mm_per_px,
+        y0_mm=y_mm + defect.y0_px * header.mm_per_px,
+        y1_mm=y_mm + defect.y1_px * header.mm_per_px,
+    )
+
+
 def make_report(
     sequence: int = 0,
     *,
@@ -80,8 +92,9 @@ def make_report(
     header: FrameHeader | None = None,
     **changes: Any,
 ) -> FrameReport:
-    """16 tiles. Crops are noise of a tile's size unless given."""
+    """16 tiles. Defects lie on the cloth where their pixels lie on the frame. Crops are noise unless given."""
     header = header or make_header(sequence, captured_at=captured_at)
+    defects = tuple(on_frame(defect, header) for defect in defects)
     values: dict[str, Any] = {
         "header": header,
         "model": "first",

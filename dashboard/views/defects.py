@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, shell, words
+from storage.defects.geometry import CODES, propose_names
 from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
 from storage.reads.review_state import STATES, State
 from storage.reads.roll_runs import is_running
@@ -248,17 +249,44 @@ def show_facts(detail: DefectDetail) -> None:
     rows = {
         "Place": f"{words.metres(item.y_mm)} along the roll, {item.x_mm:.0f} mm from the left edge",
         "Size": f"{words.size(item)} (along × across), area {words.area(item.area_mm2)}",
+        "Form": words.form(item),
         "Strength": f"{words.strength(item.strength)} (score {item.score:.3f}, limit {item.threshold:.3f})",
         "Roll": f"{roll} on {item.line}",
         "Style": item.style or "not known",
         "Seen": f"{shell.clock(item.captured_at)} by camera {item.camera}",
         "Model": detail.model,
     }
+    if item.fragments > 1:
+        rows["Seen in"] = f"{item.fragments:,} frames' pieces; the picture shows the strongest, at " + words.metres(
+            detail.peak_y_mm
+        )
+    if detail.series is not None:
+        rows["Repeats"] = words.series(detail.series)
     if detail.origin:
         rows["File"] = detail.origin
     if detail.others_in_frame:
         rows["Same frame"] = words.count(detail.others_in_frame, "other suspicious place")
     st.markdown("  \n".join(f"**{name}** {words.plain(value)}" for name, value in rows.items()))
+    choose_name(detail)
+
+
+def choose_name(detail: DefectDetail) -> None:
+    """The trade's names for a defect of this form; staff choose."""
+    item = detail.item
+    proposed = propose_names(item.geometry, hole=item.hole, periodic=detail.series is not None)
+    codes = ["", *(name.code for name in proposed)]
+    if item.code and item.code not in codes:
+        codes.append(item.code)
+    chosen = st.selectbox(
+        "Name",
+        codes,
+        index=codes.index(item.code),
+        format_func=lambda code: words.sentence(CODES[code].words) if code else "Not named",
+        key=f"name.{item.id}.{item.code}",
+    )
+    if chosen != item.code:
+        data.name_defect(item.id, chosen)
+        st.rerun()
 
 
 def show_history(detail: DefectDetail) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inspection.errors import StorageError
+from storage.defects.geometry import Geometry
 
-Geometry = Literal["point", "warp_line", "weft_line", "diagonal", "area", "full_width", "edge"]
 Severity = Literal["minor", "major", "critical"]
 Status = Literal["unreviewed", "confirmed", "rejected"]  # of its review
 

@@ -1,27 +1,28 @@
 """Stored rolls as grading sees them. The one place where grading meets the tables of frames, gaps and defects."""
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
+from typing import cast
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from inspection.types import Roll
 from storage.database import Database
-from storage.grading.cloth import Cloth, ClothDefect, Geometry, MissedStretch, WidthStretch
+from storage.defects.geometry import Geometry
+from storage.grading.cloth import Cloth, ClothDefect, MissedStretch, WidthStretch
 from storage.grading.grade import Grade, grade_cloth
 from storage.grading.profile import AnyProfile
 from storage.grading.profile_store import StoredProfile, profile_of
 from storage.reads.gap_words import reason_in_words
-from storage.reads.review_state import state_of, strength_of
+from storage.reads.review_state import state_of
 from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
 from storage.roll_details import RollDetails, read_details
 from storage.rolls import in_roll
-from storage.tables import DefectRow, FrameRow, GapRow
+from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow
 
 SAMPLED_FRAMES = 5  # a camera, for the width at the start, in the middle and at the end
 TOUCH_MM = 1.0
@@ -79,7 +80,7 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
         length_mm=summary.length_mm,
         width_mm=widths.mean_mm,
         fabric_width_mm=fabric_mm,
-        defects=_defects(session, roll, runs, fabric_mm),
+        defects=_defects(session, roll, runs),
         coverage=min(1.0, summary.coverage),
         running=roll.closed_at is None,
         missed=_missed(session, roll, runs, summary),
@@ -97,53 +98,31 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
 
 
 def crop_keys(session: Session, ids: list[int]) -> dict[int, str]:
-    """Keys of the pictures of these defects in the picture store, as far as they were kept."""
-    rows = session.execute(select(DefectRow.id, DefectRow.crop).where(DefectRow.id.in_(ids)))
+    """Keys of the pictures of these defects' strongest fragments in the picture store, as far as they were kept."""
+    peak = and_(FragmentRow.frame_id == DefectRow.frame_id, FragmentRow.number == DefectRow.fragment)
+    rows = session.execute(select(DefectRow.id, FragmentRow.crop).join(FragmentRow, peak).where(DefectRow.id.in_(ids)))
     return {row.id: row.crop for row in rows if row.crop}
 
 
-def _defects(session: Session, roll: Roll, runs: Runs, fabric_mm: float) -> tuple[ClothDefect, ...]:
-    rows = session.execute(
-        select(
-            DefectRow.id,
-            DefectRow.camera,
-            FrameRow.session,
-            DefectRow.y0_mm,
-            DefectRow.y1_mm,
-            DefectRow.x0_mm,
-            DefectRow.x1_mm,
-            DefectRow.state,
-            strength_of(DefectRow.score, DefectRow.threshold).label("strength"),
-        )
-        .join(FrameRow, FrameRow.id == DefectRow.frame_id)
-        .where(in_roll(roll, DefectRow))
-        .order_by(DefectRow.id)
-    )
+def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...]:
+    rows = session.scalars(select(DefectRow).where(DefectRow.roll_id == roll.id).order_by(DefectRow.id))
     return tuple(
         ClothDefect(
             id=row.id,
-            y0_mm=runs[row.camera, row.session].place(row.y0_mm),
-            y1_mm=runs[row.camera, row.session].place(row.y1_mm),
+            y0_mm=runs[row.camera, row.counter].place(row.y0_mm),
+            y1_mm=runs[row.camera, row.counter].place(row.y1_mm),
             x0_mm=row.x0_mm,
             x1_mm=row.x1_mm,
-            size_mm=math.hypot(row.y1_mm - row.y0_mm, row.x1_mm - row.x0_mm),
-            geometry=_geometry(row.y1_mm - row.y0_mm, row.x1_mm - row.x0_mm, fabric_mm),
+            size_mm=row.size_mm,
+            geometry=cast(Geometry, row.geometry),
             status=state_of(row.state),
-            strength=row.strength,
+            hole=bool(row.hole),
+            code=row.code,
+            series="" if row.series_id is None else str(row.series_id),
+            strength=row.score / row.threshold if row.threshold else row.score,
         )
         for row in rows
     )
-
-
-def _geometry(length_mm: float, width_mm: float, fabric_mm: float) -> Geometry:
-    """From the box alone; the diagonal of the box is the largest that the defect can be."""
-    if fabric_mm > 0 and width_mm >= 0.8 * fabric_mm:
-        return "full_width"
-    if max(length_mm, width_mm) <= 10:
-        return "point"
-    if length_mm >= 4 * width_mm:
-        return "warp_line"
-    return "weft_line" if width_mm >= 4 * length_mm else "area"
 
 
 def _missed(session: Session, roll: Roll, runs: Runs, summary: RollSummary) -> tuple[MissedStretch, ...]:

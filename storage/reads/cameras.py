@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from storage.database import Database
 from storage.reads.review_state import strength_of
-from storage.tables import CameraRow, CaptureRow, DefectRow, FrameRow, GapRow
+from storage.tables import CameraRow, CaptureRow, FragmentRow, FrameRow, GapRow
 
 RECENT_FRAMES = 60  # what the live figures of a camera rest on
 RECENT = timedelta(minutes=10)
@@ -146,7 +146,7 @@ def _tiles_per_s(frames: Sequence[Any]) -> float:
 
 def score_trend(database: Database, *, line: str, camera: str, frames: int = RECENT_FRAMES) -> pd.DataFrame:
     """The latest frames' highest score in units of their threshold: captured_at, position_mm, strength, defects."""
-    count = select(func.count(DefectRow.id)).where(DefectRow.frame_id == FrameRow.id).scalar_subquery()
+    count = select(func.count(FragmentRow.number)).where(FragmentRow.frame_id == FrameRow.id).scalar_subquery()
     with database.reading() as session:
         rows = session.execute(
             select(

@@ -5,14 +5,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
 from inspection.types import Roll
 from storage.database import Database
 from storage.reads.review_state import State, count_states, state_of, strength_of
 from storage.reads.roll_runs import Run, is_running, roll_runs
 from storage.rolls import in_roll, roll_at
-from storage.tables import CameraRow, DefectRow, FrameRow, LineRow, ReviewRow, SampleRow, StyleRow
+from storage.tables import (
+    CameraRow,
+    DefectRow,
+    FragmentRow,
+    FrameRow,
+    LineRow,
+    MergedDefectRow,
+    ReviewRow,
+    SampleRow,
+    SeriesRow,
+    StyleRow,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +43,12 @@ class DefectFilter:
         if self.style:
             parts.append(DefectRow.style == self.style)
         if self.camera:
-            parts.append(DefectRow.camera == self.camera)
+            seen = exists(
+                select(FragmentRow.defect_id)
+                .where(FragmentRow.defect_id == DefectRow.id, FragmentRow.camera == self.camera)
+                .correlate(DefectRow)
+            )
+            parts.append(or_(DefectRow.camera == self.camera, seen))
         if self.state:
             parts.append(DefectRow.state == self.state)
         if self.min_strength > 0:
@@ -42,18 +58,24 @@ class DefectFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefectItem:
-    """A defect in a list."""
+    """A defect in a list. Picture, camera and pixels are those of its strongest fragment."""
 
     id: int
     line: str
     camera: str
-    captured_at: datetime
+    captured_at: datetime  # of its first fragment
     roll: Roll | None
     y_mm: float  # its middle along the roll; along the line's counter when it is on no roll
     x_mm: float  # its middle across, from the left fabric edge
     length_mm: float  # along the roll
     width_mm: float  # across
     area_mm2: float
+    size_mm: float  # maximum Feret diameter
+    geometry: str
+    hole: bool | None
+    code: str  # the name staff chose, "" until then
+    fragments: int
+    series_id: int | None
     score: float
     threshold: float
     strength: float  # score in units of the threshold
@@ -76,6 +98,16 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Defects at equal spaces that this one is one of. next_mm: along the roll, None once the series is closed."""
+
+    period_mm: float
+    hits: int
+    suspect: str
+    next_mm: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DefectDetail:
     """A defect with everything known of it."""
 
@@ -87,6 +119,17 @@ class DefectDetail:
     history: tuple[Review, ...]  # oldest first
     others_in_frame: int  # further defects of the same frame that are not rejected
     learned: bool  # its crop is a sample of normal fabric
+    peak_y_mm: float  # where along the roll the strongest fragment begins, which the pictures show
+    series: Series | None
+
+
+Shown = tuple[DefectRow, FragmentRow, FrameRow]  # a defect, its strongest fragment, that one's frame
+
+_WITH_PEAK = (
+    select(DefectRow, FragmentRow, FrameRow)
+    .join(FragmentRow, and_(FragmentRow.frame_id == DefectRow.frame_id, FragmentRow.number == DefectRow.fragment))
+    .join(FrameRow, FrameRow.id == DefectRow.frame_id)
+)
 
 
 def list_defects(
@@ -97,30 +140,26 @@ def list_defects(
     with database.reading() as session:
         total = session.scalar(select(func.count(DefectRow.id)).where(condition)) or 0
         rows = session.execute(
-            select(DefectRow, FrameRow)
-            .join(FrameRow, FrameRow.id == DefectRow.frame_id)
-            .where(condition)
+            _WITH_PEAK.where(condition)
             .order_by(strength_of(DefectRow.score, DefectRow.threshold).desc(), DefectRow.id)
             .limit(limit)
             .offset(offset)
         ).all()
-    return _items(database, [(row, frame) for row, frame in rows]), total
+    return _items(database, [(row, peak, frame) for row, peak, frame in rows]), total
 
 
 def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
     """The defects captured last, newest first, those rejected left out."""
-    rows: list[tuple[DefectRow, FrameRow]] = []
+    rows: list[Shown] = []
     with database.reading() as session:
         for line in session.scalars(select(LineRow.name)).all():  # line by line, along the index
             found = session.execute(
-                select(DefectRow, FrameRow)
-                .join(FrameRow, FrameRow.id == DefectRow.frame_id)
-                .where(DefectRow.line == line, DefectRow.state != "rejected")
+                _WITH_PEAK.where(DefectRow.line == line, DefectRow.state != "rejected")
                 .order_by(DefectRow.captured_at.desc(), DefectRow.id.desc())
                 .limit(limit)
             )
-            rows += [(row, frame) for row, frame in found]
-    rows.sort(key=lambda pair: (pair[0].captured_at, pair[0].id), reverse=True)
+            rows += [(row, peak, frame) for row, peak, frame in found]
+    rows.sort(key=lambda shown: (shown[0].captured_at, shown[0].id), reverse=True)
     return _items(database, rows[:limit])
 
 
@@ -157,41 +196,57 @@ def neighbours_of(database: Database, wanted: DefectFilter, defect_id: int) -> t
 
 
 def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
-    """One defect with its history; None when there is no such defect."""
+    """One defect with its history; None when there is no such defect. The number of one that became part of another
+    leads to the other."""
     with database.reading() as session:
-        row = session.get(DefectRow, defect_id)
-        if row is None:
+        into = session.scalar(select(MergedDefectRow.into_id).where(MergedDefectRow.id == defect_id))
+        defect_id = into if into is not None else defect_id
+        found = session.execute(_WITH_PEAK.where(DefectRow.id == defect_id)).first()
+        if found is None:
             return None
-        frame = session.get_one(FrameRow, row.frame_id)
+        row, peak, frame = found
         history = session.execute(
             select(ReviewRow.state, ReviewRow.previous, ReviewRow.by, ReviewRow.at)
             .where(ReviewRow.defect_id == defect_id)
             .order_by(ReviewRow.at, ReviewRow.id)
         ).all()
         others = session.scalar(
-            select(func.count(DefectRow.id)).where(
-                DefectRow.frame_id == row.frame_id, DefectRow.id != defect_id, DefectRow.state != "rejected"
+            select(func.count(func.distinct(FragmentRow.defect_id)))
+            .join(DefectRow, DefectRow.id == FragmentRow.defect_id)
+            .where(
+                FragmentRow.frame_id == row.frame_id, FragmentRow.defect_id != defect_id, DefectRow.state != "rejected"
             )
         )
         sample = session.scalar(select(SampleRow.id).where(SampleRow.defect_id == defect_id, SampleRow.active).limit(1))
+        series = session.get(SeriesRow, row.series_id) if row.series_id is not None else None
+    item = _items(database, [(row, peak, frame)])[0]
+    zero_mm = (row.y0_mm + row.y1_mm) / 2 - item.y_mm  # of the roll, on the defect's counter
     return DefectDetail(
-        item=_items(database, [(row, frame)])[0],
-        mask=row.mask,
+        item=item,
+        mask=peak.mask,
         mm_per_px=frame.mm_per_px,
         model=frame.model,
         origin=frame.origin,
         history=tuple(Review(state=state_of(s), previous=state_of(p), by=by, at=at) for s, p, by, at in history),
         others_in_frame=others or 0,
         learned=sample is not None,
+        peak_y_mm=row.peak_y_mm - zero_mm,
+        series=None
+        if series is None
+        else Series(
+            period_mm=series.period_mm,
+            hits=series.hits,
+            suspect=series.suspect,
+            next_mm=series.last_mm + series.period_mm - zero_mm if series.open else None,
+        ),
     )
 
 
-def _items(database: Database, rows: Sequence[tuple[DefectRow, FrameRow]]) -> list[DefectItem]:
-    """rows: defects, each with its frame."""
+def _items(database: Database, rows: Sequence[Shown]) -> list[DefectItem]:
     rolls: list[Roll] = []
     runs: dict[tuple[int, str, str], Run] = {}  # roll, camera, session
     items = []
-    for row, frame in rows:
+    for row, peak, frame in rows:
         roll = next((roll for roll in rolls if _covers(roll, row)), None)
         roll = roll or roll_at(database, line=row.line, at=row.captured_at)
         if roll is not None and roll not in rolls:
@@ -199,7 +254,7 @@ def _items(database: Database, rows: Sequence[tuple[DefectRow, FrameRow]]) -> li
             runs |= {(roll.id, run.camera, run.session): run for run in roll_runs(database, roll)}
         run = runs.get((roll.id, row.camera, frame.session)) if roll is not None else None
         y_mm = (row.y0_mm + row.y1_mm) / 2
-        left_px = row.x0_px - round((row.x0_mm - frame.x_offset_mm) / frame.mm_per_px)
+        left_px = peak.x0_px - round((peak.x0_mm - frame.x_offset_mm) / frame.mm_per_px)
         items.append(
             DefectItem(
                 id=row.id,
@@ -212,15 +267,21 @@ def _items(database: Database, rows: Sequence[tuple[DefectRow, FrameRow]]) -> li
                 length_mm=row.y1_mm - row.y0_mm,
                 width_mm=row.x1_mm - row.x0_mm,
                 area_mm2=row.area_mm2,
+                size_mm=row.size_mm,
+                geometry=row.geometry,
+                hole=row.hole,
+                code=row.code,
+                fragments=row.fragments,
+                series_id=row.series_id,
                 score=row.score,
                 threshold=row.threshold,
                 strength=row.score / row.threshold if row.threshold > 0 else row.score,
                 style=row.style,
                 state=state_of(row.state),
-                crop=row.crop,
-                heat=row.heat,
+                crop=peak.crop,
+                heat=peak.heat,
                 fabric_px=(round(frame.fabric_width_mm / frame.mm_per_px), round(frame.length_mm / frame.mm_per_px)),
-                box_px=(row.x0_px - left_px, row.x1_px - left_px, row.y0_px, row.y1_px),
+                box_px=(peak.x0_px - left_px, peak.x1_px - left_px, peak.y0_px, peak.y1_px),
             )
         )
     return items

@@ -13,7 +13,7 @@ from storage.reads.review_state import strength_of
 from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
 from storage.rolls import in_roll
-from storage.tables import DefectRow, FrameRow, GapRow
+from storage.tables import DefectRow, GapRow
 
 MAP_DEFECTS = 10_000  # the map draws at most so many, worst first
 PLACE = ("y0_mm", "y1_mm", "x0_mm", "x1_mm")
@@ -23,7 +23,8 @@ PLACE = ("y0_mm", "y1_mm", "x0_mm", "x1_mm")
 class RollMap:
     """Everything the roll map draws; columns in mm from the roll's start (y) and the cloth's left edge (x).
 
-    defects: id, y0_mm, y1_mm, x0_mm, x1_mm, area_mm2, strength, state, style, camera, captured_at; worst first.
+    defects: id, y0_mm, y1_mm, x0_mm, x1_mm, area_mm2, size_mm, geometry, strength, state, style, camera, captured_at;
+    worst first.
     gaps: y0_mm, y1_mm, x0_mm, x1_mm, camera, code, reason, captured_at; along the roll.
     """
 
@@ -52,18 +53,19 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
         select(
             DefectRow.id,
             DefectRow.camera,
-            FrameRow.session,
+            DefectRow.counter.label("session"),
             DefectRow.y0_mm,
             DefectRow.y1_mm,
             DefectRow.x0_mm,
             DefectRow.x1_mm,
             DefectRow.area_mm2,
+            DefectRow.size_mm,
+            DefectRow.geometry,
             strength.label("strength"),
             DefectRow.state,
             DefectRow.style,
             DefectRow.captured_at,
         )
-        .join(FrameRow, FrameRow.id == DefectRow.frame_id)
         .where(in_roll(roll, DefectRow))
         .order_by(strength.desc(), DefectRow.id)
         .limit(MAP_DEFECTS)
@@ -77,6 +79,8 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
                 row.x0_mm,
                 row.x1_mm,
                 row.area_mm2,
+                row.size_mm,
+                row.geometry,
                 row.strength,
                 row.state,
                 row.style,
@@ -85,8 +89,11 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
             )
             for row in rows
         ],
-        columns=["id", *PLACE, "area_mm2", "strength", "state", "style", "camera", "captured_at"],
-    ).astype({"id": int, "area_mm2": float, "strength": float} | dict.fromkeys(PLACE, float))
+        columns=[
+            *("id", *PLACE, "area_mm2", "size_mm", "geometry"),
+            *("strength", "state", "style", "camera", "captured_at"),
+        ],
+    ).astype({"id": int, "area_mm2": float, "size_mm": float, "strength": float} | dict.fromkeys(PLACE, float))
 
 
 def _map_gaps(

@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from inspection.settings import StoreSettings
 from storage.database import Database
+from storage.defects.geometry import propose_names
 from storage.pictures import PictureStore
 from storage.reads.defects import DefectFilter, list_defects, read_defect
 from storage.samples import list_samples
@@ -137,7 +138,8 @@ def test_a_link_reproduces_the_filters(line: Database, open_page: OpenPage) -> N
     )[0]
     assert list(queue.value["Defect"]) == [item.id for item in expected]
     assert len(expected) == 2
-    assert [box.value for box in page.selectbox] == [str(roll.id), "twill navy", "cam-left", "1.25"]
+    filters = [box.value for box in page.selectbox if box.label != "Name"]
+    assert filters == [str(roll.id), "twill navy", "cam-left", "1.25"]
 
 
 def test_a_changed_filter_is_in_the_address_and_begins_at_its_worst(line: Database, open_page: OpenPage) -> None:
@@ -183,3 +185,13 @@ def test_a_worse_defect_that_comes_in_does_not_slip_under_the_buttons(line: Data
     press(page, "Confirm defect")
     assert state_of(line, looked_at) == "confirmed"
     assert state_of(line, other) == "unreviewed"
+
+
+def test_staff_choose_one_of_the_names_that_fit_the_form(line: Database, open_page: OpenPage) -> None:
+    page = open_page("defects")
+    item = list_defects(line, DefectFilter(state="unreviewed"), limit=1)[0][0]
+    [box] = [box for box in page.selectbox if box.label == "Name"]
+    fitting = [name.code for name in propose_names(item.geometry, hole=item.hole)]
+    assert len(box.options) == 1 + len(fitting)
+    box.set_value(fitting[0]).run()
+    assert list_defects(line, DefectFilter(state="unreviewed"), limit=1)[0][0].code == fitting[0]

@@ -3,18 +3,19 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from inspection.errors import StorageError
+from inspection.errors import RecordRefused, StorageError
 from inspection.types import Mask
 from storage.database import open_database
 from storage.frames import store_capture, store_gap, store_report
 from storage.masks import decode_mask
 from storage.pictures import PictureStore
-from storage.tables import CameraRow, CaptureRow, DefectRow, FrameRow, GapRow, LineRow, StyleRow
+from storage.tables import CameraRow, CaptureRow, DefectRow, FragmentRow, FrameRow, GapRow, LineRow, StyleRow
 from tests.records import LENGTH_MM, at, make_capture, make_defect, make_gap, make_header, make_png, make_report
 
 pytestmark = pytest.mark.integration
@@ -34,7 +35,7 @@ def test_a_report_comes_back_as_it_was(database, pictures):
     mask: Mask = np.eye(8, dtype=np.bool_)
     defect = make_defect(mask=mask, score=0.75, style="plain")
     assert store_report(database, pictures, make_report(7, captured_at=at(1), defects=(defect,)))
-    frame, row = only(database, FrameRow), only(database, DefectRow)
+    frame, row, fragment = only(database, FrameRow), only(database, DefectRow), only(database, FragmentRow)
     assert (frame.camera, frame.session, frame.sequence) == ("camera-1", "session-1", 7)
     assert frame.captured_at == at(1)
     assert (frame.position_mm, frame.length_mm, frame.fabric_width_mm) == (7 * LENGTH_MM, LENGTH_MM, 128.0)
@@ -51,8 +52,8 @@ def test_a_report_comes_back_as_it_was(database, pictures):
         "plain",
         "unreviewed",
     )
-    assert np.array_equal(decode_mask(row.mask), mask)
-    assert pictures.get(row.crop) == pictures.get(row.heat) == make_png(0)
+    assert np.array_equal(decode_mask(fragment.mask), mask)
+    assert pictures.get(fragment.crop) == pictures.get(fragment.heat) == make_png(0)
 
 
 def test_names_appear_with_the_first_record_that_uses_them(database, pictures):
@@ -151,7 +152,7 @@ def test_a_frame_is_kept_without_the_picture_store(database, tmp_path):
     report = make_report(defects=(make_defect(), make_defect(200)))
     assert store_report(database, PictureStore(str(tmp_path / "file")), report)
     with database.reading() as session:
-        assert [(row.crop, row.heat) for row in session.scalars(select(DefectRow))] == [("", ""), ("", "")]
+        assert [(row.crop, row.heat) for row in session.scalars(select(FragmentRow))] == [("", ""), ("", "")]
 
 
 @pytest.mark.parametrize(
@@ -199,3 +200,30 @@ def test_a_server_that_restarts_is_found_again(postgresql_url, pictures):
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert store_report(database, pictures, make_report(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x1_px": 540, "mask": np.ones((8, 440), np.bool_)}, r"x1_px must lie on its frame, in \[0, 532\], got 540"),
+        ({"y0_px": -1, "mask": np.ones((49, 8), np.bool_)}, r"y0_px must lie on its frame, in \[0, 128\], got -1"),
+        ({"y1_mm": 40.0}, r"defect 0: y1_mm must be 12.000 mm where its pixels lie, got 40.000"),
+        ({"mask": np.zeros((8, 8), np.bool_)}, "defect 0: its mask is empty"),
+    ],
+)  # fmt: skip
+def test_a_mask_outside_its_frame_is_refused_with_the_field_and_value(sqlite_database, pictures, changes, message):
+    report = replace(make_report(defects=(make_defect(),)), defects=(replace(make_defect(), **changes),))
+    with pytest.raises(RecordRefused, match=message):
+        store_report(sqlite_database, pictures, report)
+    assert [count(sqlite_database, table) for table in (LineRow, FrameRow, FragmentRow)] == [0, 0, 0]
+
+
+def test_a_clock_that_goes_back_within_a_session_is_refused(database, pictures):
+    assert store_report(database, pictures, make_report(5, captured_at=at(5)))
+    with pytest.raises(RecordRefused, match=r"camera-1/session-1/6: captured_at 2026-03-14T08:04:00.* is before"):
+        store_report(database, pictures, make_report(6, captured_at=at(4), defects=(make_defect(),)))
+    with pytest.raises(RecordRefused, match=r"camera-1/session-1/4: captured_at .* is after its neighbour's"):
+        store_report(database, pictures, make_report(4, captured_at=at(6)))
+    assert [count(database, table) for table in (FrameRow, FragmentRow)] == [1, 0]
+    assert store_report(database, pictures, make_report(6, captured_at=at(5 - 1 / 60)))  # a clock that is kept right
+    assert store_report(database, pictures, make_report(header=make_header(0, session="next", captured_at=at(1))))

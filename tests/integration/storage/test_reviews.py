@@ -10,7 +10,7 @@ from storage.frames import store_report
 from storage.pictures import PictureStore
 from storage.reviews import review_defect
 from storage.samples import list_samples
-from storage.tables import AuditRow, DefectRow, FrameRow, ReviewRow, SampleRow
+from storage.tables import AuditRow, DefectRow, FragmentRow, FrameRow, ReviewRow, SampleRow
 from tests.records import HEIGHT_PX, TILE_PX, make_defect, make_png, make_report
 
 pytestmark = pytest.mark.integration
@@ -132,11 +132,12 @@ def test_no_sample_ever_holds_a_defect_that_is_not_rejected(sqlite_database, pic
     for index, state in acts:
         review(database, pictures, ids[index % len(ids)], state)
     with database.reading() as session:
-        rows = {row.id: row for row in session.scalars(select(DefectRow))}
-    doubtful = [row for row in rows.values() if row.state != "rejected"]
+        state_of = {row.id: row.state for row in session.scalars(select(DefectRow))}
+        rows = {row.defect_id: row for row in session.scalars(select(FragmentRow))}
+    doubtful = [row for row in rows.values() if state_of[row.defect_id] != "rejected"]
     for sample in list_samples(database):
         row = rows[sample.defect_id]
-        assert row.state == "rejected"
+        assert state_of[row.defect_id] == "rejected"
         x0 = min(max(10, (row.x0_px + row.x1_px - TILE_PX) // 2), 10 + 512 - TILE_PX)
         assert not [other for other in doubtful if other.x0_px < x0 + TILE_PX and other.x1_px > x0]
     if not doubtful:

@@ -56,10 +56,10 @@ def test_a_late_frame_lands_on_its_own_roll(database, pictures):
     start(database, "R1", 0)
     end(database, 10)
     start(database, "R2", 10)
-    store_report(database, pictures, make_report(0, captured_at=at(12)))
-    store_report(database, pictures, make_report(1, captured_at=at(5)))
-    assert frames_of(database, "R1") == [1]
-    assert frames_of(database, "R2") == [0]
+    store_report(database, pictures, make_report(1, captured_at=at(12)))
+    store_report(database, pictures, make_report(0, captured_at=at(5)))
+    assert frames_of(database, "R1") == [0]
+    assert frames_of(database, "R2") == [1]
 
 
 def test_a_corrected_boundary_takes_its_frames_with_it(database, pictures):
@@ -202,7 +202,8 @@ def test_every_piece_of_cloth_belongs_to_just_one_roll(sqlite_database, pictures
     for number, (kind, value) in enumerate(data.draw(st.permutations(acts))):
         if kind == "cloth":
             if number % 2:
-                store_report(database, pictures, make_report(number, captured_at=at(value)))
+                header = make_header(number, captured_at=at(value), session=f"session-{number}")  # in any order
+                store_report(database, pictures, make_report(header=header))
             else:
                 store_gap(database, make_gap(number, captured_at=at(value)))
         else:

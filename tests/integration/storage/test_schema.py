@@ -4,6 +4,7 @@ import hashlib
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -16,6 +17,7 @@ from inspection.errors import SchemaError, StorageError
 from storage.database import Database, open_database, schema_status, upgrade
 from storage.engine import parse_url
 from storage.frames import store_gap
+from storage.masks import encode_mask
 from storage.tables import Table
 from tests.records import make_gap
 
@@ -228,3 +230,68 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(sqlite_url):
             fill(database)
     with open_database(sqlite_url) as database:
         assert not store_gap(database, make_gap(0))
+
+
+def test_defects_of_the_first_tables_are_merged_defects_and_come_back(empty_url):
+    """Up and down over what was stored: numbers, places, masks, reviews and samples stay."""
+    mask = encode_mask(np.ones((40, 4), np.bool_))
+    values = {
+        "line": "'l'", "camera": "'c'", "captured_at": "'2026-03-14 08:00:00.000000'", "x0_mm": "50.0", "x1_mm": "51.0",
+        "y0_mm": "10.0", "y1_mm": "20.0", "x0_px": "200", "x1_px": "204", "y0_px": "40", "y1_px": "80",
+        "area_mm2": "10.0", "score": "0.9", "threshold": "0.5", "style": "''", "crop": "'a.png'", "heat": "''",
+    }  # fmt: skip
+    frame = {
+        "id": "1", "line": "'l'", "camera": "'c'", "session": "'s'", "sequence": "0", "origin": "''",
+        "captured_at": "'2026-03-14 08:00:00.000000'", "position_mm": "0", "length_mm": "32", "x_offset_mm": "0",
+        "fabric_width_mm": "128", "mm_per_px": "0.25", "tile_px": "64", "overlap_px": "0", "tiles": "1",
+        "model": "'m'", "style": "''", "threshold": "0.5", "score_max": "0.9", "score_p50": "0.1", "scores": ":empty",
+        "grid": ":empty", "grid_rows": "0", "grid_columns": "0", "quality_flags": "'[]'", "inference_ms": "1",
+        "latency_ms": "1", "stored_at": "'2026-03-14 08:00:01'",
+    }  # fmt: skip
+
+    def insert(connection, table, row):
+        query = text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(row.values())})")
+        named = {name: value for name, value in (("empty", b""), ("mask", mask)) if f":{name}" in query.text}
+        connection.execute(query, named)
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.schema.__file__).parent / "migrations"))
+    if empty_url.startswith("sqlite"):
+        Path(empty_url.removeprefix("sqlite:///")).parent.mkdir()
+    with Database(empty_url) as database:
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            insert(connection, "lines", {"name": "'l'", "created_at": "'2026-03-14 08:00:00'"})
+            insert(connection, "cameras", {"name": "'c'", "line": "'l'", "created_at": "'2026-03-14 08:00:00'"})
+            true = "1" if empty_url.startswith("sqlite") else "true"
+            day = {"opened_at": "'2026-03-14 00:00:00'", "closed_at": "'2026-03-15 00:00:00'", "automatic": true}
+            insert(connection, "rolls", {"id": "1", "line": "'l'", "name": "'auto 2026-03-14'", "style": "''", **day})
+            insert(connection, "frames", frame)
+            for number, state in ((3, "confirmed"), (7, "rejected")):
+                row = {"id": str(number), "frame_id": "1", "mask": ":mask", "state": f"'{state}'", **values}
+                insert(connection, "defects", row)
+            insert(connection, "reviews", {"id": "1", "defect_id": "3", "state": "'confirmed'", "previous":
+                   "'unreviewed'", '"by"': "'eva'", '"at"': "'2026-03-14 09:00:00'"})  # fmt: skip
+        with database.engine.connect() as connection:
+            before = connection.execute(text("SELECT * FROM defects ORDER BY id")).mappings().all()
+        upgrade(empty_url)
+        with database.engine.connect() as connection:
+            rows = connection.execute(
+                text("SELECT id, geometry, state, fragments, size_mm, roll_id FROM defects ORDER BY id")
+            ).all()
+            assert [tuple(row)[:4] for row in rows] == [
+                (3, "point", "confirmed", 1),
+                (7, "point", "rejected", 1),
+            ]
+            assert rows[0].size_mm == pytest.approx((10**2 + 1) ** 0.5, abs=0.01)
+            assert connection.execute(text("SELECT defect_id FROM reviews")).scalar() == 3
+            pairs = connection.execute(text("SELECT defect_id, number FROM fragments ORDER BY number")).all()
+            assert [tuple(pair) for pair in pairs] == [(3, 0), (7, 1)]
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0001")
+        with database.engine.connect() as connection:
+            after = connection.execute(text("SELECT * FROM defects ORDER BY id")).mappings().all()
+            assert connection.execute(text("SELECT defect_id FROM reviews")).scalar() == 3
+        assert [dict(row) for row in after] == [dict(row) for row in before]

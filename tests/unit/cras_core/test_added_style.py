@@ -236,5 +236,5 @@ def test_in_half_precision_the_styles_scale_stays_single(scorers):
     from cras_core.runtimes.torch_runtime import TorchRuntime
 
     half = TorchRuntime(scorers[1].graph, device=CPU, precision="bfloat16")
-    assert half._graph.heads.scale.gains.dtype == torch.float32
+    assert half._graph.heads.gains.dtype == torch.float32
     assert half._graph.heads.second.dtype == torch.bfloat16

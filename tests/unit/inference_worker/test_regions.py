@@ -1,5 +1,7 @@
 """Heat map to defects: places in mm, merging, thresholds of each tile's own style."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -141,3 +143,34 @@ def test_a_pixel_belongs_to_the_tile_whose_center_is_nearest() -> None:
     tiled = frame()
     assert tile_at(tiled, 3, 10 + 5) == 0
     assert tile_at(tiled, T + 3, 10 + 2 * T + 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("cloth", "patch", "background", "expected"),
+    [
+        (150, 12, 10.0, True),  # dark background shows through
+        (150, 60, 10.0, False),  # a dark stain does not
+        (150, 12, -1.0, None),  # no background in the frame
+        (20, 12, 10.0, None),  # cloth as dark as the background
+    ],
+)
+def test_a_hole_is_told_by_the_background_that_shows_through_it(cloth, patch, background, expected) -> None:
+    tiled = frame()
+    tiles = np.full(tiled.tiles.shape, cloth, np.uint8)
+    tiles[4, 8:12, 4:10] = patch
+    header = replace(tiled.header, background_level=background)
+    maps = np.zeros((6, T, T))
+    maps[4, 6:14, 2:12] = 0.9
+    (defect,) = find(TiledFrame(header=header, tile_px=T, overlap_px=0, tiles=tiles), result(maps))
+    assert defect.hole is expected
+
+
+def test_scattered_dark_pixels_are_no_hole() -> None:
+    tiled = frame()
+    tiles = np.full(tiled.tiles.shape, 150, np.uint8)
+    tiles[4, 6:14:2, 2:12:2] = 10
+    header = replace(tiled.header, background_level=10.0, mm_per_px=0.3)
+    maps = np.zeros((6, T, T))
+    maps[4, 6:14, 2:12] = 0.9
+    (defect,) = find(TiledFrame(header=header, tile_px=T, overlap_px=0, tiles=tiles), result(maps))
+    assert defect.hole is False

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ingest.cloth import Cloth
 from ingest.cloth_styles import STYLES
-from ingest.edges import find_edges
+from ingest.edges import background_level, find_edges
 
 RNG = np.random.default_rng(8)
 STYLE_NAMES = sorted(STYLES)
@@ -156,3 +156,12 @@ def test_any_picture_gives_edges_within_it_or_none(height, width, colour, seed):
     pixels = np.kron(small, np.ones((7, 7), np.uint8))[:height, :width]
     edges = find_edges(np.dstack([pixels] * 3) if colour else pixels)
     assert edges is None or 0 <= edges[0] < edges[1] <= width
+
+
+def test_the_background_s_level_is_that_beside_the_fabric():
+    pixels = np.full((64, 400), 150, np.uint8)
+    pixels[:, :60], pixels[:, 340:] = 12, 14
+    assert background_level(pixels, 60, 340) in (12.0, 13.0, 14.0)
+    assert background_level(pixels, 0, 340) == 14.0
+    assert background_level(np.repeat(pixels[:, :, None], 3, axis=2), 60, 400) == 12.0
+    assert background_level(pixels, 0, 400) == -1.0

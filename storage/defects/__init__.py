@@ -1,0 +1,1 @@
+"""From fragments to defects: merging, form, periodic series. Pure modules; `merging` and `series` work on tables."""

@@ -1,0 +1,372 @@
+"""Fragments into defects, in the transaction that stores their frame.
+
+A roll's fragments are the nodes of a graph, `belong_together` its edges, defects its connected components: a function
+of the set of fragments, whatever their order. Adding a fragment can only join components, so only fragments near it are
+looked at, through the index by place, and what they belong to is joined outline by outline. A corrected boundary of a
+roll takes fragments from one roll to another; there the components are found anew (`follow_rolls`).
+
+Of several defects that become one, the oldest keeps its number; the others' numbers lead to it, and their reviews and
+samples become its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from storage.database import Database
+from storage.defects.together import ALONG_MM, NEAR_MM, Fragment, belong_together, reach_mm
+from storage.defects.whole import Verdict, Whole, columns_of, join, whole_of_fragment, whole_of_row
+from storage.masks import decode_mask
+from storage.tables import (
+    DefectRow,
+    FragmentRow,
+    FrameRow,
+    MergedDefectRow,
+    ReviewRow,
+    RollWidthRow,
+    SampleRow,
+)
+
+WIDTH_STEP_MM = 5.0  # the fabric's edges tremble; a width that grew by less judges nothing anew
+LONGEST_MM = 20_000.0  # of a fragment along the roll; a frame is shorter
+
+Values = dict[str, Any]  # the columns of a fragment
+
+# Built once, and over the tables rather than the mapped classes: each frame asks them, and to build a statement costs
+# more than to run it.
+_FRAGMENTS = FragmentRow.__table__
+_WIDTHS = RollWidthRow.__table__
+_NEARBY = select(*_FRAGMENTS.columns).where(
+    _FRAGMENTS.c.roll_id == bindparam("roll"),
+    _FRAGMENTS.c.y0_mm >= bindparam("first"),
+    _FRAGMENTS.c.y0_mm <= bindparam("last"),
+    _FRAGMENTS.c.y1_mm >= bindparam("from_y"),
+    _FRAGMENTS.c.x1_mm >= bindparam("from_x"),
+    _FRAGMENTS.c.x0_mm <= bindparam("to_x"),
+)
+_INSERT_DEFECT = insert(DefectRow).returning(DefectRow.id)
+_INSERT_FRAGMENTS = insert(FragmentRow)
+_WIDTH = select(_WIDTHS.c.width_mm).where(_WIDTHS.c.roll_id == bindparam("roll"))
+
+
+def lock_line(database: Database, session: Session, line: str) -> bool:
+    """Two workers with neighbouring frames must see each other's fragments; who moves a roll's boundary, all. False
+    when the transaction was alone before."""
+    return database.lock(session, f"defects:{line}")
+
+
+def place_fragments(session: Session, *, line: str, roll_id: int, fragments: Sequence[Values]) -> list[int]:
+    """Stores the fragments of one frame, as parts of defects that are there or as new ones; the defects' ids.
+
+    The caller holds `lock_line`. `fragments`: all columns but defect_id and roll_id.
+    """
+    if not fragments:
+        return []
+    near = _nearby(session, roll_id, fragments)
+    items = [_fragment(values) for values in (*fragments, *near)]
+    groups = _Groups(len(items))
+    by_defect: dict[int, int] = {}
+    for index, values in enumerate(near, start=len(fragments)):
+        groups.join(by_defect.setdefault(values["defect_id"], index), index)
+    for new in range(len(fragments)):
+        for other in range(new + 1, len(items)):
+            if not groups.same(new, other) and belong_together(items[new], items[other]):
+                groups.join(new, other)
+    width_mm = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
+    touched: list[int] = []
+    rows: list[Values] = []
+    for members in groups.members(range(len(fragments))):
+        mine = [fragments[member] for member in members if member < len(fragments)]
+        there = sorted({near[member - len(fragments)]["defect_id"] for member in members if member >= len(fragments)})
+        parts = [whole_of_fragment(values) for values in mine]
+        defect_id = _grow(session, line, roll_id, there, parts, width_mm=width_mm)
+        rows += [{**values, "defect_id": defect_id, "roll_id": roll_id} for values in mine]
+        touched.append(defect_id)
+    session.connection().execute(_INSERT_FRAGMENTS, rows)
+    return touched
+
+
+def _grow(
+    session: Session, line: str, roll_id: int, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float
+) -> int:
+    """Joins `parts` and the defects `there`; the id of what they are now."""
+    if not there:
+        columns = columns_of(join(parts), cloth_width_mm=width_mm)
+        new = {**columns, "line": line, "roll_id": roll_id, "code": "", "series_id": None}
+        return int(session.connection().execute(_INSERT_DEFECT, new).scalar_one())
+    rows = session.scalars(
+        select(DefectRow)
+        .where(DefectRow.id.in_(there))
+        .order_by(DefectRow.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    kept, absorbed = rows[0], rows[1:]
+    whole = join([*(whole_of_row(row) for row in rows), *parts])
+    doubtful_now = whole.verdict.state != "rejected" and any(row.state == "rejected" for row in rows)
+    for row in absorbed:
+        _lead_to(session, row, kept)
+    for name, value in columns_of(whole, cloth_width_mm=width_mm).items():
+        setattr(kept, name, value)
+    session.flush()
+    if doubtful_now:
+        _unlearn(session, kept.id)
+    return kept.id
+
+
+def _unlearn(session: Session, defect_id: int) -> None:
+    """A defect that is no false alarm after all: no picture of a frame that shows any of it is normal fabric."""
+    frames = select(FragmentRow.frame_id).where(FragmentRow.defect_id == defect_id)
+    shown = select(DefectRow.id).where(DefectRow.frame_id.in_(frames))
+    session.execute(
+        update(SampleRow)
+        .where(SampleRow.source == "review", SampleRow.defect_id.in_(shown))
+        .values(active=False)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _lead_to(session: Session, row: DefectRow, kept: DefectRow) -> None:
+    """All that names an absorbed defect names the one that it became part of."""
+    kept.code = kept.code or row.code
+    kept.series_id = kept.series_id if kept.series_id is not None else row.series_id
+    for table in (FragmentRow, ReviewRow, SampleRow):
+        session.execute(update(table).where(table.defect_id == row.id).values(defect_id=kept.id))
+    session.execute(update(MergedDefectRow).where(MergedDefectRow.into_id == row.id).values(into_id=kept.id))
+    session.execute(insert(MergedDefectRow).values(id=row.id, into_id=kept.id, at=datetime.now(UTC)))
+    session.execute(delete(DefectRow).where(DefectRow.id == row.id))
+    session.expunge(row)
+
+
+def _nearby(session: Session, roll_id: int, fragments: Sequence[Values]) -> list[Values]:
+    reach = ALONG_MM if any(values["warp_line"] for values in fragments) else NEAR_MM
+    from_y = min(values["y0_mm"] for values in fragments) - reach - 1
+    place = {
+        "roll": roll_id,
+        "from_y": from_y,
+        "first": from_y - LONGEST_MM,
+        "last": max(values["y1_mm"] for values in fragments) + reach + 1,
+        "from_x": min(values["x0_mm"] for values in fragments) - NEAR_MM - 1,
+        "to_x": max(values["x1_mm"] for values in fragments) + NEAR_MM + 1,
+    }
+    return [dict(row) for row in session.connection().execute(_NEARBY, place).mappings()]
+
+
+def _fragment(values: Values) -> Fragment:
+    return Fragment(
+        frame_id=values["frame_id"],
+        camera=values["camera"],
+        counter=values["counter"],
+        captured_at=values["captured_at"],
+        x0_mm=values["x0_mm"],
+        x1_mm=values["x1_mm"],
+        y0_mm=values["y0_mm"],
+        y1_mm=values["y1_mm"],
+        mm_per_px=(values["x1_mm"] - values["x0_mm"]) / (values["x1_px"] - values["x0_px"]),
+        warp_line=values["warp_line"],
+        start_x_mm=values["start_x_mm"],
+        end_x_mm=values["end_x_mm"],
+        mask=partial(decode_mask, values["mask"]),
+    )
+
+
+# --- many at once --------------------------------------------------------------------------------------------------
+
+
+def components(fragments: Sequence[Values]) -> list[list[Values]]:
+    """Fragments of one roll, by the defect they make together; each in order along the roll, as are the defects."""
+    ordered = sorted(fragments, key=lambda values: (values["y0_mm"], values["x0_mm"], values["camera"]))
+    items = [_fragment(values) for values in ordered]
+    groups = _Groups(len(items))
+    places = np.array([(item.x0_mm, item.x1_mm, item.y1_mm) for item in items]).reshape(-1, 3)
+    open_: list[int] = []  # may still be reached by those that begin later
+    for index, item in enumerate(items):
+        open_ = [other for other in open_ if places[other, 2] + reach_mm(items[other]) + 1 >= item.y0_mm]
+        for other in open_:
+            apart = max(places[other, 0] - item.x1_mm, item.x0_mm - places[other, 1])
+            if apart <= NEAR_MM + 1 and not groups.same(index, other) and belong_together(items[other], item):
+                groups.join(other, index)
+        open_.append(index)
+    return [[ordered[member] for member in members] for members in groups.members(range(len(items)))]
+
+
+def follow_rolls(session: Session, *, line: str, roll_of: dict[tuple[int, int], int]) -> None:
+    """Takes fragments to the rolls that their cloth belongs to now. roll_of: (frame, number) -> roll.
+
+    Defects that lay in both are parted, and both parts keep the review; what comes to lie beside others joins them.
+    The caller holds `lock_line`, and settles the rolls' widths afterwards (`settle_width`).
+    """
+    if not roll_of:
+        return
+    frames = sorted({frame for frame, _ in roll_of})
+    moved: set[int] = set()
+    for start in range(0, len(frames), 500):
+        chosen = frames[start : start + 500]
+        moved |= set(session.scalars(select(FragmentRow.defect_id).where(FragmentRow.frame_id.in_(chosen))))
+    for (frame_id, number), roll_id in roll_of.items():
+        session.execute(
+            update(FragmentRow)
+            .where(FragmentRow.frame_id == frame_id, FragmentRow.number == number)
+            .values(roll_id=roll_id)
+        )
+    parts = [part for defect_id in sorted(moved) for part in _part(session, line, defect_id)]
+    for defect_id in parts:
+        _join_neighbours(session, line, defect_id)
+
+
+def _part(session: Session, line: str, defect_id: int) -> list[int]:
+    """Divides a defect whose fragments lie on several rolls; the ids of its parts, which are its own for the first."""
+    defect = session.get_one(DefectRow, defect_id, with_for_update=True, populate_existing=True)
+    fragments = _fragments_of(session, defect_id)
+    by_roll: dict[int, list[Values]] = {}
+    for values in fragments:
+        by_roll.setdefault(values["roll_id"], []).append(values)
+    groups = [(roll, group) for roll, members in sorted(by_roll.items()) for group in components(members)]
+    peak = (defect.frame_id, defect.fragment)
+    groups.sort(key=lambda pair: peak not in {(values["frame_id"], values["number"]) for values in pair[1]})
+    ids = []
+    for index, (roll_id, members) in enumerate(groups):
+        whole = join([whole_of_fragment(values) for values in members])
+        own = whole.peak.strength
+        verdict = Verdict(
+            confirmed=defect.state == "confirmed",
+            rejected_strength=own if defect.state == "rejected" else None,
+            unseen_strength=own if defect.state == "unreviewed" else None,
+        )
+        columns = columns_of(replace(whole, verdict=verdict), cloth_width_mm=_width_of(session, roll_id))
+        columns["roll_id"] = roll_id
+        if index == 0:
+            for name, value in columns.items():
+                setattr(defect, name, value)
+            defect.series_id = None
+            session.flush()
+            ids.append(defect_id)
+            continue
+        new = {**columns, "line": line, "code": defect.code, "series_id": None}
+        ids.append(int(session.connection().execute(_INSERT_DEFECT, new).scalar_one()))
+        for values in members:
+            session.execute(
+                update(FragmentRow)
+                .where(FragmentRow.frame_id == values["frame_id"], FragmentRow.number == values["number"])
+                .values(defect_id=ids[-1])
+            )
+        for review in session.scalars(select(ReviewRow).where(ReviewRow.defect_id == defect_id)).all():
+            session.add(
+                ReviewRow(defect_id=ids[-1], state=review.state, previous=review.previous, by=review.by, at=review.at)
+            )
+    return ids
+
+
+def _join_neighbours(session: Session, line: str, defect_id: int) -> None:
+    """Joins a defect with those that its fragments belong together with."""
+    if session.get(DefectRow, defect_id) is None:  # became part of another meanwhile
+        return
+    fragments = _fragments_of(session, defect_id)
+    roll_id = fragments[0]["roll_id"]
+    others = [values for values in _nearby(session, roll_id, fragments) if values["defect_id"] != defect_id]
+    own = [_fragment(values) for values in fragments]
+    found = {
+        values["defect_id"]
+        for values in others
+        if any(belong_together(_fragment(values), fragment) for fragment in own)
+    }
+    if found:
+        _grow(session, line, roll_id, sorted({defect_id, *found}), [], width_mm=_width_of(session, roll_id))
+
+
+def _fragments_of(session: Session, defect_id: int) -> list[Values]:
+    rows = session.execute(select(*_FRAGMENTS.columns).where(FragmentRow.defect_id == defect_id)).mappings()
+    return [dict(row) for row in rows]
+
+
+# --- the cloth's width ---------------------------------------------------------------------------------------------
+
+
+def _width_of(session: Session, roll_id: int) -> float:
+    return session.connection().execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
+
+
+def widen_roll(database: Database, session: Session, *, line: str, roll_id: int, right_mm: float) -> None:
+    """Notes how far right the fabric of a frame reaches. Cloth that proves wider has fewer full-width defects, and its
+    right edge lies elsewhere: these are judged anew."""
+    width_mm = _step(right_mm)
+    known = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
+    if known is not None and known >= width_mm:
+        return
+    if known is None and database.insert_new(session, RollWidthRow, roll_id=roll_id, width_mm=width_mm) is not None:
+        return  # the roll's first frame
+    session.execute(
+        update(RollWidthRow)
+        .where(RollWidthRow.roll_id == roll_id, RollWidthRow.width_mm < width_mm)
+        .values(width_mm=width_mm)
+    )
+    lock_line(database, session, line)
+    _judge(session, roll_id, width_mm, only=("full_width", "edge"))
+
+
+def settle_width(session: Session, *, roll_id: int, right_mm: float) -> None:
+    """Sets a roll's width after its boundaries moved, and judges its defects by it. right_mm: the farthest right fabric
+    edge of its frames, 0 when it has none."""
+    width_mm, known = _step(right_mm), session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
+    if known == width_mm:
+        return
+    if known is None:
+        session.execute(insert(RollWidthRow).values(roll_id=roll_id, width_mm=width_mm))
+    else:
+        session.execute(update(RollWidthRow).where(RollWidthRow.roll_id == roll_id).values(width_mm=width_mm))
+    _judge(session, roll_id, width_mm, only=None)
+
+
+def _judge(session: Session, roll_id: int, width_mm: float, *, only: Iterable[str] | None) -> None:
+    query = select(DefectRow).where(DefectRow.roll_id == roll_id)
+    if only is not None:
+        query = query.where(DefectRow.geometry.in_(only))
+    for row in session.scalars(query).all():
+        columns = columns_of(whole_of_row(row), cloth_width_mm=width_mm)
+        row.geometry, row.lane = columns["geometry"], columns["lane"]
+    session.flush()
+
+
+def _step(right_mm: float) -> float:
+    return float(np.ceil(right_mm / WIDTH_STEP_MM - 1e-9) * WIDTH_STEP_MM)
+
+
+def widest(session: Session, condition: Any) -> float:
+    """The farthest right fabric edge of the frames of a condition, 0 without any."""
+    return session.scalar(select(func.max(FrameRow.x_offset_mm + FrameRow.fabric_width_mm)).where(condition)) or 0.0
+
+
+@dataclass(slots=True)
+class _Groups:
+    """Union-find over 0..n-1."""
+
+    parents: list[int]
+
+    def __init__(self, count: int) -> None:
+        self.parents = list(range(count))
+
+    def root(self, item: int) -> int:
+        while self.parents[item] != item:
+            self.parents[item] = self.parents[self.parents[item]]
+            item = self.parents[item]
+        return item
+
+    def same(self, a: int, b: int) -> bool:
+        return self.root(a) == self.root(b)
+
+    def join(self, a: int, b: int) -> None:
+        self.parents[self.root(b)] = self.root(a)
+
+    def members(self, of: Iterable[int]) -> list[list[int]]:
+        """The groups that hold any of these, each in order."""
+        found: dict[int, list[int]] = {self.root(item): [] for item in of}
+        for item in range(len(self.parents)):
+            if (root := self.root(item)) in found:
+                found[root].append(item)
+        return list(found.values())

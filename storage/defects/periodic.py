@@ -1,0 +1,224 @@
+"""Defects at equal spaces: the mark of something that turns, from the places of a few defects in one lane.
+
+A series is a zero and a period whose slots hold defects. Every pair of places is tried as one, two or three periods
+apart, from every place on; each trial walks along the roll, takes the place nearest a slot, and from the third hit on
+fits zero and period again by least squares, so that a period known to a few mm stays on its slots for hundreds of
+metres. What is left is believed when chance would hardly do it: the slots that are hit, at the lane's own density of
+defects, are a binomial tail, times the number of trials. All trials walk side by side in numpy.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_PERIOD_MM, MAX_PERIOD_MM = 40.0, 6000.0
+WINDOW_EVENTS = 20
+WINDOW_MM = 200_000.0
+DIVISORS = (1, 2, 3)
+TOLERANCE_MM, TOLERANCE_SHARE = 6.0, 0.004  # of a slot: the larger, the share being of the period
+MAX_MISSES = 3  # in a row; at the next the series is over
+MIN_HITS = 4
+MIN_FILL = 0.6  # hits of slots; half the true period would fill half of them
+MAX_CHANCE = 1e-3
+
+Places = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periodic:
+    """hits: indices of the places, in order. Slot n lies at zero_mm + n * period_mm; the first hit is in slot 0."""
+
+    period_mm: float
+    zero_mm: float
+    slots: int  # from the first hit to the last, both counted
+    hits: tuple[int, ...]
+    chance: float  # of so many hits in places without order, all trials counted
+
+    @property
+    def last_mm(self) -> float:
+        """The slot of the last hit."""
+        return self.zero_mm + (self.slots - 1) * self.period_mm
+
+    @property
+    def next_mm(self) -> float:
+        return self.last_mm + self.period_mm
+
+    @property
+    def closes_mm(self) -> float:
+        """Once the roll is inspected so far without a hit, the fourth slot was missed and the series is over."""
+        return self.last_mm + (MAX_MISSES + 1) * self.period_mm + tolerance_mm(self.period_mm)
+
+
+def tolerance_mm(period_mm: float) -> float:
+    return max(TOLERANCE_MM, TOLERANCE_SHARE * period_mm)
+
+
+def find_periodic(places_mm: Sequence[float], *, through: int | None = None) -> Periodic | None:
+    """The best series among places along the roll in ascending order, or None.
+
+    places_mm: of one lane; only the last `WINDOW_EVENTS` within `WINDOW_MM` of the last one count, and at least
+    `MIN_HITS`. through: index of a place that the series must hold, which saves the trials of all other pairs.
+    """
+    places = np.asarray(places_mm, np.float64)
+    start = max(0, places.size - WINDOW_EVENTS, int(np.searchsorted(places, places[-1:] - WINDOW_MM)[:1].sum()))
+    window = places[start:]
+    if window.size < MIN_HITS or (through is not None and through < start):
+        return None
+    if through is not None and not _may_hold(window, through - start):
+        return None
+    periods, anchors = _trials(window, None if through is None else through - start)
+    if not periods.size:
+        return None
+    walked = _walk(window, periods, anchors)
+    return _best(window, walked, start=start, through=through)
+
+
+def _may_hold(places: Places, through: int) -> bool:
+    """Whether any period through a place meets as many others as a series must, by a tolerance that grows with the
+    slots between as an unfitted period's error does. Costs a tenth of the walk and mostly says no."""
+    apart = np.delete(places, through) - places[through]
+    periods = (np.abs(apart)[:, None] / np.array(DIVISORS)).ravel()
+    periods = periods[(periods >= MIN_PERIOD_MM) & (periods <= MAX_PERIOD_MM)][:, None]
+    slots = np.rint(apart / periods)  # (periods, places)
+    off = np.abs(apart - slots * periods)
+    met = (off <= np.maximum(TOLERANCE_MM, TOLERANCE_SHARE * periods) * (1 + 0.5 * np.abs(slots))) & (slots != 0)
+    near = met & (np.abs(slots) <= 2 * (MAX_MISSES + 1))
+    return bool(((met.sum(axis=1) >= MIN_HITS - 1) & (near.sum(axis=1) >= 2)).any())
+
+
+def _trials(places: Places, through: int | None) -> tuple[Places, NDArray[np.int64]]:
+    """Periods, and the index of the place that each starts from: every difference by every anchor before its end."""
+    first, second = np.triu_indices(places.size, k=1)
+    if through is not None:
+        kept = (first == through) | (second == through)
+        first, second = first[kept], second[kept]
+    periods = np.concatenate([(places[second] - places[first]) / divisor for divisor in DIVISORS])
+    periods = periods[(periods >= MIN_PERIOD_MM - 0.01) & (periods <= MAX_PERIOD_MM + 0.01)]
+    periods = _apart(np.sort(periods))
+    anchors = np.arange(places.size - MIN_HITS + 1)
+    return np.tile(periods, anchors.size), np.repeat(anchors, periods.size)
+
+
+def _apart(periods: Places) -> Places:
+    """Sorted periods without those that a fit would take for the one before them: closer than a quarter tolerance."""
+    kept: list[float] = []
+    for period in periods.tolist():
+        if not kept or period - kept[-1] > 0.25:
+            kept.append(period)
+    return np.array(kept)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Of each trial, up to where its slots were last filled well: what it fits, which slot it hit last, and which slot
+    each place fills (-1: none)."""
+
+    period: Places
+    zero: Places
+    last: NDArray[np.int64]
+    slots: NDArray[np.int64]  # (trials, places)
+
+
+def _walk(places: Places, periods: Places, anchors: NDArray[np.int64]) -> _Walk:
+    trials = periods.size
+    period, zero = periods.copy(), places[anchors]
+    last = np.zeros(trials, np.int64)
+    slots = np.full((trials, places.size), -1, np.int64)
+    slots[np.arange(trials), anchors] = 0
+    count = np.ones(trials)
+    sum_n, sum_nn = np.zeros(trials), np.zeros(trials)
+    sum_y, sum_ny = places[anchors] - zero, np.zeros(trials)  # places from the anchor on, so that nothing is lost
+    origin = zero.copy()
+    alive = np.ones(trials, bool)
+    holder = anchors.copy()  # the place in the last slot
+    full = _Walk(period=period.copy(), zero=zero.copy(), last=last.copy(), slots=slots)  # as it was when well filled
+    for index in range(places.size):
+        place = places[index]
+        after = alive & (index > anchors)
+        slot = np.rint((place - zero) / period).astype(np.int64)
+        off = np.abs(place - zero - slot * period)
+        tolerance = np.maximum(TOLERANCE_MM, TOLERANCE_SHARE * period)
+        alive &= ~(after & (slot - last > MAX_MISSES + 1))
+        fits = after & alive & (off <= tolerance)
+        fresh = fits & (slot > last)
+        # two places in one slot: the nearer one is the series'
+        closer = fits & (slot == last) & (last > 0) & (off < np.abs(places[holder] - zero - last * period))
+        for which, sign in ((closer, -1.0), (closer | fresh, 1.0)):
+            n = np.where(fresh, slot, last)[which].astype(np.float64)
+            y = (places[holder[which]] if sign < 0 else place) - origin[which]
+            count[which] += sign
+            sum_n[which] += sign * n
+            sum_nn[which] += sign * n * n
+            sum_y[which] += sign * y
+            sum_ny[which] += sign * n * y
+        replaced = np.flatnonzero(closer)
+        slots[replaced, holder[replaced]] = -1
+        taken = closer | fresh
+        last = np.where(fresh, slot, last)
+        slots[taken, index] = last[taken]
+        holder[taken] = index
+        refit = taken & (count >= 3)
+        spread = count * sum_nn - sum_n * sum_n
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = (count * sum_ny - sum_n * sum_y) / spread
+        period = np.where(refit, slope, period)
+        zero = np.where(refit, origin + (sum_y - period * sum_n) / count, zero)
+        alive &= (period >= MIN_PERIOD_MM / 2) & (period <= 2 * MAX_PERIOD_MM)
+        filled = taken & (count >= MIN_HITS) & (count >= MIN_FILL * (last + 1))
+        full.period[filled], full.zero[filled], full.last[filled] = period[filled], zero[filled], last[filled]
+    slots[slots > full.last[:, None]] = -1
+    return full
+
+
+def _best(places: Places, walked: _Walk, *, start: int, through: int | None) -> Periodic | None:
+    """Most hits wins, then the larger period, then the first."""
+    hits = (walked.slots >= 0).sum(axis=1)
+    slots = walked.last + 1
+    inside = (walked.period >= MIN_PERIOD_MM - 0.01) & (walked.period <= MAX_PERIOD_MM + 0.01)  # they are fitted
+    good = inside & (hits >= MIN_HITS) & (hits >= MIN_FILL * slots)
+    if through is not None:
+        good &= walked.slots[:, through - start] >= 0
+    order = np.lexsort((walked.zero, -walked.period.round(1), -hits))
+    # what the trials together would have found by chance: every pair, divisor and anchor, however many were walked
+    trials = len(DIVISORS) * places.size * (places.size - 1) / 2 * (places.size - MIN_HITS + 1)
+    density = places.size / max(float(places[-1] - places[0]), 1.0)
+    for index in order[good[order]]:
+        period, found, of = float(walked.period[index]), int(hits[index]), int(slots[index])
+        by_accident = -math.expm1(-density * 2 * tolerance_mm(period))
+        chance = _tail(found - 1, of - 1, by_accident) * trials
+        if chance <= MAX_CHANCE:
+            return Periodic(
+                period_mm=period,
+                zero_mm=float(walked.zero[index]),
+                slots=of,
+                hits=tuple(int(at) + start for at in np.flatnonzero(walked.slots[index] >= 0)),
+                chance=chance,
+            )
+    return None
+
+
+def _tail(hits: int, slots: int, share: float) -> float:
+    """Probability of at least so many hits among independent slots."""
+    return math.fsum(
+        math.comb(slots, count) * share**count * (1 - share) ** (slots - count) for count in range(hits, slots + 1)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """A part of the machine that leaves marks `period_mm` apart."""
+
+    name: str
+    period_mm: float
+
+
+SUSPECT_SHARE = 0.03  # cloth stretches and rollers wear
+
+
+def suspects(period_mm: float, elements: Sequence[Element]) -> tuple[Element, ...]:
+    """The elements whose period this may be, the nearest first."""
+    fitting = [each for each in elements if abs(period_mm - each.period_mm) <= SUSPECT_SHARE * each.period_mm]
+    return tuple(sorted(fitting, key=lambda each: (abs(period_mm / each.period_mm - 1), each.name)))

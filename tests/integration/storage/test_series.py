@@ -1,0 +1,118 @@
+"""Periodic defects on the running roll: told, named after the machine, foretold, closed."""
+
+import pytest
+from sqlalchemy import select
+
+from inspection.errors import StorageError
+from storage.defects.machine import list_elements, remove_element, set_element
+from storage.defects.series import closes_mm
+from storage.frames import store_report
+from storage.reads.defects import DefectFilter, list_defects, read_defect
+from storage.tables import DefectRow, SeriesRow
+from tests.records import HEIGHT_PX, LENGTH_MM, LINE, MM_PER_PX, at, make_defect, make_header, make_png, make_report
+
+pytestmark = pytest.mark.integration
+
+PERIOD_MM = 628.3
+CROP = (make_png(0), make_png(0))
+
+
+def mark(number, *, shift_mm=0.0, x_px=200, session="session-1"):
+    """The frame with the n-th mark of a roller of 200 mm."""
+    y_mm = 20 + number * PERIOD_MM + shift_mm
+    sequence = int(y_mm // LENGTH_MM)
+    y_px = min(round((y_mm - sequence * LENGTH_MM) / MM_PER_PX), HEIGHT_PX - 8)
+    header = make_header(sequence, captured_at=at(sequence / 60), session=session)
+    return make_report(header=header, defects=(make_defect(x_px, y_px),), crops=(CROP,))
+
+
+def series(database):
+    with database.reading() as session:
+        return list(session.scalars(select(SeriesRow).order_by(SeriesRow.id)))
+
+
+def test_a_series_is_told_with_its_fourth_mark_and_its_suspect_and_grows(database, pictures):
+    set_element(database, line=LINE, name="guide roller", kind="roller", values={"diameter_mm": 200.0}, by="eva")
+    set_element(database, line=LINE, name="print", kind="screen", values={"repeat_mm": 914.0}, by="eva")
+    for number in range(3):
+        store_report(database, pictures, mark(number))
+    assert series(database) == []
+    store_report(database, pictures, mark(3))
+    [row] = series(database)
+    assert row.period_mm == pytest.approx(PERIOD_MM, abs=1)
+    assert (row.suspect, row.hits, row.slots, row.open) == ("guide roller", 4, 4, True)
+    assert row.last_mm + row.period_mm == pytest.approx(21 + 4 * PERIOD_MM, abs=3)
+    for number in (4, 6, 7):
+        store_report(database, pictures, mark(number))
+    [row] = series(database)
+    assert (row.hits, row.slots, row.open) == (7, 8, True)
+    items, total = list_defects(database, DefectFilter(), limit=20)
+    assert total == 7
+    assert {item.series_id for item in items} == {row.id}
+    detail = read_defect(database, items[0].id)
+    assert detail.series.suspect == "guide roller"
+    assert detail.series.next_mm == pytest.approx(21 + 8 * PERIOD_MM, abs=4)
+
+
+def test_marks_that_come_late_make_the_same_series(database, pictures):
+    for number in (5, 0, 4, 2, 3, 1):
+        store_report(database, pictures, mark(number))
+    [row] = series(database)
+    assert (row.hits, row.slots) == (6, 6)
+
+
+def test_a_series_closes_at_the_fourth_missed_slot_and_not_before(database, pictures):
+    for number in range(5):
+        store_report(database, pictures, mark(number))
+    [row] = series(database)
+    last = int(closes_mm(row.last_mm, row.period_mm) // LENGTH_MM)
+    store_report(database, pictures, make_report(last - 1, captured_at=at(last / 60)))
+    assert series(database)[0].open
+    store_report(database, pictures, make_report(last, captured_at=at(last / 60)))
+    assert not series(database)[0].open
+    assert series(database)[0].closed_at is not None
+
+
+def test_another_lane_another_session_and_false_alarms_are_no_series(database, pictures):
+    for number, (x_px, session) in enumerate([(100, "a"), (200, "a"), (100, "a"), (300, "a"), (100, "b"), (100, "b")]):
+        store_report(database, pictures, mark(number, x_px=x_px, session=session))
+    assert series(database) == []
+    with database.session() as session:
+        for row in session.scalars(select(DefectRow)):
+            row.state = "rejected"
+    for number in (6, 7):
+        store_report(database, pictures, mark(number, x_px=100, session="b"))
+    assert series(database) == []
+
+
+def test_elements_are_told_by_what_turns(database):
+    assert set_element(
+        database, line=LINE, name="knit", kind="feeders", values={"feeders": 90, "courses_per_cm": 18}, by="eva"
+    ).period_mm == pytest.approx(50)
+    roller = set_element(database, line=LINE, name="r", kind="roller", values={"diameter_mm": 200}, by="eva")
+    assert roller.period_mm == pytest.approx(628.3, abs=0.05)
+    set_element(database, line=LINE, name="r", kind="screen", values={"repeat_mm": 640}, by="eva")
+    assert [(row.name, row.kind, row.period_mm) for row in list_elements(database, line=LINE)][1] == (
+        "r",
+        "screen",
+        640,
+    )
+    remove_element(database, line=LINE, name="r", by="eva")
+    assert [row.name for row in list_elements(database, line=LINE)] == ["knit"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        ("gear", {"diameter_mm": 1}, "is a roller, screen, feeders, got 'gear'"),
+        ("roller", {"repeat_mm": 1}, "a roller needs diameter_mm, got repeat_mm"),
+        ("feeders", {"feeders": 90}, "needs feeders and courses_per_cm, got feeders"),
+        ("roller", {"diameter_mm": 0}, "diameter_mm must be over 0, got 0"),
+        ("roller", {"diameter_mm": float("nan")}, "diameter_mm must be over 0, got nan"),
+        ("screen", {"repeat_mm": 1e9}, "comes round within 600 m"),
+    ],
+)
+def test_impossible_elements_are_refused(sqlite_database, kind, values, message):
+    with pytest.raises(StorageError, match=message):
+        set_element(sqlite_database, line=LINE, name="x", kind=kind, values=values, by="eva")
+    assert list_elements(sqlite_database, line=LINE) == []
