@@ -114,7 +114,7 @@ def test_a_final_certificate_is_not_marked_provisional(database, pictures, woven
 
 def test_a_picture_that_is_gone_or_broken_does_not_stop_the_certificate(database, pictures, woven, settings):
     with database.reading() as session:
-        one, two = [row.crop for row in session.query(DefectRow).order_by(DefectRow.id)]
+        one, two = [row.crop for row in session.query(FragmentRow).order_by(FragmentRow.id)]
     pictures.delete(one)
     pictures.put(two, b"no picture")
     report = read_roll_report(database, pictures, woven, settings, at=MADE)
