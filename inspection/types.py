@@ -142,9 +142,26 @@ REASONS = {
     "blurred": "the frame was out of focus",
     "no_fabric": "no fabric was found in the frame",
     "too_narrow": "the fabric in the frame was narrower than a tile",
+    "width_out_of_range": "the fabric was not as wide as it should be",
+    "seam": "a seam passed",
     "model_mismatch": "the running model was trained for another tile size or scale",
     "spool_damaged": "the spooled frame was damaged on disk",
     "ingest_restarted": "the ingest process died while the frame was only in its memory",
+}
+
+# What an inspected frame may carry in `quality_flags`: the code, optionally ": detail". Those of WARNINGS are for
+# staff to act upon, the others tell how the frame came to its place.
+WARNINGS = {
+    "brightness_drift": "the light has drifted",
+    "focus_drift": "the focus is drifting",
+    "dirty_lens": "the same camera column stands out metre after metre: clean the lens, or look for a running warp fault",
+    "scale_mismatch": "encoder and lines disagree: correct mm_per_px or encoder_mm_per_tick",
+}
+FLAGS = WARNINGS | {
+    "reversed": "the cloth went back before this frame; what was seen twice is left out",
+    "encoder_reset": "the encoder's counter was reset",
+    "encoder_glitch": "the encoder jumped; the position is counted from lines",
+    "encoder_missing": "the camera gave no encoder counter; the position is counted from lines",
 }
 
 
