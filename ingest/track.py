@@ -5,7 +5,8 @@ pixels. With one, the counter at a frame's first line says where it lies:
 
     behind the end of what was captured    the cloth between was lost
     before it                              the first lines show cloth that was captured: they are left out
-    all of it before                       nothing new: the line stands, or the cloth went back
+    most of it before                      nothing new: the line stands, or the cloth went back. Less than half a
+                                           frame is left to the next one, which shows it too
 
 The end of what was captured and the encoder may differ by a few lines without harm; beyond that the encoder is right.
 """
@@ -19,6 +20,7 @@ from ingest.shots import Shot
 from inspection.types import Pixels
 from inspection.wire import MAX_POSITION_MM
 
+NEW_SHARE = 0.5  # of a frame's lines, to be worth a frame of its own
 TOLERANCE = 0.005  # of a frame's length, that position and lines may differ
 MANY_FRAMES = 100_000  # a larger step in a camera's numbers is no loss, but a start from elsewhere
 SHORT_COUNTER = 65_535  # where GigE Vision 1.x starts again, with 1
@@ -60,16 +62,12 @@ class DeviceClock:
 
 
 class Track:
-    """One camera from its opening on. `encoder` None: positions are lines x mm per line, from 0.
+    """One camera from its opening on. `encoder` None: positions are lines x mm per line, from 0."""
 
-    `least_lines`: a part of a frame with fewer is left to the next frame, which shows it too.
-    """
-
-    def __init__(self, *, mm_per_px: float, encoder: Encoder | None, mm_per_tick: float, least_lines: int) -> None:
+    def __init__(self, *, mm_per_px: float, encoder: Encoder | None, mm_per_tick: float) -> None:
         self._mm_per_px = mm_per_px
         self._encoder = encoder
         self._mm_per_tick = abs(mm_per_tick)
-        self._least_lines = least_lines
         self._clock = DeviceClock()
         self._end_mm: float | None = None if encoder else 0.0
         self._last_id: int | None = None
@@ -130,7 +128,7 @@ class Track:
         else:
             skip = min(round(-ahead_mm / self._mm_per_px), grab.lines)
         left = grab.lines - skip
-        if left < min(self._least_lines, grab.lines):
+        if left < NEW_SHARE * grab.lines:
             return
         if self._back:
             flags.append("reversed")

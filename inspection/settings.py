@@ -102,16 +102,46 @@ class StoreSettings(_Settings):
 
 
 class CameraSettings(BaseModel):
-    """One camera. `source` is a folder, a video file, or `sim://STYLE?speed_m_min=6&seed=1&...`."""
+    """One camera. `source`: a folder, a video file, or one of the kinds of `docs/cameras.md`, such as
+    `basler://SERIAL` or `sim://STYLE?speed_m_min=6`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", description="unique in the plant")
-    source: str = Field(description="folder, video file or sim://STYLE?speed_m_min=...")
+    source: str = Field(description="folder, video file, rtsp://, basler://, genicam:// or sim://STYLE?...")
     mm_per_px: float = Field(0.2, gt=0, lt=100, description="size of a pixel on the cloth, in mm")
     frame_lines: int = Field(1024, ge=16, le=16384, description="lines in a frame; folders give frames as they are")
-    x_offset_mm: float = Field(0.0, description="of this camera's left fabric edge from the cloth's")
     follow: bool = Field(False, description="a folder: wait for new files instead of ending with the last one")
+    features: dict[str, bool | int | float | str] = Field(
+        {}, description="GenICam features to set at the opening, in this order"
+    )
+    chunks: bool = Field(True, description="ask for chunk data: frame number, time, encoder, exposure")
+    encoder_mm_per_tick: float = Field(
+        0.0, gt=-1000, lt=1000, description="cloth a tick, negative when it counts down; 0: lines are counted"
+    )
+    encoder_bits: int = Field(32, ge=8, le=64, description="the encoder's counter starts again at 2^bits")
+    encoder_chunk: str = Field("", description="chunk with the encoder's counter; empty: the first known one")
+    max_speed_m_min: float = Field(200.0, gt=0, le=10_000, description="what the line can run; more is a glitch")
+    x_offset_mm: float = Field(
+        0.0, description="of this camera's left fabric edge from the cloth's; with overlap_left_mm, of its first column"
+    )
+    overlap_left_mm: float = Field(0.0, ge=0, description="cloth at the left that the neighbour sees too")
+    overlap_right_mm: float = Field(0.0, ge=0, description="cloth at the right that the neighbour sees too")
+    width_min_mm: float = Field(0.0, ge=0, description="narrower fabric is not inspected")
+    width_max_mm: float = Field(0.0, ge=0, description="wider fabric is not inspected; 0: any width")
+    min_sharpness: float = Field(
+        0.5, ge=0, lt=1, description="less than this share of the camera's own reference is defocused; 0: off"
+    )
+    seam_level: float = Field(
+        30.0, ge=0, le=255, description="grey levels by which a full-width band is a seam; 0: off"
+    )
+    seam_clear_mm: float = Field(300.0, ge=0, description="cloth behind a seam that is not inspected")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if 0 < self.width_max_mm < self.width_min_mm:
+            raise ValueError(f"width_max_mm must be at least width_min_mm, got {self.width_max_mm:g}")
+        return self
 
 
 class IngestSettings(_Settings):
