@@ -6,6 +6,7 @@ file, a service's settings are a table of its name: `[ingest]`, `[worker]`, ...;
 top.
 """
 
+import itertools
 import os
 import tomllib
 from pathlib import Path
@@ -130,7 +131,7 @@ class CameraSettings(BaseModel):
     width_min_mm: float = Field(0.0, ge=0, description="narrower fabric is not inspected")
     width_max_mm: float = Field(0.0, ge=0, description="wider fabric is not inspected; 0: any width")
     min_sharpness: float = Field(
-        0.5, ge=0, lt=1, description="less than this share of the camera's own reference is defocused; 0: off"
+        0.25, ge=0, lt=1, description="a frame with less than this share of the reference's sharpness is blurred; 0: off"
     )
     seam_level: float = Field(
         30.0, ge=0, le=255, description="grey levels by which a full-width band is a seam; 0: off"
@@ -154,6 +155,7 @@ class IngestSettings(_Settings):
     cameras: tuple[CameraSettings, ...] = Field((), description="the cameras of this process (JSON in the environment)")
     endpoint: str = Field("", description="ZeroMQ address to bind; empty: ipc:// in DATA_DIR")
     spool_dir: Folder = Field(Path("runs/line/spool"), description="folder of frames that wait for a worker")
+    reference_dir: str = Field("", description="folder of what cameras know of their fabrics; empty: beside SPOOL_DIR")
     spool_memory_mb: int = Field(256, ge=1, description="frames waiting in memory, in MB; then on disk")
     spool_disk_mb: int = Field(4096, ge=0, description="frames waiting on disk, in MB; then gaps")
     tile_px: int = Field(256, ge=16, le=4096, description="side of a tile; the model's")
@@ -165,6 +167,10 @@ class IngestSettings(_Settings):
     bright_level: float = Field(250.0, ge=0, le=255, description="fabric with a higher mean is saturated")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
 
+    @property
+    def references(self) -> Path:
+        return _absolute(Path(self.reference_dir)) if self.reference_dir else self.spool_dir.parent / "reference"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.overlap_px >= self.tile_px:
@@ -172,7 +178,21 @@ class IngestSettings(_Settings):
         names = [camera.name for camera in self.cameras]
         if len(set(names)) != len(names):
             raise ValueError(f"camera names must differ, got {', '.join(names)}")
+        _check_overlaps(self.cameras)
         return self
+
+
+def _check_overlaps(cameras: tuple[CameraSettings, ...]) -> None:
+    """Neighbours must agree on what they share, or cloth between them would be counted twice or by nobody."""
+    side_by_side = sorted(cameras, key=lambda camera: camera.x_offset_mm)
+    for left, right in itertools.pairwise(side_by_side):
+        if left.x_offset_mm == right.x_offset_mm:
+            return  # not side by side: nothing to compare
+        if left.overlap_right_mm != right.overlap_left_mm:
+            raise ValueError(
+                f"neighbours must name the same overlap: {left.name} has overlap_right_mm = "
+                f"{left.overlap_right_mm:g}, {right.name} has overlap_left_mm = {right.overlap_left_mm:g}"
+            )
 
 
 def _split(value: object) -> object:

@@ -155,7 +155,6 @@ WARNINGS = {
     "brightness_drift": "the light has drifted",
     "focus_drift": "the focus is drifting",
     "dirty_lens": "the same camera column stands out metre after metre: clean the lens, or look for a running warp fault",
-    "scale_mismatch": "encoder and lines disagree: correct mm_per_px or encoder_mm_per_tick",
 }
 FLAGS = WARNINGS | {
     "reversed": "the cloth went back before this frame; what was seen twice is left out",

@@ -36,7 +36,10 @@ def test_a_folder_a_picture_and_a_simulation_open_by_their_look(tmp_path):
     [
         ("/nowhere/at/all", "'/nowhere/at/all'"),
         ("", "''"),
-        ("rtsp://camera/stream", "'rtsp://camera/stream'"),
+        ("gige://camera", "unknown kind of source 'gige://camera'"),
+        ("http://staff:secret@camera/", r"unknown kind of source 'http://staff:\*\*\*@camera/'"),
+        ("rtsp:///stream", "names no host"),
+        ("genicam:///nowhere.cti", "no GenTL producer '/nowhere.cti'"),
         ("sim://velvet", "'velvet'.*choose from denim, herringbone, plaid, plain, twill"),
         ("sim://", "unknown style ''"),
         ("sim://plain?spede=3", "'spede'.*choose from defects_per_m, .*speed_m_min"),
