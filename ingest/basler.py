@@ -29,7 +29,7 @@ SCHEME = "basler://"
 WAIT_MS = 200  # for a frame, between looks whether to stop
 TICKS_PER_S = 1_000_000_000  # of USB cameras' clocks
 DriverError = genicam.GenericException
-ERRORS = (DriverError,)
+ERRORS = (DriverError, LookupError)
 
 
 class _Nodes:

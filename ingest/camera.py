@@ -116,7 +116,7 @@ class Camera(threading.Thread):
                         session.count()
                     if self._stop_asked.is_set():
                         return None
-        except Exception as error:  # noqa: BLE001  the thread's outermost: any driver may raise anything
+        except Exception as error:
             if isinstance(error, SourceError):
                 log.error("%s", error)
             else:
@@ -150,9 +150,7 @@ class Camera(threading.Thread):
         (first_mm, first_ns), speed_mm_s = self._ends[0], 0.0
         if shot.captured_at_ns > first_ns:
             speed_mm_s = max((end_mm - first_mm) / ((shot.captured_at_ns - first_ns) / 1e9), 0.0)
-        self._left = _Left(
-            end_mm=end_mm, at_ns=shot.captured_at_ns, speed_mm_s=speed_mm_s, absolute=shot.absolute
-        )
+        self._left = _Left(end_mm=end_mm, at_ns=shot.captured_at_ns, speed_mm_s=speed_mm_s, absolute=shot.absolute)
 
     def _placed(self, shot: Shot, session: Session) -> Shot:
         """The shot in the camera's own count; the first one behind an outage is preceded by the gap it left."""
@@ -280,7 +278,7 @@ class Camera(threading.Thread):
         except SourceError as error:
             log.error("%s", error)
             return False
-        except Exception:  # noqa: BLE001  any driver may raise anything, and the camera may yet come back
+        except Exception:
             log.exception("camera %s cannot be opened", self._camera.name)
             return False
         if self._stop_asked.is_set():

@@ -5,6 +5,7 @@ is optional everywhere: what a camera does not have, or a driver cannot read, is
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -13,7 +14,9 @@ from inspection.errors import SourceError
 log = logging.getLogger(__name__)
 
 Value = bool | int | float | str
-Errors = tuple[type[Exception], ...]  # all that a driver raises
+Errors = tuple[type[Exception], ...]  # all that a driver raises, and `LookupError`
+
+_ORIGIN = re.compile(r" : \w+Exception thrown")
 
 FRAME_ID = ("FrameID", "FrameCounter", "Framecounter", "FrameNumber")
 TIMESTAMP = ("Timestamp",)
@@ -67,7 +70,7 @@ def _is_whole(value: Value) -> bool:
 def reason(error: Exception) -> str:
     """A driver's error in one line, without where in its own sources it arose."""
     text = " ".join(str(error).split())
-    return text.partition(" : ")[0].strip(" .") or type(error).__name__
+    return _ORIGIN.split(text)[0].strip(" .") or type(error).__name__
 
 
 class Chunks:
@@ -81,21 +84,21 @@ class Chunks:
         """Asks for every chunk that helps and is there; False when the camera has none."""
         try:
             nodes.write("ChunkModeActive", "true")
-        except (LookupError, *errors) as error:
+        except errors as error:
             log.debug("no chunk data: %s", error)
             return False
         for selector in (name for names in (*WANTED, self._encoder) for name in names):
             try:
                 nodes.write("ChunkSelector", selector)
                 nodes.write("ChunkEnable", "true")
-            except (LookupError, *errors):
+            except errors:
                 continue  # not this camera's word for it, or always on
         return True
 
     def switch_off(self, nodes: Nodes, errors: Errors) -> None:
         try:
             nodes.write("ChunkModeActive", "false")
-        except (LookupError, *errors) as error:
+        except errors as error:
             log.debug("chunk data stays on: %s", error)
 
     def frame_id(self, nodes: Nodes) -> int | None:

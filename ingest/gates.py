@@ -25,7 +25,9 @@ class Gates:
         """A new session: positions start again."""
         self._seam_end_mm = None
 
-    def judge(self, pixels: Pixels, edges: tuple[int, int] | None, *, position_mm: float) -> tuple[str, tuple[str, ...]]:
+    def judge(
+        self, pixels: Pixels, edges: tuple[int, int] | None, *, position_mm: float
+    ) -> tuple[str, tuple[str, ...]]:
         """(reason, warnings): "" or a code of `REASONS` with detail, and of `WARNINGS`.
 
         pixels: the whole frame; edges: the fabric's columns [left, right), or None when there is none.

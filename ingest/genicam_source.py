@@ -39,7 +39,7 @@ QUIET_S = 2.0  # without a frame, between looks whether the camera is still ther
 BUFFERS = 8
 
 
-ERRORS = (genapi.GenericException, gentl.GenericException)
+ERRORS = (genapi.GenericException, gentl.GenericException, LookupError)
 
 
 class _Nodes:

@@ -122,7 +122,7 @@ def _to_8_bits(lines: Pixels, form: PixelFormat) -> Pixels:
         return lines
     # Little endian: the high byte holds the highest bits, the low one the rest.
     wide = np.ascontiguousarray(lines).view("<u2")
-    return np.minimum(wide >> (form.bits - 8), 255).astype(np.uint8)
+    return np.asarray(np.minimum(wide >> (form.bits - 8), 255), np.uint8)
 
 
 def _demosaic(grey: Pixels, pattern: str) -> Pixels:

@@ -18,8 +18,8 @@ CLIPPED_SHARE = 0.5  # of the pixels at 255
 BAND_LINES = 32
 MAX_BANDS = 8
 SEAM_MM = 4.0  # a seam is at least that long; single yarns are not
-SEAM_BLOCKS = 16  # across the fabric
-SEAM_COLUMNS = 512  # looked at
+SEAM_BLOCKS = 16  # strips of the fabric, looked at from first line to last
+SEAM_STRIP_PX = 8
 
 
 def judge(pixels: Pixels, *, dark_level: float, bright_level: float) -> str:
@@ -29,7 +29,7 @@ def judge(pixels: Pixels, *, dark_level: float, bright_level: float) -> str:
     channels, in grey levels. Every fourth line is looked at.
     """
     lines = pixels[::4]
-    level = float(np.mean(lines))
+    level = float(np.mean(_channels(lines)))
     if level < dark_level:
         return "too_dark"
     if level > bright_level:
@@ -64,14 +64,17 @@ def measure(fabric: Pixels, *, mm_per_px: float) -> Look:
     level = float(np.mean([grey.mean() for grey in greys]))
     steps = float(np.mean([_steps(grey) for grey in greys]))
     columns = np.mean([cv2.reduce(grey, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[0] for grey in greys], axis=0)
-    channels = fabric.shape[2] if fabric.ndim == 3 else 1
-    color = np.mean([cv2.mean(np.ascontiguousarray(band))[:channels] for band in bands], axis=0)
+    color = np.mean([_channels(band) for band in bands], axis=0)
     return Look(
         color=tuple(float(value) for value in color),
         sharpness=steps / max(level, 1.0) ** 2,
         band_level=_band_level(fabric, mm_per_px=mm_per_px),
         columns=np.asarray(columns, np.float32),
     )
+
+
+def _channels(pixels: Pixels) -> tuple[float, ...]:
+    return tuple(cv2.mean(pixels)[: pixels.shape[2] if pixels.ndim == 3 else 1])
 
 
 def _grey(pixels: Pixels) -> Pixels:
@@ -89,11 +92,13 @@ def _steps(grey: Pixels) -> float:
 
 def _band_level(fabric: Pixels, *, mm_per_px: float) -> float:
     """A band of `SEAM_MM` differs when nine tenths of the width differ from their own usual level, all the same way."""
-    step = max(1, fabric.shape[1] // SEAM_COLUMNS)
-    grey = _grey(np.ascontiguousarray(fabric[:, ::step]))
-    blocks = min(SEAM_BLOCKS, grey.shape[1])
-    usable = grey.shape[1] // blocks * blocks
-    rows = grey[:, :usable].reshape(grey.shape[0], blocks, -1).mean(axis=2, dtype=np.float32)
+    blocks = min(SEAM_BLOCKS, fabric.shape[1])
+    strip = min(SEAM_STRIP_PX, fabric.shape[1] // blocks)
+    starts = np.linspace(0, fabric.shape[1] - strip, blocks).astype(int)
+    rows = np.empty((fabric.shape[0], blocks), np.float32)
+    for block, start in enumerate(starts):
+        grey = _grey(np.ascontiguousarray(fabric[:, start : start + strip]))
+        rows[:, block] = cv2.reduce(grey, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
     length = min(max(3, round(SEAM_MM / mm_per_px)), rows.shape[0])
     bands = cv2.blur(rows, (1, length), borderType=cv2.BORDER_REFLECT)
     apart = np.sort(bands - np.median(bands, axis=0), axis=1)

@@ -23,7 +23,7 @@ SAME_SHARE = 0.15  # of a channel's level
 SAME_LEVELS = 8.0  # grey levels, for dark fabrics
 SHARPER = 2.0  # times the reference: no lens does that, it is another fabric
 KNOWN = 32  # fabrics, the oldest is forgotten
-SLOW = 1 / 32  # share of a frame in the running mean
+SLOW = 1 / 16  # share of a frame in the running mean
 DARKER_SHARE = 0.10
 SOFTER_SHARE = 0.6
 MAX_BYTES = 1_000_000
@@ -88,7 +88,9 @@ class References:
         seen, self._different = self._different, []
         color = _middle_color(seen)
         sharpness = median(each.sharpness for each in seen)
-        fitting = [known for known in self._known if _near(color, known.color) and sharpness <= SHARPER * known.sharpness]
+        fitting = [
+            known for known in self._known if _near(color, known.color) and sharpness <= SHARPER * known.sharpness
+        ]
         if not fitting:
             self._learning = seen
             return Compared(new_fabric=True)
@@ -119,7 +121,9 @@ class References:
         found = []
         light = sum(self._color) / len(self._color) / max(reference.level, 1.0) - 1
         if abs(light) > DARKER_SHARE:
-            found.append(f"brightness_drift: {abs(light):.0%} {'brighter' if light > 0 else 'darker'} than its reference")
+            found.append(
+                f"brightness_drift: {abs(light):.0%} {'brighter' if light > 0 else 'darker'} than its reference"
+            )
         share = self._sharpness / max(reference.sharpness, 1e-12)
         if share < SOFTER_SHARE:
             found.append(f"focus_drift: {share:.0%} of its reference's sharpness")

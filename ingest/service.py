@@ -33,8 +33,8 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
     """Runs the cameras of `settings`. Returns when `stop` is set, or when all sources have ended and workers have done
     everything.
 
-    Raises `SettingsError`, `SourceError` for a source that cannot be opened as it is set, `ServiceError` for an endpoint or a spool
-    in use and when the sender fails.
+    Raises `SettingsError`, `SourceError` for a source that cannot be opened as it is set, `ServiceError` for an
+    endpoint or a spool in use and when the sender fails.
     """
     if not settings.endpoint:
         raise SettingsError("no endpoint: set LOOMWATCH_INGEST_ENDPOINT to a ZeroMQ address such as ipc:///PATH")

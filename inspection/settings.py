@@ -131,7 +131,10 @@ class CameraSettings(BaseModel):
     width_min_mm: float = Field(0.0, ge=0, description="narrower fabric is not inspected")
     width_max_mm: float = Field(0.0, ge=0, description="wider fabric is not inspected; 0: any width")
     min_sharpness: float = Field(
-        0.25, ge=0, lt=1, description="a frame with less than this share of the reference's sharpness is blurred; 0: off"
+        0.25,
+        ge=0,
+        lt=1,
+        description="a frame with less than this share of the reference's sharpness is blurred; 0: off",
     )
     seam_level: float = Field(
         30.0, ge=0, le=255, description="grey levels by which a full-width band is a seam; 0: off"

@@ -4,6 +4,7 @@ Axes. A frame's rows (y) run along the roll, its columns (x) across it. Row 0 pa
 Positions along the roll are in mm since the line's counter was reset; x is in mm from the left fabric edge.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -154,7 +155,7 @@ REASONS = {
 WARNINGS = {
     "brightness_drift": "the light has drifted",
     "focus_drift": "the focus is drifting",
-    "dirty_lens": "the same camera column stands out metre after metre: clean the lens, or look for a running warp fault",
+    "dirty_lens": "a camera column stands out metre after metre: clean the lens, or look for a running warp fault",
 }
 FLAGS = WARNINGS | {
     "reversed": "the cloth went back before this frame; what was seen twice is left out",
@@ -162,6 +163,11 @@ FLAGS = WARNINGS | {
     "encoder_glitch": "the encoder jumped; the position is counted from lines",
     "encoder_missing": "the camera gave no encoder counter; the position is counted from lines",
 }
+
+
+def warnings_of(flags: Iterable[str]) -> tuple[str, ...]:
+    """Those of a frame's flags that staff should act upon."""
+    return tuple(flag for flag in flags if flag.partition(":")[0] in WARNINGS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

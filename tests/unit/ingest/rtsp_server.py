@@ -1,5 +1,6 @@
 """A network camera for tests: RTSP 1.0 (RFC 2326) over TCP, JPEG pictures as RTP (RFC 2435) in the same connection."""
 
+import contextlib
 import re
 import socket
 import struct
@@ -22,7 +23,9 @@ class RtspServer:
     """Use with `with`. Sends `picture(n)` as frame n, `frames_per_s` in stream time; `leave_out` names frames that are
     lost on the way; `cut` ends the connections and, until `plug`, refuses new ones."""
 
-    def __init__(self, picture: Callable[[int], Pixels], *, frames_per_s: float = 50.0, leave_out: set[int] = frozenset()):  # type: ignore[assignment]
+    def __init__(
+        self, picture: Callable[[int], Pixels], *, frames_per_s: float = 50.0, leave_out: set[int] = frozenset()
+    ):  # type: ignore[assignment]
         self._picture = picture
         self._frames_per_s = frames_per_s
         self._leave_out = leave_out
@@ -56,10 +59,8 @@ class RtspServer:
     def cut(self) -> None:
         self._plugged.clear()
         for connection in self._connections:
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def plug(self) -> None:
         self._plugged.set()
@@ -79,11 +80,8 @@ class RtspServer:
             self._threads.append(thread)
 
     def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection:
-                self._talk(connection)
-        except OSError:
-            pass
+        with connection, contextlib.suppress(OSError):
+            self._talk(connection)
 
     def _talk(self, connection: socket.socket) -> None:
         pending = b""
@@ -103,7 +101,9 @@ class RtspServer:
             if method == "OPTIONS":
                 head += "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
             elif method == "DESCRIBE":
-                body = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cloth\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track\r\n"
+                body = (
+                    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cloth\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track\r\n"
+                )
                 head += f"Content-Base: {self.url}/\r\nContent-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
             elif method == "SETUP":
                 head += "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"

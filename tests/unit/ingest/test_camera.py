@@ -332,9 +332,7 @@ def test_an_encoder_that_was_reset_while_the_camera_was_away_is_a_gap_of_unknown
     assert places(records)[2:] == [(64, 64), (64, 96)]
 
 
-def test_a_camera_that_does_not_answer_at_the_start_is_waited_for(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_camera_that_does_not_answer_at_the_start_is_waited_for(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BACK_OFF_S", (0.01,))
     camera = line.camera(None)
     camera.start()
@@ -404,7 +402,7 @@ def test_a_warning_is_logged_when_it_begins_and_not_with_every_frame(
     assert caplog.text.count("encoder_missing") == 1
 
 
-# The same cloth in two cameras: the left one sees columns 0 to 160, the right one 100 to 260, so 60 px = 30 mm are shared.
+# The same cloth in two cameras: the left one sees columns 0 to 160, the right one 100 to 260; 60 px = 30 mm are shared.
 
 
 def test_neighbours_share_their_overlap_and_together_inspect_each_column_once(line: Line) -> None:

@@ -26,7 +26,8 @@ def encode(values: list[int], *, bits: int, packing: str) -> bytes:
 
 
 MONO = [("Mono8", 8, ""), ("Mono10", 10, ""), ("Mono12", 12, ""), ("Mono14", 14, ""), ("Mono16", 16, ""),
-        ("Mono10p", 10, "p"), ("Mono12p", 12, "p"), ("Mono10Packed", 10, "packed"), ("Mono12Packed", 12, "packed")]  # fmt: skip
+        ("Mono10p", 10, "p"), ("Mono12p", 12, "p"), ("Mono10Packed", 10, "packed"),
+        ("Mono12Packed", 12, "packed")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "bits", "packing"), MONO)
