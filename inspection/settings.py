@@ -156,6 +156,9 @@ class IngestSettings(_Settings):
 
     line: str = Field("line-1", min_length=1, max_length=64, description="name of the textile line")
     cameras: tuple[CameraSettings, ...] = Field((), description="the cameras of this process (JSON in the environment)")
+    processes: Literal["together", "each"] = Field(
+        "together", description="under loomwatch up: all cameras in one process, or each in its own"
+    )
     endpoint: str = Field("", description="ZeroMQ address to bind; empty: ipc:// in DATA_DIR")
     spool_dir: Folder = Field(Path("runs/line/spool"), description="folder of frames that wait for a worker")
     reference_dir: str = Field("", description="folder of what cameras know of their fabrics; empty: beside SPOOL_DIR")
