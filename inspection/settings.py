@@ -270,6 +270,8 @@ def load(settings: type[S], **overrides: Any) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or settings.__name__
-        raise SettingsError(f"setting {place}: {first['msg']}, got {first['input']!r}") from error
+        # A whole table is not quoted: it is long, and a camera's address may hold a password.
+        got = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
+        raise SettingsError(f"setting {place}: {first['msg']}{got}") from error
     except UnreadableValue as error:
         raise SettingsError(f"{error}: {error.__cause__}") from error
