@@ -23,7 +23,7 @@ from inference_worker.receiver import Receiver
 from inference_worker.slot import ModelSlot
 from inspection.errors import RecordRefused, SettingsError, StorageError
 from inspection.settings import StoreSettings, WorkerSettings
-from inspection.types import Capture, Gap, TiledFrame
+from inspection.types import Capture, Gap, TiledFrame, warnings_of
 from storage.database import Database, open_database
 from storage.frames import store_capture, store_gap, store_report
 from storage.live import Live, LiveCamera, ServiceState
@@ -193,5 +193,6 @@ class Worker:
                 threshold=report.threshold,
                 model=report.model,
                 at_ns=time.time_ns(),
+                warnings=warnings_of(header.quality_flags),
             )
         )

@@ -14,10 +14,11 @@ import zmq
 
 from ingest.camera import Camera, OpenSource
 from ingest.sender import Sender
+from ingest.shots import Source
 from ingest.sources import open_source
 from ingest.spool import Spool
-from inspection.errors import ServiceError, SettingsError
-from inspection.settings import IngestSettings
+from inspection.errors import ServiceError, SettingsError, SourceAwayError
+from inspection.settings import CameraSettings, IngestSettings
 from inspection.wakeup import Bell
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,13 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
     """Runs the cameras of `settings`. Returns when `stop` is set, or when all sources have ended and workers have done
     everything.
 
-    Raises `SettingsError`, `SourceError` for a source that cannot be opened, `ServiceError` for an endpoint or a spool
-    in use and when the sender fails.
+    Raises `SettingsError`, `SourceError` for a source that cannot be opened as it is set, `ServiceError` for an
+    endpoint or a spool in use and when the sender fails.
     """
     if not settings.endpoint:
         raise SettingsError("no endpoint: set LOOMWATCH_INGEST_ENDPOINT to a ZeroMQ address such as ipc:///PATH")
     with contextlib.ExitStack() as stack:
-        sources = [(camera, stack.enter_context(open_source(camera))) for camera in settings.cameras]
+        sources = [(camera, _open(camera, open_source, stack)) for camera in settings.cameras]
         bell = stack.enter_context(contextlib.closing(Bell()))
         spool = stack.enter_context(
             Spool(
@@ -72,6 +73,15 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
         _drain(sender, spool, settings.drain_s)
         if sender.error is not None:
             raise ServiceError(f"sending failed: {sender.error}") from sender.error
+
+
+def _open(camera: CameraSettings, open_source: OpenSource, stack: contextlib.ExitStack) -> Source | None:
+    """None for a camera that does not answer yet: it is waited for, while a wrong setting is refused."""
+    try:
+        return stack.enter_context(open_source(camera))
+    except SourceAwayError as error:
+        log.error("%s; waiting for it", error)
+        return None
 
 
 def _stop(cameras: list[Camera], halt: threading.Event) -> None:

@@ -22,6 +22,9 @@ class Shot:
     length_mm: float
     exposure_us: float = 0.0
     gain: float = 0.0
+    flags: tuple[str, ...] = ()  # `inspection.types.FLAGS`, optionally ": detail"
+    new_epoch: bool = False  # the encoder was reset: positions start again
+    absolute: bool = False  # positions are an encoder's, the same after the camera was lost and opened again
 
 
 class Source(ABC):

@@ -7,6 +7,7 @@ reason, so that the count of millimetres stays whole.
 
 from pathlib import Path
 
+from ingest import rtsp
 from ingest.folder import FolderSource
 from ingest.shots import Shot, Source
 from ingest.simulator import SCHEME, SimulatedCamera, read_url
@@ -17,27 +18,35 @@ from inspection.settings import CameraSettings
 
 __all__ = ["Shot", "Source", "open_source"]
 
+KINDS = "a folder, a picture, a video file, rtsp://..., basler://..., genicam://... or sim://STYLE"
+
 
 def open_source(camera: CameraSettings) -> Source:
     """The source a camera's setting names, opened and found usable.
 
     Raises `SourceError`: unknown kind, missing path, folder without pictures, video that cannot be decoded, unknown
-    style or parameter of the simulator.
+    style or parameter of the simulator, a setting that the camera refuses; `SourceAwayError` when a camera does not
+    answer now.
     """
     source = camera.source
     if source.startswith(SCHEME):
         cloth, run = read_url(source, mm_per_px=camera.mm_per_px)
         return SimulatedCamera(cloth, run, frame_lines=camera.frame_lines)
+    if source.startswith(rtsp.SCHEMES):
+        return rtsp.RtspSource(camera)
+    if source.startswith("basler://"):
+        from ingest.basler import BaslerSource  # an extra: only who has such a camera needs it
+
+        return BaslerSource(camera)
+    if source.startswith("genicam://"):
+        from ingest.genicam_source import GenicamSource
+
+        return GenicamSource(camera)
     if "://" in source:
-        raise SourceError(
-            f"camera {camera.name}: unknown kind of source {source!r}: give a folder, a picture, a video file or "
-            f"{SCHEME}STYLE"
-        )
+        raise SourceError(f"camera {camera.name}: unknown kind of source {rtsp.shown(source)!r}: give {KINDS}")
     path = Path(source).expanduser()
     if not source or not path.exists():
-        raise SourceError(
-            f"camera {camera.name}: there is no {source!r}: give a folder, a picture, a video file or {SCHEME}STYLE"
-        )
+        raise SourceError(f"camera {camera.name}: there is no {source!r}: give {KINDS}")
     if path.is_dir():
         return FolderSource(path, mm_per_px=camera.mm_per_px, frame_lines=camera.frame_lines, follow=camera.follow)
     if path.suffix.lower() in PICTURE_SUFFIXES:

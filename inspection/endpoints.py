@@ -18,8 +18,8 @@ def socket_path(folder: Path, name: str) -> Path:
     return path
 
 
-def default_endpoint(data_dir: Path) -> str:
-    """The `ipc://` address of the ingestor of a data folder; its folder is made."""
-    path = socket_path(data_dir, INGEST_SOCKET)
+def default_endpoint(data_dir: Path, *, camera: str = "") -> str:
+    """The `ipc://` address of the ingestor of a data folder, or of one camera's own; its folder is made."""
+    path = socket_path(data_dir, f"ingest-{camera}.ipc" if camera else INGEST_SOCKET)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return f"ipc://{path}"

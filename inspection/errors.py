@@ -4,6 +4,7 @@ LoomwatchError
 |-- SettingsError         a setting or an argument is wrong
 |-- ImageError            a picture or frame cannot be read or inspected
 |-- SourceError           a camera, folder or video cannot be opened or read
+|   `-- SourceAwayError   a camera does not answer now, but may again
 |-- WireError             bytes from the network do not follow the protocol
 |-- StorageError          the database, the picture store or Redis
 |   |-- SchemaError       the database is of another version than this program
@@ -29,6 +30,10 @@ class ImageError(LoomwatchError):
 
 class SourceError(LoomwatchError):
     """A camera, folder or video cannot be opened or read."""
+
+
+class SourceAwayError(SourceError):
+    """A camera does not answer, or is in use by another program: worth another try."""
 
 
 class WireError(LoomwatchError):

@@ -6,6 +6,7 @@ file, a service's settings are a table of its name: `[ingest]`, `[worker]`, ...;
 top.
 """
 
+import itertools
 import os
 import re
 import tomllib
@@ -106,16 +107,49 @@ class StoreSettings(_Settings):
 
 
 class CameraSettings(BaseModel):
-    """One camera. `source` is a folder, a video file, or `sim://STYLE?speed_m_min=6&seed=1&...`."""
+    """One camera. `source`: a folder, a video file, or one of the kinds of `docs/cameras.md`, such as
+    `basler://SERIAL` or `sim://STYLE?speed_m_min=6`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", description="unique in the plant")
-    source: str = Field(description="folder, video file or sim://STYLE?speed_m_min=...")
+    source: str = Field(description="folder, video file, rtsp://, basler://, genicam:// or sim://STYLE?...")
     mm_per_px: float = Field(0.2, gt=0, lt=100, description="size of a pixel on the cloth, in mm")
     frame_lines: int = Field(1024, ge=16, le=16384, description="lines in a frame; folders give frames as they are")
-    x_offset_mm: float = Field(0.0, description="of this camera's left fabric edge from the cloth's")
     follow: bool = Field(False, description="a folder: wait for new files instead of ending with the last one")
+    features: dict[str, bool | int | float | str] = Field(
+        {}, description="GenICam features to set at the opening, in this order"
+    )
+    chunks: bool = Field(True, description="ask for chunk data: frame number, time, encoder, exposure")
+    encoder_mm_per_tick: float = Field(
+        0.0, gt=-1000, lt=1000, description="cloth a tick, negative when it counts down; 0: lines are counted"
+    )
+    encoder_bits: int = Field(32, ge=8, le=64, description="the encoder's counter starts again at 2^bits")
+    encoder_chunk: str = Field("", description="chunk with the encoder's counter; empty: the first known one")
+    max_speed_m_min: float = Field(200.0, gt=0, le=10_000, description="what the line can run; more is a glitch")
+    x_offset_mm: float = Field(
+        0.0, description="of this camera's left fabric edge from the cloth's; with overlap_left_mm, of its first column"
+    )
+    overlap_left_mm: float = Field(0.0, ge=0, description="cloth at the left that the neighbour sees too")
+    overlap_right_mm: float = Field(0.0, ge=0, description="cloth at the right that the neighbour sees too")
+    width_min_mm: float = Field(0.0, ge=0, description="narrower fabric is not inspected")
+    width_max_mm: float = Field(0.0, ge=0, description="wider fabric is not inspected; 0: any width")
+    min_sharpness: float = Field(
+        0.25,
+        ge=0,
+        lt=1,
+        description="a frame with less than this share of the reference's sharpness is blurred; 0: off",
+    )
+    seam_level: float = Field(
+        30.0, ge=0, le=255, description="grey levels by which a full-width band is a seam; 0: off"
+    )
+    seam_clear_mm: float = Field(300.0, ge=0, description="cloth behind a seam that is not inspected")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if 0 < self.width_max_mm < self.width_min_mm:
+            raise ValueError(f"width_max_mm must be at least width_min_mm, got {self.width_max_mm:g}")
+        return self
 
 
 class IngestSettings(_Settings):
@@ -126,8 +160,12 @@ class IngestSettings(_Settings):
 
     line: str = Field("line-1", min_length=1, max_length=64, description="name of the textile line")
     cameras: tuple[CameraSettings, ...] = Field((), description="the cameras of this process (JSON in the environment)")
+    processes: Literal["together", "each"] = Field(
+        "together", description="under loomwatch up: all cameras in one process, or each in its own"
+    )
     endpoint: str = Field("", description="ZeroMQ address to bind; empty: ipc:// in DATA_DIR")
     spool_dir: Folder = Field(Path("runs/line/spool"), description="folder of frames that wait for a worker")
+    reference_dir: str = Field("", description="folder of what cameras know of their fabrics; empty: beside SPOOL_DIR")
     spool_memory_mb: int = Field(256, ge=1, description="frames waiting in memory, in MB; then on disk")
     spool_disk_mb: int = Field(4096, ge=0, description="frames waiting on disk, in MB; then gaps")
     tile_px: int = Field(256, ge=16, le=4096, description="side of a tile; the model's")
@@ -139,6 +177,10 @@ class IngestSettings(_Settings):
     bright_level: float = Field(250.0, ge=0, le=255, description="fabric with a higher mean is saturated")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
 
+    @property
+    def references(self) -> Path:
+        return _absolute(Path(self.reference_dir)) if self.reference_dir else self.spool_dir.parent / "reference"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.overlap_px >= self.tile_px:
@@ -146,7 +188,21 @@ class IngestSettings(_Settings):
         names = [camera.name for camera in self.cameras]
         if len(set(names)) != len(names):
             raise ValueError(f"camera names must differ, got {', '.join(names)}")
+        _check_overlaps(self.cameras)
         return self
+
+
+def _check_overlaps(cameras: tuple[CameraSettings, ...]) -> None:
+    """Neighbours must agree on what they share, or cloth between them would be counted twice or by nobody."""
+    side_by_side = sorted(cameras, key=lambda camera: camera.x_offset_mm)
+    for left, right in itertools.pairwise(side_by_side):
+        if left.x_offset_mm == right.x_offset_mm:
+            return  # not side by side: nothing to compare
+        if left.overlap_right_mm != right.overlap_left_mm:
+            raise ValueError(
+                f"neighbours must name the same overlap: {left.name} has overlap_right_mm = "
+                f"{left.overlap_right_mm:g}, {right.name} has overlap_left_mm = {right.overlap_left_mm:g}"
+            )
 
 
 def _split(value: object) -> object:
@@ -259,6 +315,8 @@ def load(settings: type[S], **overrides: Any) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or settings.__name__
-        raise SettingsError(f"setting {place}: {first['msg']}, got {first['input']!r}") from error
+        # A whole table is not quoted: it is long, and a camera's address may hold a password.
+        got = "" if isinstance(first["input"], dict | BaseModel) else f", got {first['input']!r}"
+        raise SettingsError(f"setting {place}: {first['msg']}{got}") from error
     except UnreadableValue as error:
         raise SettingsError(f"{error}: {error.__cause__}") from error

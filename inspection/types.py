@@ -4,6 +4,7 @@ Axes. A frame's rows (y) run along the roll, its columns (x) across it. Row 0 pa
 Positions along the roll are in mm since the line's counter was reset; x is in mm from the left fabric edge.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -143,11 +144,32 @@ REASONS = {
     "blurred": "the frame was out of focus",
     "no_fabric": "no fabric was found in the frame",
     "too_narrow": "the fabric in the frame was narrower than a tile",
+    "width_out_of_range": "the fabric was not as wide as it should be",
+    "seam": "a seam passed",
     "model_mismatch": "the running model was trained for another tile size or scale",
     "refused": "the record of the frame contradicted itself or the camera's earlier ones",
     "spool_damaged": "the spooled frame was damaged on disk",
     "ingest_restarted": "the ingest process died while the frame was only in its memory",
 }
+
+# What an inspected frame may carry in `quality_flags`: the code, optionally ": detail". Those of WARNINGS are for
+# staff to act upon, the others tell how the frame came to its place.
+WARNINGS = {
+    "brightness_drift": "the light has drifted",
+    "focus_drift": "the focus is drifting",
+    "dirty_lens": "a camera column stands out metre after metre: clean the lens, or look for a running warp fault",
+}
+FLAGS = WARNINGS | {
+    "reversed": "the cloth went back before this frame; what was seen twice is left out",
+    "encoder_reset": "the encoder's counter was reset",
+    "encoder_glitch": "the encoder jumped; the position is counted from lines",
+    "encoder_missing": "the camera gave no encoder counter; the position is counted from lines",
+}
+
+
+def warnings_of(flags: Iterable[str]) -> tuple[str, ...]:
+    """Those of a frame's flags that staff should act upon."""
+    return tuple(flag for flag in flags if flag.partition(":")[0] in WARNINGS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,14 +55,18 @@ def up(
     from storage.database import open_database, schema_status, upgrade
 
     store = load(StoreSettings, data_dir=data_dir)
-    cameras = load(IngestSettings).cameras
+    ingest = load(IngestSettings)
+    cameras, each = ingest.cameras, ingest.cameras if ingest.processes == "each" else ()
     settings = load(DashboardSettings, port=port)
     store.logs_dir.mkdir(parents=True, exist_ok=True)
     if schema_status(store.database).state == "empty":
         upgrade(store.database)
     open_database(store.database).close()  # a database of another version is refused before anything starts
     start_logging("up", level=store.log_level, file=store.logs_dir / "up.log")
-    with stop_on_signal() as stop, Machine(store, dashboard=settings, cameras=bool(cameras)) as machine:
+    with (
+        stop_on_signal() as stop,
+        Machine(store, dashboard=settings, cameras=bool(cameras), each=each) as machine,
+    ):
         console.print(f"dashboard: {machine.address}   data: {store.data_dir}   (Ctrl+C stops everything)")
         if not cameras:
             console.print("no cameras yet: name them in loomwatch.toml, see README, then start again")

@@ -17,15 +17,18 @@ from storage.redis_server import start_private_redis
 class Machine:
     """Starts everything on entering; on leaving stops cameras first, then what they feed, Redis last.
 
+    each: cameras that run in a process each; none: all of the settings' in one.
     try_runtimes: False for a run of minutes, where a worker's search for its fastest runtime costs more than it gives.
     """
 
     def __init__(
-        self, store: StoreSettings, *, dashboard: DashboardSettings | None, cameras: bool, try_runtimes: bool = True
-    ) -> None:
+        self, store: StoreSettings, *, dashboard: DashboardSettings | None, cameras: bool, try_runtimes: bool = True,
+        each: Sequence[CameraSettings] = (),
+    ) -> None:  # fmt: skip
         self._store = store
         self._dashboard = dashboard
         self._cameras = cameras
+        self._each = tuple(each)
         self._try_runtimes = try_runtimes
         self._stack = ExitStack()
         self.supervisor = Supervisor(store.logs_dir)
@@ -61,8 +64,9 @@ class Machine:
             "LOOMWATCH_REDIS_URL": redis_url,
             "LOOMWATCH_PICTURES_URL": store.pictures,
         }
-        endpoint = default_endpoint(store.data_dir)
-        worker = {**shared, "LOOMWATCH_WORKER_INGESTORS": endpoint, "LOOMWATCH_WORKER_NAME": "worker-1"}
+        endpoints = [default_endpoint(store.data_dir, camera=camera.name) for camera in self._each]
+        ingestors = ",".join(endpoints or [default_endpoint(store.data_dir)])
+        worker = {**shared, "LOOMWATCH_WORKER_INGESTORS": ingestors, "LOOMWATCH_WORKER_NAME": "worker-1"}
         if not self._try_runtimes:
             worker["LOOMWATCH_WORKER_RUNTIME"] = "torch-float32"
         self.supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=shared))
@@ -74,16 +78,20 @@ class Machine:
             }
             self.supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=dashboard))
         self.supervisor.start(Service(name="worker", command=loomwatch("worker"), environment=worker))
-        if self._cameras:
+        for camera in self._each:
+            self._start_ingest({"LOOMWATCH_INGEST_CAMERAS": json.dumps([camera.model_dump()])}, camera=camera.name)
+        if self._cameras and not self._each:
             self._start_ingest({})
 
-    def _start_ingest(self, environment: dict[str, str]) -> None:
+    def _start_ingest(self, environment: dict[str, str], *, camera: str = "") -> None:
+        """One process; `camera`: the only one in it, which then has an address and a spool of its own."""
         place = {
-            "LOOMWATCH_INGEST_ENDPOINT": default_endpoint(self._store.data_dir),
-            "LOOMWATCH_INGEST_SPOOL_DIR": str(self._store.data_dir / "spool"),
+            "LOOMWATCH_INGEST_ENDPOINT": default_endpoint(self._store.data_dir, camera=camera),
+            "LOOMWATCH_INGEST_SPOOL_DIR": str(self._store.data_dir / (f"spool-{camera}" if camera else "spool")),
         }
+        name = f"ingest-{camera}" if camera else "ingest"
         self.supervisor.start(
-            Service(name="ingest", command=loomwatch("ingest"), environment={**place, **environment}, stop_s=60.0)
+            Service(name=name, command=loomwatch("ingest"), environment={**place, **environment}, stop_s=60.0)
         )
 
     def run_cameras(self, cameras: Sequence[CameraSettings], *, line: str, tile_px: int, stop: threading.Event) -> None:

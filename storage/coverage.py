@@ -21,7 +21,7 @@ from storage.rolls import in_roll
 from storage.tables import CaptureRow, FrameRow, GapRow, LineRow
 
 LIMIT = 0.98  # of a line that sets none
-NOT_INSPECTABLE = ("too_dark", "saturated", "blurred", "no_fabric", "too_narrow", "wrinkled", "seam")
+NOT_INSPECTABLE = ("too_dark", "saturated", "blurred", "no_fabric", "too_narrow", "width_out_of_range", "seam")
 TOUCH_MM = 0.5  # of positions, which are rounded
 
 Kind = Literal["inspected", "gap", "not_inspectable", "waiting"]

@@ -41,6 +41,7 @@ class LiveCamera:
     threshold: float
     model: str
     at_ns: int
+    warnings: tuple[str, ...] = ()  # codes of `inspection.types.WARNINGS`, optionally ": detail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

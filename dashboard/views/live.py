@@ -10,7 +10,7 @@ from inspection.types import Roll
 from storage.live import LiveCamera, ServiceState
 from storage.reads.cameras import CameraFigures
 from storage.reads.defects import DefectItem
-from storage.reads.gap_words import reason_in_words
+from storage.reads.gap_words import reason_in_words, warning_in_words
 
 SILENT_S = 10.0  # a camera that should run and delivers nothing for so long is silent
 TALL_PX = 330  # a frame longer than wide is not shown taller
@@ -109,6 +109,10 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
             "Is the line standing, the camera connected and the ingest service running?",
             icon=":material/videocam_off:",
         )
+    for camera in cameras:
+        if camera.warnings and not camera.ended:
+            told = "; ".join(words.plain(warning_in_words(warning)) for warning in camera.warnings)
+            st.warning(f"**Camera {words.plain(camera.camera)}:** {told}.", icon=":material/camera:")
 
 
 def is_silent(camera: CameraFigures) -> bool:

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from inspection.types import warnings_of
 from storage.database import Database
 from storage.reads.review_state import strength_of
 from storage.tables import CameraRow, CaptureRow, FragmentRow, FrameRow, GapRow
@@ -37,6 +38,7 @@ class CameraFigures:
     style: str
     score: float
     threshold: float
+    warnings: tuple[str, ...]  # of the latest frame: codes of `inspection.types.WARNINGS`, optionally ": detail"
 
     @property
     def coverage(self) -> float:
@@ -67,6 +69,7 @@ def _camera_figures(session: Session, line: str, camera: str) -> CameraFigures |
             FrameRow.style,
             FrameRow.score_max,
             FrameRow.threshold,
+            FrameRow.quality_flags,
         )
         .where(FrameRow.line == line, FrameRow.camera == camera)
         .order_by(FrameRow.captured_at.desc(), FrameRow.id.desc())
@@ -124,6 +127,7 @@ def _camera_figures(session: Session, line: str, camera: str) -> CameraFigures |
         style=frames[0].style if frames else "",
         score=frames[0].score_max if frames else 0.0,
         threshold=frames[0].threshold if frames else 0.0,
+        warnings=warnings_of(frames[0].quality_flags) if frames else (),
     )
 
 

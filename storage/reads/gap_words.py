@@ -1,10 +1,10 @@
-"""Gaps as people read them: neighbours with one reason taken together, the reason's code as words."""
+"""Gaps and warnings as people read them: neighbours with one reason taken together, a code as words."""
 
 from typing import Any
 
 import pandas as pd
 
-from inspection.types import REASONS
+from inspection.types import REASONS, WARNINGS
 
 
 def merge_gaps(gaps: pd.DataFrame, *, touch_mm: float = 1.0) -> pd.DataFrame:
@@ -25,6 +25,15 @@ def merge_gaps(gaps: pd.DataFrame, *, touch_mm: float = 1.0) -> pd.DataFrame:
 
 def reason_in_words(reason: str) -> str:
     """A gap's reason code, optionally with ": detail", as a sentence part; an unknown code is shown as it is."""
-    code, _, detail = reason.partition(":")
-    words = REASONS.get(code.strip(), code.strip().replace("_", " "))
+    return _in_words(reason, REASONS)
+
+
+def warning_in_words(warning: str) -> str:
+    """The same for a camera's warning."""
+    return _in_words(warning, WARNINGS)
+
+
+def _in_words(text: str, known: dict[str, str]) -> str:
+    code, _, detail = text.partition(":")
+    words = known.get(code.strip(), code.strip().replace("_", " "))
     return f"{words} ({detail.strip()})" if detail.strip() else words

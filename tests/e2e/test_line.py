@@ -139,3 +139,14 @@ def test_a_killed_worker_is_started_again_and_every_frame_is_stored_once(
     check_every_frame_is_there_once(line_database)
     figures = figures_since(line_database, start)
     assert figures.inspected_mm == pytest.approx(3072.0)
+
+
+def test_cameras_may_run_in_a_process_each(line_store: StoreSettings, line_database: Database) -> None:
+    each = (camera("camera-1"), camera("camera-2"))
+    with Machine(line_store, dashboard=None, cameras=True, each=each, try_runtimes=False) as machine:
+        names = {"ingest-camera-1", "ingest-camera-2"}
+        wait_for(lambda: {machine.supervisor.states().get(name) for name in names} == {"finished"}, seconds=120)
+        assert "ingest" not in machine.supervisor.states()
+    check_every_frame_is_there_once(line_database)
+    with line_database.session() as session:
+        assert set(session.scalars(select(CaptureRow.camera))) == {"camera-1", "camera-2"}

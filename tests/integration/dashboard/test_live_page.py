@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, select, update
 from streamlit.testing.v1 import AppTest
 
 from storage.database import Database
@@ -122,3 +122,20 @@ def test_a_defect_leads_to_its_review(line: Database, live: Live) -> None:
     assert app.title[0].value == "Defects"
     assert app.query_params["defect"] == number
     assert app.subheader[0].value == f"Defect {number}"
+
+
+def test_a_cameras_warning_is_visible_until_a_frame_comes_without_it(
+    line: Database, live: Live, open_page: OpenPage
+) -> None:
+    latest = select(func.max(FrameRow.id)).where(FrameRow.camera == "cam-left").scalar_subquery()
+    flags = ["reversed", "dirty_lens: camera column 812"]
+    with line.session() as session:
+        session.execute(update(FrameRow).where(FrameRow.id == latest).values(quality_flags=flags))
+    [warning] = open_page("live").warning
+    assert "Camera cam\\-left" in warning.value
+    assert "clean the lens" in warning.value
+    assert "camera column 812" in warning.value
+    assert "reversed" not in warning.value
+    with line.session() as session:
+        session.execute(update(FrameRow).where(FrameRow.id == latest).values(quality_flags=[]))
+    assert not open_page("live").warning

@@ -65,14 +65,17 @@ class Line:
     """One camera and its spool, without a sender."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.bell = Bell()
         self.spool = Spool(folder, memory_bytes=10**8, disk_bytes=10**8, bell=self.bell).__enter__()
         self.stop = threading.Event()
         self.reopened: list[Source] = []
 
-    def camera(self, source: Source, **changes: object) -> Camera:
-        settings = CameraSettings(name="camera-1", source="replayed", mm_per_px=MM_PER_PX, x_offset_mm=7.0)
-        ingest = IngestSettings(line="line-1", tile_px=TILE_PX, cameras=(settings,), **changes)  # type: ignore[arg-type]
+    def camera(self, source: Source | None, *, of_camera: dict[str, object] | None = None, **changes: object) -> Camera:
+        mine = {"name": "camera-1", "source": "replayed", "mm_per_px": MM_PER_PX, "x_offset_mm": 7.0}
+        settings = CameraSettings.model_validate(mine | (of_camera or {}))
+        values = {"line": "line-1", "tile_px": TILE_PX, "cameras": (settings,), "spool_dir": self.folder / "spool"}
+        ingest = IngestSettings(**(values | changes))  # type: ignore[arg-type]
 
         def reopen(_camera: CameraSettings) -> Source:
             if not self.reopened:
@@ -83,7 +86,7 @@ class Line:
 
     def run(self, *shots: Shot | Exception, **changes: object) -> list[Record]:
         """Runs a camera to its end; everything it put into the spool, in order, the counts last."""
-        self.camera(Replayed(list(shots)), **changes).run()
+        self.camera(Replayed(list(shots)), **changes).run()  # type: ignore[arg-type]
         return self.drain()
 
     def drain(self) -> list[Record]:
@@ -151,11 +154,7 @@ def test_what_cannot_be_inspected_is_a_gap_with_its_reason_and_its_place(line: L
     [({"dark_level": 250.0}, "too_dark"), ({"bright_level": 1.0}, "saturated"), ({"tile_px": 200}, "too_narrow")],
 )
 def test_the_settings_decide_what_is_inspectable(line: Line, changes: dict[str, object], reason: str) -> None:
-    settings = {"line": "line-1", **changes}
-    camera = line.camera(Replayed([shot(0, cloth())]))
-    camera._settings = IngestSettings(**{"tile_px": TILE_PX, **settings})  # type: ignore[arg-type]
-    camera.run()
-    assert reasons(line.drain()) == [reason]
+    assert reasons(line.run(shot(0, cloth()), **changes)) == [reason]
 
 
 def test_a_jump_in_position_is_a_gap_over_the_cloth_between(line: Line) -> None:
@@ -231,8 +230,9 @@ def test_a_lost_camera_is_opened_again_as_a_new_session(line: Line, monkeypatch:
     sessions = {record.header.session for record in records if isinstance(record, TiledFrame)}
     counts = [record for record in records if isinstance(record, Capture)]
     assert len(sessions) == 2
-    assert sorted(count.frames for count in counts) == [1, 2]
+    assert sorted(count.frames for count in counts) == [1, 3]
     assert all(count.ended for count in counts)
+    assert reasons(records) == ["", "camera_lost", "", ""]
 
 
 def test_a_lost_camera_does_not_hold_up_a_stop(line: Line) -> None:
@@ -268,3 +268,169 @@ def test_with_a_full_spool_a_camera_goes_on_with_gaps_and_a_file_waits(
         assert reasons(records) == [""] * 5
     line.spool.close()
     line.bell.close()
+
+
+def frames_and_gaps(records: list[Record]) -> list[TiledFrame | Gap]:
+    return [record for record in records if isinstance(record, TiledFrame | Gap)]
+
+
+def places(records: list[Record]) -> list[tuple[float, float]]:
+    return [
+        (record.position_from_mm, record.position_to_mm)
+        if isinstance(record, Gap)
+        else (record.header.position_mm, record.header.position_mm + record.header.length_mm)
+        for record in frames_and_gaps(records)
+    ]
+
+
+def lose_and_find(line: Line, before: list[Shot], after: list[Shot], monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    """A live camera that gives some shots, is lost, and comes back with others."""
+    monkeypatch.setattr(module, "BACK_OFF_S", (0.01,))
+    camera = line.camera(Replayed([*before, SourceError("unplugged")], live=True))
+    line.reopened.append(Replayed(list(after), live=True))
+    camera.start()
+    camera.join(20)
+    assert not camera.is_alive()
+    return line.drain()
+
+
+SECOND = 1_000_000_000
+
+
+def timed(place: int, at_s: float, **changes: object) -> Shot:
+    return replace(shot(place, cloth()), captured_at_ns=round(at_s * SECOND), **changes)  # type: ignore[arg-type]
+
+
+def test_cloth_that_ran_while_the_camera_was_away_is_a_gap_by_time_and_the_count_goes_on(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [timed(place, 1000 + place) for place in range(4)]  # 32 mm/s
+    records = lose_and_find(line, before, [timed(0, 1013), timed(1, 1014)], monkeypatch)
+    assert reasons(records) == ["", "", "", "", "camera_lost", "", ""]
+    assert places(records)[3:] == [(96, 128), (128, 448), (448, 480), (480, 512)]
+    gap = frames_and_gaps(records)[4]
+    assert isinstance(gap, Gap)
+    assert gap.reason == "camera_lost: away for 10 s, length by time and last speed"
+    assert gap.captured_at_ns == 1003 * SECOND
+
+
+def test_with_an_encoder_the_cloth_that_ran_while_the_camera_was_away_is_known_to_the_mm(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [timed(place, 1000 + place, absolute=True) for place in range(2)]
+    records = lose_and_find(line, before, [timed(10, 1100, absolute=True)], monkeypatch)
+    assert reasons(records) == ["", "", "camera_lost", ""]
+    assert places(records)[2:] == [(64, 320), (320, 352)]
+
+
+def test_an_encoder_that_was_reset_while_the_camera_was_away_is_a_gap_of_unknown_length(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [timed(place, 1000 + place, absolute=True) for place in (50, 51)]
+    records = lose_and_find(line, before, [timed(2, 1100, absolute=True)], monkeypatch)
+    assert reasons(records) == ["", "", "camera_lost", ""]
+    assert places(records)[2:] == [(64, 64), (64, 96)]
+
+
+def test_a_camera_that_does_not_answer_at_the_start_is_waited_for(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACK_OFF_S", (0.01,))
+    camera = line.camera(None)
+    camera.start()
+    line.reopened.append(Replayed([shot(0, cloth())], live=True))
+    camera.join(20)
+    assert not camera.is_alive()
+    assert reasons(line.drain()) == ["camera_lost", ""]
+
+
+def test_an_outage_that_ends_with_a_stop_is_told_at_the_stop(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = line.camera(Replayed([timed(0, 1000), timed(1, 1001), SourceError("unplugged")], live=True))
+    camera.start()
+    wait_for(lambda: line.spool.figures.records >= 3)
+    line.stop.set()
+    camera.close()
+    camera.join(20)
+    assert reasons(line.drain()) == ["", "", "camera_lost"]
+
+
+def test_a_driver_that_raises_anything_at_the_opening_is_tried_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACK_OFF_S", (0.0, 0.01))
+    tries = iter([OSError("bus error"), ValueError("driver"), Replayed([shot(0, cloth())], live=True)])
+
+    def reopen(_camera: CameraSettings) -> Source:
+        found = next(tries)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    camera = line.camera(Replayed([SourceError("unplugged")], live=True))
+    camera._open = reopen
+    camera.run()
+    assert reasons(line.drain()) == [""]
+
+
+def test_a_new_epoch_of_the_encoder_is_a_new_session_that_counts_from_its_own_zero(line: Line) -> None:
+    shots = [
+        replace(shot(100, cloth()), absolute=True),
+        replace(shot(0, cloth()), absolute=True, new_epoch=True, flags=("encoder_reset",)),
+        replace(shot(1, cloth()), absolute=True),
+    ]
+    records = line.run(*shots)
+    frames = [record.header for record in records if isinstance(record, TiledFrame)]
+    assert [header.position_mm for header in frames] == [3200, 0, 32]
+    assert [header.sequence for header in frames] == [0, 0, 1]
+    assert frames[0].session < frames[1].session == frames[2].session
+    assert frames[1].quality_flags == ("encoder_reset",)
+    counts = {record.session: record for record in records if isinstance(record, Capture)}
+    assert {count.captured_mm for count in counts.values()} == {32.0, 64.0}
+    assert all(count.ended for count in counts.values())
+
+
+def test_what_a_source_tells_of_a_frame_travels_with_it_whatever_it_says(line: Line) -> None:
+    odd = "encoder_glitch: " + "x" * 300 + "\0"
+    (tiled, _) = line.run(replace(shot(0, cloth()), flags=("reversed", odd)))
+    assert isinstance(tiled, TiledFrame)
+    assert tiled.header.quality_flags[0] == "reversed"
+    assert tiled.header.quality_flags[1].startswith("encoder_glitch: xxx")
+
+
+def test_a_warning_is_logged_when_it_begins_and_not_with_every_frame(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.run(*(replace(shot(place, cloth()), flags=("encoder_missing",)) for place in range(5)))
+    assert caplog.text.count("encoder_missing") == 1
+
+
+# The same cloth in two cameras: the left one sees columns 0 to 160, the right one 100 to 260; 60 px = 30 mm are shared.
+
+
+def test_neighbours_share_their_overlap_and_together_inspect_each_column_once(line: Line) -> None:
+    whole = cloth(width_px=260)
+    left = line.camera(
+        Replayed([shot(0, whole[:, :160])]), of_camera={"name": "left", "x_offset_mm": 0.0, "overlap_right_mm": 30.0}
+    )
+    right = line.camera(
+        Replayed([shot(0, whole[:, 100:])]), of_camera={"name": "right", "x_offset_mm": 50.0, "overlap_left_mm": 30.0}
+    )
+    left.run()
+    right.run()
+    frames = {record.header.camera: record for record in line.drain() if isinstance(record, TiledFrame)}
+    inspected = []
+    for camera in ("left", "right"):
+        header = frames[camera].header
+        width = header.fabric_right_px - header.fabric_left_px
+        inspected.append((header.x_offset_mm, header.x_offset_mm + width * MM_PER_PX))
+        first = round(header.x_offset_mm / MM_PER_PX)
+        np.testing.assert_array_equal(join(frames[camera])[:, :, 0], whole[:, first : first + width])
+    assert inspected == [(0.0, 65.0), (65.0, 130.0)]
+
+
+def test_a_camera_whose_cloth_is_all_its_neighbours_says_so(line: Line) -> None:
+    pixels = cloth(width_px=400)
+    pixels[:, 100:] = 230  # the cloth ends in what the left neighbour inspects
+    camera = line.camera(Replayed([shot(0, pixels)]), of_camera={"overlap_left_mm": 120.0})
+    camera.run()
+    (gap, _) = line.drain()
+    assert isinstance(gap, Gap)
+    assert gap.reason == "no_fabric: all of it is a neighbour's"

@@ -12,7 +12,7 @@ import pytest
 from inference_worker.receiver import Receiver
 from ingest.service import run_ingest
 from ingest.shots import Source
-from inspection.errors import ServiceError, SettingsError, SourceError
+from inspection.errors import ServiceError, SettingsError, SourceAwayError, SourceError
 from inspection.settings import CameraSettings, IngestSettings
 from inspection.types import Capture, Gap, TiledFrame
 from inspection.wire import Record
@@ -231,3 +231,25 @@ def test_killed_without_any_worker_nothing_that_was_captured_is_forgotten(tmp_pa
         record.reason.partition(":")[0] if isinstance(record, Gap) else "frame" for record in store.records.values()
     }
     assert kinds == {"frame", "unreadable", "ingest_restarted", "spool_full"}
+
+
+def test_a_camera_that_does_not_answer_at_the_start_holds_up_no_other_and_is_waited_for(
+    tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.camera.BACK_OFF_S", (0.01,))
+    tries: dict[str, int] = {}
+
+    def open_source(camera: CameraSettings) -> Source:
+        tries[camera.name] = tries.get(camera.name, 0) + 1
+        if camera.name == "late" and tries["late"] < 4:
+            raise SourceAwayError("late does not answer")
+        return Replayed([shot(place, cloth()) for place in range(3)], live=camera.name == "late")
+
+    cameras = tuple(CameraSettings(name=name, source="replayed", mm_per_px=0.5) for name in ("late", "there"))
+    with Store(endpoint) as store:
+        run_ingest(some_settings(tmp_path, endpoint, cameras=cameras), threading.Event(), open_source=open_source)
+    store.check()
+    assert tries == {"late": 4, "there": 1}
+    frames = [record.header.camera for record in store.records.values() if isinstance(record, TiledFrame)]
+    assert sorted(frames) == ["late"] * 3 + ["there"] * 3
+    assert next(record.reason for record in store.records.values() if isinstance(record, Gap)).startswith("camera_lost")

@@ -1,5 +1,7 @@
 """What `open_source` opens, and the one line for what it does not."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,7 +38,10 @@ def test_a_folder_a_picture_and_a_simulation_open_by_their_look(tmp_path):
     [
         ("/nowhere/at/all", "'/nowhere/at/all'"),
         ("", "''"),
-        ("rtsp://camera/stream", "'rtsp://camera/stream'"),
+        ("gige://camera", "unknown kind of source 'gige://camera'"),
+        ("http://staff:secret@camera/", r"unknown kind of source 'http://staff:\*\*\*@camera/'"),
+        ("rtsp:///stream", "names no host"),
+        ("genicam:///nowhere.cti", "no GenTL producer '/nowhere.cti'"),
         ("sim://velvet", "'velvet'.*choose from denim, herringbone, plaid, plain, twill"),
         ("sim://", "unknown style ''"),
         ("sim://plain?spede=3", "'spede'.*choose from defects_per_m, .*speed_m_min"),
@@ -65,3 +70,18 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(SourceError, match=r"notes\.txt is no picture or video"):
         open_source(camera(tmp_path / "notes.txt"))
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "package", "extra"),
+    [
+        ("basler://1", "ingest.basler", "pypylon", "basler"),
+        ("genicam:///p.cti", "ingest.genicam_source", "genicam", "genicam"),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_named_with_its_extra(monkeypatch, source, module, package, extra):
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not there
+    with pytest.raises(SourceError, match=rf"needs \w+: pip install 'loomwatch\[{extra}\]'"):
+        open_source(camera(source))
+    sys.modules.pop(module, None)

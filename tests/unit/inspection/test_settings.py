@@ -150,3 +150,52 @@ def test_settings_are_frozen() -> None:
 
 def test_folders_are_absolute_whatever_the_process_does_later(bare: Path) -> None:
     assert load(IngestSettings, spool_dir=Path("spool")).spool_dir == bare / "spool"
+
+
+SIDE_BY_SIDE = """
+[[ingest.cameras]]
+name = "left"
+source = "rtsp://staff:secret@10.0.0.1/left"
+overlap_right_mm = 20.0
+
+[[ingest.cameras]]
+name = "right"
+source = "basler://1"
+x_offset_mm = 780.0
+overlap_left_mm = %s
+encoder_mm_per_tick = -0.05
+features = { PixelFormat = "Mono8", ExposureTime = 60.0, Height = 2048, ReverseX = true }
+"""
+
+
+def test_neighbours_that_agree_on_what_they_share_are_taken_with_their_features(bare: Path) -> None:
+    (bare / "loomwatch.toml").write_text(SIDE_BY_SIDE % "20.0")
+    right = load(IngestSettings).cameras[1]
+    assert (right.overlap_left_mm, right.encoder_mm_per_tick) == (20.0, -0.05)
+    features = {"PixelFormat": "Mono8", "ExposureTime": 60.0, "Height": 2048, "ReverseX": True}
+    assert right.features == features
+    assert [type(value) for value in right.features.values()] == [str, float, int, bool]
+    assert list(right.features) == list(features)  # they are set in this order
+
+
+def test_neighbours_that_disagree_on_what_they_share_are_refused_without_quoting_a_password(bare: Path) -> None:
+    (bare / "loomwatch.toml").write_text(SIDE_BY_SIDE % "15.0")
+    with pytest.raises(SettingsError, match="left has overlap_right_mm = 20, right has overlap_left_mm = 15") as caught:
+        load(IngestSettings)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"width_min_mm": 900, "width_max_mm": 800}, "width_max_mm must be at least width_min_mm, got 800"),
+        ({"encoder_bits": 7}, "encoder_bits"),
+        ({"max_speed_m_min": 0}, "max_speed_m_min"),
+        ({"features": {"Width": [1]}}, "features"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_a_cameras_impossible_setting_is_named(values: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load(IngestSettings, cameras=[{"name": "c", "source": "x", **values}])
