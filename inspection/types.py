@@ -144,6 +144,7 @@ REASONS = {
     "too_narrow": "the fabric in the frame was narrower than a tile",
     "model_mismatch": "the running model was trained for another tile size or scale",
     "spool_damaged": "the spooled frame was damaged on disk",
+    "inspection_failed": "every worker that tried to inspect the frame failed, or its result could not be stored",
     "ingest_restarted": "the ingest process died while the frame was only in its memory",
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zmq
 
-from inference_worker import receiver as module
+from inference_worker import link as module
 from inference_worker.receiver import Receiver
 from ingest.sender import Sender
 from ingest.spool import Spool
@@ -323,7 +323,7 @@ def test_each_ingestor_has_its_own_credit_and_gets_its_own_done(
     [
         ([], 1, "LOOMWATCH_WORKER_INGESTORS"),
         (["carrier://pigeon"], 1, "cannot connect to carrier://pigeon"),
-        (["tcp://127.0.0.1"], 1, "cannot connect to tcp://127.0.0.1"),
+        (["tcp://127.0.0.1"], 1, "tcp://127.0.0.1 is no address: write tcp://HOST:PORT"),
         (["tcp://127.0.0.1:5555"], 0, r"credit must be in \[1, 64\], got 0"),
     ],
 )

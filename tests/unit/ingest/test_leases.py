@@ -13,7 +13,7 @@ def key(sequence: int, kind: str = "record") -> RecordKey:
 
 
 def leases(*records: int) -> Leases:
-    made = Leases(lease_s=10.0, heartbeat_s=1.0)
+    made = Leases(lease_s=10.0, heartbeat_s=1.0, tries=3)
     for sequence in records:
         made.add(key(sequence))
     return made
@@ -153,7 +153,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.it = Leases(lease_s=10.0, heartbeat_s=1.0)
+        self.it = Leases(lease_s=10.0, heartbeat_s=1.0, tries=3)
         self.now = 0.0
         self.added = 0
         self.open: set[RecordKey] = set()
