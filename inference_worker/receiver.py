@@ -101,6 +101,7 @@ class Receiver:
         self._inbox: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._finished: deque[RecordKey] = deque()
         self._stopping = False
+        self._goodbye = True
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
         self._cut_before = 0  # on connections that were made anew since
@@ -120,7 +121,9 @@ class Receiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Says Bye: what is in hand and not done goes to other workers."""
+        """Says Bye: what is in hand and not done goes to other workers. Not after an error: a frame that makes every
+        worker fail must count as that, and a Bye is no failure."""
+        self._goodbye = kind is None
         self._discovery.stop()
         self._stopping = True
         self._bell.ring()
@@ -216,8 +219,9 @@ class Receiver:
                     wire.connections.check()
                 self._tell_done()
             self._tell_done()
-            for wire in self._wires.values():
-                self._say(wire, Bye())
+            if self._goodbye:
+                for wire in self._wires.values():
+                    self._say(wire, Bye())
         except Exception as error:
             log.exception("the receiver stopped")
             self._error = error

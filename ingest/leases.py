@@ -18,9 +18,9 @@ A worker, known by its connection (`peer`):
 A record whose lease is over goes to another worker, never again down the connection that has it: there it is still in
 hand, and its `done` counts, however late.
 
-A worker that dies (falls silent, or its connection breaks) is one try of the record it was working on, the oldest in its
-hand. After `tries` of them the record is *spent* and not given out again as it is: a frame that kills whoever inspects it
-must not be tried for ever. A Bye, a lease that is over and a new Hello are no tries.
+A worker that dies (falls silent, or its connection breaks) is one try of the record it was working on, the oldest in
+its hand. After `tries` of them the record is *spent* and not given out again as it is: a frame that kills whoever
+inspects it must not be tried for ever. A Bye, a lease that is over and a new Hello are no tries.
 """
 
 import heapq

@@ -59,7 +59,8 @@ class Connections:
     def check(self) -> None:
         """To be called every `CHECK_S`, after all complete messages have been received."""
         while self.monitor.poll(0):
-            self._note(recv_monitor_message(self.monitor))
+            event = recv_monitor_message(self.monitor)
+            self._note(event["event"], event["value"])
         for descriptor, connection in list(self._open.items()):
             received = _received(descriptor, connection.peer)
             if received is None:
@@ -87,9 +88,8 @@ class Connections:
         self._watched.disable_monitor()
         self.monitor.close()
 
-    def _note(self, event: dict[str, int]) -> None:
-        descriptor = event["value"]
-        match event["event"]:
+    def _note(self, kind: int, descriptor: int) -> None:
+        match kind:
             case zmq.Event.ACCEPTED | zmq.Event.CONNECTED:
                 with contextlib.suppress(OSError), _socket(descriptor) as found:
                     if found.family == socket.AF_UNIX or not sys.platform.startswith("linux"):

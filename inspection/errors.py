@@ -6,7 +6,8 @@ LoomwatchError
 |-- SourceError           a camera, folder or video cannot be opened or read
 |-- WireError             bytes from the network do not follow the protocol
 |-- StorageError          the database, the picture store or Redis
-|   `-- SchemaError       the database is of another version than this program
+|   |-- SchemaError       the database is of another version than this program
+|   `-- RecordError       this record cannot be stored, however often it is tried
 `-- ServiceError          a port in use, a full disk, a process that would not start
 
 `cras_core` knows nothing of ours and has its own root, `cras_core.errors.CrasError`; the command line treats both
@@ -40,6 +41,10 @@ class StorageError(LoomwatchError):
 
 class SchemaError(StorageError):
     """The database is of another version than this program."""
+
+
+class RecordError(StorageError):
+    """This record cannot be stored, however often it is tried."""
 
 
 class ServiceError(LoomwatchError):

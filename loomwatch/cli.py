@@ -15,7 +15,14 @@ from rich.console import Console
 
 from cras_core.errors import CrasError
 from inspection.errors import LoomwatchError
-from loomwatch import commands_dataset, commands_line, commands_method, commands_records, commands_services
+from loomwatch import (
+    commands_dataset,
+    commands_keys,
+    commands_line,
+    commands_method,
+    commands_records,
+    commands_services,
+)
 
 app = typer.Typer(
     name="loomwatch",
@@ -29,6 +36,7 @@ commands_line.register(app)
 commands_method.register(app)
 commands_dataset.register(app)
 commands_services.register(app)
+commands_keys.register(app)
 commands_records.register(app)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from inspection.errors import StorageError
+from inspection.errors import RecordError, StorageError
 from inspection.types import Capture, Defect, FrameKey, FrameReport, Gap
 from storage.database import Database
 from storage.masks import encode_mask
@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 def store_report(database: Database, pictures: PictureStore, report: FrameReport) -> bool:
     """Stores a frame and its defects; False when its key was there already.
 
-    Raises `StorageError` when the database refuses or the report contradicts itself; nothing is stored then.
+    Raises `RecordError` when the report contradicts itself or holds what the database does not take, another
+    `StorageError` when the database refuses for now; nothing is stored then.
     """
     _check(report)
     if report.crops:  # a frame sent again: spare its pictures
@@ -57,7 +58,7 @@ def store_report(database: Database, pictures: PictureStore, report: FrameReport
 def store_gap(database: Database, gap: Gap) -> bool:
     """Stores a gap; False when its key was there already. Raises `StorageError`."""
     if not math.isfinite(gap.position_from_mm) or not math.isfinite(gap.position_to_mm) or gap.length_mm < 0:
-        raise StorageError(
+        raise RecordError(
             f"gap {_name(gap.key)} cannot reach from {gap.position_from_mm} mm to {gap.position_to_mm} mm"
         )
     with database.session() as session:
@@ -215,9 +216,9 @@ def _check(report: FrameReport) -> None:
     """A report that contradicts itself is refused at the door: a not-a-number would be found only by its readers."""
     header, name = report.header, f"frame {_name(report.header.key)}"
     if len(report.tile_scores) == 0 or report.score_grid.ndim != 2 or report.score_grid.size == 0:
-        raise StorageError(f"{name} has no scores")
+        raise RecordError(f"{name} has no scores")
     if len(report.crops) != len(report.defects):
-        raise StorageError(f"{name} has {len(report.defects)} defects and crops of {len(report.crops)}")
+        raise RecordError(f"{name} has {len(report.defects)} defects and crops of {len(report.crops)}")
     numbers: dict[str, float] = {
         "position_mm": header.position_mm,
         "mm_per_px": header.mm_per_px,
@@ -229,12 +230,12 @@ def _check(report: FrameReport) -> None:
     for index, defect in enumerate(report.defects):
         box = (defect.y1_px - defect.y0_px, defect.x1_px - defect.x0_px)
         if defect.mask.shape != box or min(box) < 1:
-            raise StorageError(f"{name}: the mask of defect {index} is {defect.mask.shape}, its box {box}")
+            raise RecordError(f"{name}: the mask of defect {index} is {defect.mask.shape}, its box {box}")
         places = (defect.x0_mm, defect.x1_mm, defect.y0_mm, defect.y1_mm, defect.area_mm2)
         numbers[f"defect {index}"] = sum((*places, defect.score, defect.threshold))
     for field, value in numbers.items():
         if not math.isfinite(value):
-            raise StorageError(f"{name}: {field} must be a finite number, got {value}")
+            raise RecordError(f"{name}: {field} must be a finite number, got {value}")
 
 
 def _name(key: FrameKey) -> str:
