@@ -34,8 +34,8 @@ def is_name(host: str) -> bool:
 
 
 class Discovery:
-    """A thread that looks names up, because that may take seconds; rings `bell` when what it found is new. Without names
-    it does nothing. A name that cannot be looked up keeps the addresses it had."""
+    """A thread that looks names up, because that may take seconds; rings `bell` when what it found is new. Without
+    names it does nothing. A name that cannot be looked up keeps the addresses it had."""
 
     def __init__(
         self, endpoints: Sequence[Endpoint], bell: Bell, *, every_s: float, resolve: Resolve = addresses_of

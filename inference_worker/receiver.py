@@ -71,8 +71,9 @@ class _Wire:
 class Receiver:
     """Use with `with`. At most `credit` records of each ingestor are in hand at once.
 
-    `worker` names it in logs. `malformed` counts messages that were dropped. Raises `SettingsError` for an address that cannot be one and for keys that cannot be used. An ingestor that is
-    not there yet, or any more, is waited for as long as it takes.
+    `worker` names it in logs. `malformed` counts messages that were dropped. Raises `SettingsError` for an address
+    that cannot be one and for keys that cannot be used. An ingestor that is not there yet, or any more, is waited for
+    as long as it takes.
     """
 
     def __init__(

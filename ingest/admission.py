@@ -1,5 +1,5 @@
-"""Who is let in: the CURVE server's side of an ingestor's socket, with pyzmq's ZAP authenticator (RFC 27) over the listed
-keys. An unlisted key is refused in the handshake, before it can send or receive anything, and counted."""
+"""Who is let in: the CURVE server's side of an ingestor's socket, with pyzmq's ZAP authenticator (RFC 27) over the
+listed keys. An unlisted key is refused in the handshake, before it can send or receive anything, and counted."""
 
 import logging
 from collections.abc import Mapping

@@ -8,6 +8,7 @@ it kept. Sockets of one machine (`ipc://`) have no such count; the permissions o
 """
 
 import contextlib
+import ctypes
 import logging
 import os
 import socket
@@ -82,7 +83,7 @@ class Connections:
         )
         with contextlib.suppress(OSError), _socket(descriptor) as found:
             if found.getpeername() == connection.peer:
-                found.shutdown(socket.SHUT_RDWR)
+                _reset(found)
 
     def close(self) -> None:
         self._watched.disable_monitor()
@@ -125,6 +126,14 @@ def descriptor_of(part: zmq.Frame) -> int:
 
 def _socket(descriptor: int) -> socket.socket:
     return socket.socket(fileno=os.dup(descriptor))
+
+
+def _reset(found: socket.socket) -> None:
+    """Connecting to AF_UNSPEC dissolves a connection (connect(2)): the peer gets a reset, and what the kernel still
+    holds of its bytes is thrown away, which after a mere shutdown libzmq would go on reading."""
+    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
+    if ctypes.CDLL(None, use_errno=True).connect(found.fileno(), nowhere, len(nowhere)) != 0:
+        found.shutdown(socket.SHUT_RDWR)
 
 
 def _received(descriptor: int, peer: object) -> int | None:

@@ -1,7 +1,7 @@
 """CURVE keys as files: who a host is, and whom it lets in (RFC 26 CurveZMQ). Text in ZPL, as pyzmq writes certificates.
 
     KEYS_DIR/NAME.ROLE.secret   both halves of a key; stays on the host that NAME is
-    KEYS_DIR/NAME.ROLE.public   its public half: a worker's is listed where ingestors are, an ingestor's where workers are
+    KEYS_DIR/NAME.ROLE.public   its public half: a worker's is listed where ingestors are, and the reverse
     KEYS_DIR/NAME.ROLE.revoked  a public half that is let in no more
 
 ROLE is worker or ingest. All files must be for their owner alone (0600 or 0400), and nobody else may write the folder:

@@ -2,8 +2,8 @@
 
 A service that ends with 0 has finished; one that ends with 2 soon after its first start has refused its settings and is
 not started again (its last log line says why); anything else is a crash and is restarted with back-off, also a later 2:
-the settings were good before, so it is something that passes, such as a database that is away. Children run in their own sessions, so
-Ctrl+C reaches the supervisor alone, and they end with it should it be killed (`watch_parent`).
+the settings were good before, so it is something that passes, such as a database that is away. Children run in their
+own sessions, so Ctrl+C reaches the supervisor alone, and they end with it should it be killed (`watch_parent`).
 """
 
 import contextlib

@@ -1,5 +1,5 @@
-"""Whole processes for the tests of faults: a database, an ingestor, workers under the supervisor, and the one check that
-every fault must end in. Scoring is replaced by a constant."""
+"""Whole processes for the tests of faults: a database, an ingestor, workers under the supervisor, and the one check
+that every fault must end in. Scoring is replaced by a constant."""
 
 import json
 import os

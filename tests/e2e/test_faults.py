@@ -1,5 +1,5 @@
-"""Faults, each really caused to whole processes. All end in the same check: captured = inspected + gaps, no frame twice,
-and no worker restarted by hand (the supervisor may)."""
+"""Faults, each really caused to whole processes. All end in the same check: captured = inspected + gaps, no frame
+twice, and no worker restarted by hand (the supervisor may)."""
 
 import signal
 import sys

@@ -346,8 +346,8 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 class AnyOrderWithManyGaps(AnyOrder):
-    """As above; waiting gaps grow together early, as they do without a worker for days, and one death is enough to give a
-    frame up."""
+    """As above; waiting gaps grow together early, as they do without a worker for days, and one death is enough to give
+    a frame up."""
 
     tries = 1
 

@@ -38,7 +38,7 @@ def test_anything_else_may_be_reached_from_outside(host: str) -> None:
 
 def test_plain_tcp_beyond_this_machine_needs_keys_or_a_setting_that_says_so() -> None:
     far, near, file = (parse_endpoint(each) for each in ("tcp://*:5701", "tcp://127.0.0.1:5701", "ipc:///x"))
-    with pytest.raises(SettingsError, match="anyone on the network.*LOOMWATCH_INGEST_ALLOW_PLAIN_TCP=true"):
+    with pytest.raises(SettingsError, match=r"anyone on the network.*LOOMWATCH_INGEST_ALLOW_PLAIN_TCP=true"):
         refuse_plain(far, keys=False, allow_plain_tcp=False, prefix="LOOMWATCH_INGEST_")
     refuse_plain(far, keys=True, allow_plain_tcp=False, prefix="")
     refuse_plain(far, keys=False, allow_plain_tcp=True, prefix="")

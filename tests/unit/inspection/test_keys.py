@@ -63,7 +63,7 @@ def test_a_folder_that_others_may_write_is_refused(folder: Path) -> None:
         lambda: Listed(folder, "worker"),
         lambda: list_keys(folder),
     ):
-        with pytest.raises(SettingsError, match="others may add keys.*chmod 700"):
+        with pytest.raises(SettingsError, match=r"others may add keys.*chmod 700"):
             act()
 
 
