@@ -26,10 +26,13 @@ LINES = 64
 FRAME_MM = LINES * MM_PER_PX
 
 
-def camera(name: str = "camera-1", *, frames: int, live: bool = False, frames_per_s: float = 10.0) -> CameraSettings:
+def camera(
+    name: str = "camera-1", *, frames: int, live: bool = False, frames_per_s: float = 10.0, width_mm: float = 96
+) -> CameraSettings:
     """64 lines of 64 px tiles: a live camera cannot wait, another comes as fast as it is asked for."""
     speed = frames_per_s * FRAME_MM / 1000 * 60 if live else 0
-    source = f"sim://plain?seed=7&width_mm=96&margin_mm=8&speed_m_min={speed:g}&length_m={frames * FRAME_MM / 1000:g}"
+    cloth = f"seed=7&width_mm={width_mm:g}&margin_mm=8&length_m={frames * FRAME_MM / 1000:g}"
+    source = f"sim://plain?{cloth}&speed_m_min={speed:g}"
     return CameraSettings(name=name, source=source, mm_per_px=MM_PER_PX, frame_lines=LINES)
 
 
