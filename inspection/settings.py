@@ -178,7 +178,7 @@ class WorkerSettings(_Settings):
     credit: int = Field(2, ge=1, le=64, description="frames asked for ahead")
     model_poll_s: float = Field(1.0, gt=0, description="between looks for a newly promoted model")
     hang_s: float = Field(
-        120.0, ge=0, description="longer over one frame means hung: the process ends itself; 0: never"
+        300.0, ge=0, description="longer over one frame means hung: the process ends itself; 0: never"
     )
     constant_ms: float = Field(
         -1.0, description="for benchmarks: instead of a model a constant score, which takes this long a frame; -1: off"

@@ -19,8 +19,7 @@ def main(folder: Path) -> None:
         plant.ingest(camera(frames=60))
         plant.wait_until_stored(5)
         filler = fill(disk)
-        log = plant.folder / "logs" / "worker.log"
-        wait_for(lambda: "cannot store" in log.read_text())
+        wait_for(lambda: "cannot store" in plant.log("worker"))
         filler.unlink()
         plant.wait_until_done()
         plant.check()

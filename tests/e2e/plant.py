@@ -110,6 +110,10 @@ class Plant:
         assert pid is not None, f"{name} does not run"
         os.kill(pid, signal_number)
 
+    def log(self, name: str) -> str:
+        path = self.folder / "logs" / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
     def stored(self) -> int:
         """Frames and gaps."""
         with self.database.reading() as session:

@@ -112,4 +112,4 @@ def test_two_workers_given_the_same_frames(plant: Plant) -> None:
     plant.wait_until_done()
     plant.check()
     assert plant.gap_reasons() == set()
-    assert "did not finish a record in 0.1 s" in (plant.folder / "logs" / "ingest.log").read_text()
+    assert "did not finish a record in 0.1 s" in plant.log("ingest")

@@ -35,8 +35,7 @@ def test_the_database_gone_for_a_while(tmp_path: Path, postgresql_url: str) -> N
         plant.ingest(camera(frames=60))
         plant.wait_until_stored(10)
         proxy.cut()
-        log = plant.folder / "logs" / "one.log"
-        wait_for(lambda: "cannot store" in log.read_text())
+        wait_for(lambda: "cannot store" in plant.log("one"))
         plant.kill("one")
         wait_for(lambda: plant.supervisor.restarts()["one"] >= 2)
         assert plant.supervisor.states()["one"] != "refused"
@@ -74,8 +73,7 @@ def test_the_ingestors_disk_full_for_a_while(plant: Plant) -> None:
             LOOMWATCH_INGEST_SPOOL_MEMORY_MB="1",
         )
         filler = fill(disk.seen)
-        log = plant.folder / "logs" / "ingest.log"
-        wait_for(lambda: "No space left" in log.read_text())
+        wait_for(lambda: "No space left" in plant.log("ingest"))
         filler.unlink()
         plant.worker("worker")
         plant.wait_until_done()
@@ -98,8 +96,7 @@ def test_a_camera_unplugged_and_back(plant: Plant, tmp_path: Path) -> None:
         camera(frames=30, live=True),
         command=(sys.executable, "-m", "tests.e2e.unplugged_ingest", "12", str(unplugged)),
     )
-    log = plant.folder / "logs" / "ingest.log"
-    wait_for(lambda: log.exists() and "does not answer" in log.read_text())
+    wait_for(lambda: "does not answer" in plant.log("ingest"))
     unplugged.with_suffix(".over").touch()
     unplugged.unlink()
     plant.wait_until_done()
@@ -130,9 +127,8 @@ def test_the_network_between_two_hosts_cut_and_healed(plant: Plant, tmp_path: Pa
         )
         plant.wait_until_stored(10)
         hosts.plug("down")
-        logs = plant.folder / "logs"
-        wait_for(lambda: "is silent: its" in (logs / "ingest.log").read_text())
-        wait_for(lambda: "is silent; waiting for it" in (logs / "worker.log").read_text())
+        wait_for(lambda: "is silent: its" in plant.log("ingest"))
+        wait_for(lambda: "is silent; waiting for it" in plant.log("worker"))
         hosts.plug("up")
         plant.wait_until_done()
     plant.check()

@@ -281,6 +281,22 @@ def test_it_says_bye_when_it_leaves(endpoint: str, ingestor: Puppet) -> None:
     assert ingestor.done == [key_of(frame(0))]
 
 
+def test_a_worker_that_fails_says_no_bye(endpoint: str, ingestor: Puppet) -> None:
+    """The ingestor is to know that the frame in hand was its end."""
+
+    def fail() -> None:
+        with Receiver([endpoint], worker="worker", credit=1) as receiver:
+            ingestor.welcome()
+            ingestor.send(frame(0))
+            take(receiver)
+            raise RuntimeError("a frame nobody was prepared for")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    ingestor.listen(beat=False)
+    assert wire.Bye() not in ingestor.heard
+
+
 def test_it_waits_for_an_ingestor_that_is_not_there_yet(
     context: zmq.Context[zmq.Socket[bytes]],
     endpoint: str,
