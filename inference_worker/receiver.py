@@ -57,6 +57,14 @@ class Keys(NamedTuple):
     own: str
 
 
+def read_keys(keys: Keys | None, listed: Sequence[Endpoint]) -> tuple[tuple[bytes, bytes] | None, dict[str, bytes]]:
+    """The worker's own key, public and secret, and those of the ingestors by name. Raises `SettingsError`."""
+    if keys is None:
+        return None, {}
+    theirs = {each.key: public_key(keys.folder, each.key, "ingest") for each in listed if each.key}
+    return own_key(keys.folder, keys.own, "worker"), theirs
+
+
 class _Wire:
     """One ingestor: what is said to it, and the socket for it."""
 
@@ -87,12 +95,7 @@ class Receiver:
         # Two processes of one name are two workers; a process that connects again is the same.
         self._name = f"{worker[: MAX_NAME - 9]}-{secrets.token_hex(4)}"
         listed = [parse_endpoint(endpoint) for endpoint in dict.fromkeys(endpoints)]
-        self._own_key = None if keys is None else own_key(keys.folder, keys.own, "worker")
-        self._their_keys = (
-            {}
-            if keys is None
-            else {each.key: public_key(keys.folder, each.key, "ingest") for each in listed if each.key}
-        )
+        self._own_key, self._their_keys = read_keys(keys, listed)
         self._credit = credit
         self._context = zmq.Context[zmq.Socket[bytes]]()
         self._bell = Bell()

@@ -20,7 +20,7 @@ from cras_core.errors import CrasError
 from inference_worker import pictures
 from inference_worker.constant import ConstantSlot
 from inference_worker.inspect import FrameScorer, Inspected, inspect_frame
-from inference_worker.receiver import Keys, Receiver
+from inference_worker.receiver import Keys, Receiver, read_keys
 from inference_worker.watchdog import Watchdog
 from inspection.endpoints import parse_endpoint, refuse_plain
 from inspection.errors import RecordError, SettingsError, StorageError
@@ -54,13 +54,13 @@ class Worker:
     def __init__(self, store: StoreSettings, settings: WorkerSettings, stop: threading.Event) -> None:
         if not settings.ingestors:
             raise SettingsError("no ingestors: set LOOMWATCH_WORKER_INGESTORS to their ZeroMQ addresses")
-        for endpoint in settings.ingestors:
+        listed = [parse_endpoint(endpoint) for endpoint in settings.ingestors]
+        for endpoint in listed:
             refuse_plain(
-                parse_endpoint(endpoint),
-                keys=bool(settings.keys_dir),
-                allow_plain_tcp=settings.allow_plain_tcp,
-                prefix=PREFIX,
+                endpoint, keys=bool(settings.keys_dir), allow_plain_tcp=settings.allow_plain_tcp, prefix=PREFIX
             )
+        self._keys = Keys(Path(settings.keys_dir), settings.key) if settings.keys_dir else None
+        read_keys(self._keys, listed)  # refused now, not when there is a model
         self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self._settings = settings
         self._stop = stop
@@ -79,12 +79,11 @@ class Worker:
             scorer = self._first_model(slot)
             if scorer is None:
                 return
-            keys = Keys(Path(settings.keys_dir), settings.key) if settings.keys_dir else None
             with Receiver(
                 settings.ingestors,
                 worker=self.name,
                 credit=settings.credit,
-                keys=keys,
+                keys=self._keys,
                 discover_s=settings.discover_s,
             ) as receiver:
                 log.info("worker %s takes frames from %s", self.name, ", ".join(settings.ingestors))
