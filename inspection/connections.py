@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import secrets
 import socket
 import struct
 import sys
@@ -45,7 +46,11 @@ class Connections:
     closed before it is. `cut` counts connections that were shut down, `refused` handshakes that failed."""
 
     def __init__(self, watched: zmq.Socket[bytes], *, most_bytes: int, most: int) -> None:
-        self.monitor: zmq.Socket[bytes] = watched.get_monitor_socket(_EVENTS)
+        place = f"inproc://monitor-{secrets.token_hex(8)}"
+        watched.monitor(place, _EVENTS)
+        self.monitor: zmq.Socket[bytes] = watched.context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.RCVHWM, 0)  # full, it would stop libzmq's own thread
+        self.monitor.connect(place)
         self.cut = 0
         self.refused = 0
         self._watched = watched
@@ -86,7 +91,7 @@ class Connections:
                 _reset(found)
 
     def close(self) -> None:
-        self._watched.disable_monitor()
+        self._watched.monitor(None, 0)
         self.monitor.close()
 
     def _note(self, kind: int, descriptor: int) -> None:
