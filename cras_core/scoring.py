@@ -57,6 +57,10 @@ class Scorer:
         self.reference: Runtime = TorchRuntime(self.graph, device=device)
         self.runtime: Runtime = self.reference
 
+    @property
+    def runtime_name(self) -> str:
+        return self.runtime.name
+
     def check(self, *, tile_px: int, mm_per_px: float) -> None:
         """Raises `BundleError` when frames of another tile size or scale would be scored."""
         if tile_px != self.tile_px:

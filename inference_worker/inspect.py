@@ -2,16 +2,42 @@
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from cras_core.scoring import Scorer
 from inference_worker import pictures
 from inference_worker.regions import find_defects, stitch_frame
 from inspection.tiling import join
 from inspection.types import FrameReport, Pixels, Scores, TiledFrame, TileResult
 
 GRID_MM = 25.0  # side of a cell of the score grid that is kept of every frame
+
+
+class TileScores(Protocol):
+    """The answer for some tiles, as of `inspection.types.TileResult`."""
+
+    @property
+    def maps(self) -> Scores: ...
+    @property
+    def scores(self) -> Scores: ...
+    @property
+    def styles(self) -> tuple[str, ...]: ...
+    @property
+    def thresholds(self) -> Scores: ...
+
+
+class FrameScorer(Protocol):
+    """What a frame needs of a model: `cras_core.scoring.Scorer`, or `constant.ConstantScorer`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def runtime_name(self) -> str: ...
+    def check(self, *, tile_px: int, mm_per_px: float) -> None:
+        """Raises `cras_core.errors.BundleError`."""
+
+    def score(self, tiles: Pixels, *, style: str) -> TileScores: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +49,7 @@ class Inspected:
     ratios: Scores  # (H, fabric width)
 
 
-def score_tiles(scorer: Scorer, tiles: Pixels, *, style: str, batch_size: int) -> TileResult:
+def score_tiles(scorer: FrameScorer, tiles: Pixels, *, style: str, batch_size: int) -> TileResult:
     """(N, T, T, C) -> the model's answers, `batch_size` at a time; no tile's score depends on its batch."""
     parts = [scorer.score(tiles[start : start + batch_size], style=style) for start in range(0, len(tiles), batch_size)]
     return TileResult(
@@ -35,7 +61,7 @@ def score_tiles(scorer: Scorer, tiles: Pixels, *, style: str, batch_size: int) -
 
 
 def inspect_frame(
-    scorer: Scorer, tiled: TiledFrame, *, style: str, batch_size: int, merge_mm: float, received_at_ns: int
+    scorer: FrameScorer, tiled: TiledFrame, *, style: str, batch_size: int, merge_mm: float, received_at_ns: int
 ) -> Inspected:
     """Scores a frame and finds its defects. `style`: the roll's, or "" to route every tile by itself.
 

@@ -1,14 +1,9 @@
 """The worker's end of the transport: one thread that owns a DEALER to every ingestor, so that heartbeats go on and
-frames arrive while the worker's main thread scores and stores.
+frames arrive while the worker's main thread scores and stores. What is said when, `link.Link` knows; which ingestors
+there are, `discovery.Discovery`.
 
-What one connection to an ingestor goes through, and comes back to whenever the ingestor falls silent:
-
-    (start) --- Hello, what I hold, what I finished last ---> Welcome ---> Credit for what I still may take
-                 ^                                                            |
-                 +----- nothing heard for 2.5 heartbeats ------- records, Beat both ways, Done + Credit(1)
-
-A record is in hand from its arrival until `done`. The same record again, sent because a lease was over or a connection
-was cut, is not queued twice, and one that was done is answered Done at once.
+A connection that libzmq has given up (it does not try again after a refused key or bytes that are no ZMTP) is made
+anew, so that no restart is needed once the cause is gone.
 """
 
 import logging
@@ -19,27 +14,27 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import zmq
 
+from inference_worker.discovery import Discovery, Resolve, addresses_of
+from inference_worker.link import Link
+from inspection.connections import CHECK_S, Connections, descriptor_of, receive
+from inspection.endpoints import Endpoint, parse_endpoint
 from inspection.errors import ServiceError, SettingsError, WireError
+from inspection.keys import own_key, public_key
 from inspection.wakeup import Bell
 from inspection.wire import (
+    MAX_HEADER_BYTES,
     MAX_NAME,
     MAX_PIXEL_BYTES,
-    PROTOCOL,
-    Beat,
     Bye,
-    Credit,
-    Done,
     FromWorker,
-    Hello,
     Record,
     RecordKey,
-    Welcome,
     decode_to_worker,
     encode,
     key_of,
@@ -47,74 +42,93 @@ from inspection.wire import (
 
 log = logging.getLogger(__name__)
 
-FIRST_HELLO_S = 0.5  # between Hellos as long as no Welcome has told the heartbeat
-SILENT_HEARTBEATS = 2.5
-SAY_SILENT_S = 10.0  # without a Welcome: worth a line in the log
-ABSENT_S = 0.1  # between looks whether an ingestor can be connected to
 MAX_CREDIT = 64
-REMEMBERED = 128  # records done last, on each connection; a Hello names them all
 MESSAGES_A_TURN = 64
 LOUD_DROPS = 10
 LINGER_MS = 1000  # for the last Done and Bye
+RENEW_S = 10.0  # without a Welcome; then the connection is made anew
+FORGET_S = 10.0  # of silence; then an ingestor whose address is listed no more is forgotten
 
 
-@dataclass(slots=True)
-class _Link:
-    """One connection."""
+class Keys(NamedTuple):
+    """Where a worker's keys are, and which is its own."""
 
-    endpoint: str
-    socket: zmq.Socket[bytes]
-    heard_at: float
-    heartbeat_s: float = FIRST_HELLO_S
-    attempt: int = 0
-    welcome: bool = False
-    told_silent: bool = False
-    speak_at: float = 0.0
-    in_hand: int = 0
-    done: deque[RecordKey] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    folder: Path
+    own: str
+
+
+def read_keys(keys: Keys | None, listed: Sequence[Endpoint]) -> tuple[tuple[bytes, bytes] | None, dict[str, bytes]]:
+    """The worker's own key, public and secret, and those of the ingestors by name. Raises `SettingsError`."""
+    if keys is None:
+        return None, {}
+    theirs = {each.key: public_key(keys.folder, each.key, "ingest") for each in listed if each.key}
+    return own_key(keys.folder, keys.own, "worker"), theirs
+
+
+class _Wire:
+    """One ingestor: what is said to it, and the socket for it."""
+
+    def __init__(self, link: Link, endpoint: Endpoint, now: float) -> None:
+        self.link = link
+        self.endpoint = endpoint
+        self.renewed_at = now
+        self.socket: zmq.Socket[bytes]
+        self.connections: Connections
 
 
 class Receiver:
     """Use with `with`. At most `credit` records of each ingestor are in hand at once.
 
     `worker` names it in logs. `malformed` counts messages that were dropped. Raises `SettingsError` for an address
-    that cannot be one. An ingestor that is not there yet, or any more, is waited for as long as it takes.
+    that cannot be one and for keys that cannot be used. An ingestor that is not there yet, or any more, is waited for
+    as long as it takes.
     """
 
-    def __init__(self, endpoints: Sequence[str], *, worker: str, credit: int) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], *, worker: str, credit: int, keys: Keys | None = None, discover_s: float = 5.0,
+        resolve: Resolve = addresses_of,
+    ) -> None:  # fmt: skip
         if not 1 <= credit <= MAX_CREDIT:
             raise SettingsError(f"credit must be in [1, {MAX_CREDIT}], got {credit}")
         if not endpoints:
             raise SettingsError("no ingestor to connect to: set LOOMWATCH_WORKER_INGESTORS")
         # Two processes of one name are two workers; a process that connects again is the same.
         self._name = f"{worker[: MAX_NAME - 9]}-{secrets.token_hex(4)}"
-        self._endpoints = tuple(dict.fromkeys(endpoints))
+        listed = [parse_endpoint(endpoint) for endpoint in dict.fromkeys(endpoints)]
+        self._own_key, self._their_keys = read_keys(keys, listed)
         self._credit = credit
         self._context = zmq.Context[zmq.Socket[bytes]]()
         self._bell = Bell()
-        self._links: list[_Link] = []
-        self._in_hand: dict[RecordKey, _Link] = {}
+        self._poller = zmq.Poller()
+        self._discovery = Discovery(listed, self._bell, every_s=discover_s, resolve=resolve)
+        self._wires: dict[str, _Wire] = {}
         self._inbox: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._finished: deque[RecordKey] = deque()
         self._stopping = False
+        self._goodbye = True
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+        self._cut_before = 0  # on connections that were made anew since
         self.malformed = 0
 
     def __enter__(self) -> Self:
         try:
-            for endpoint in self._endpoints:
-                self._links.append(_Link(endpoint, self._connect(endpoint), time.monotonic()))
+            self._poller.register(self._bell.fileno(), zmq.POLLIN)
+            self._meet()
         except BaseException:
             self._close()
             raise
+        self._discovery.start()
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Says Bye: what is in hand and not done goes to other workers."""
+        """Says Bye: what is in hand and not done goes to other workers. Not after an error: a frame that makes every
+        worker fail must count as that, and a Bye is no failure."""
+        self._goodbye = kind is None
+        self._discovery.stop()
         self._stopping = True
         self._bell.ring()
         self._thread.join()
@@ -141,10 +155,16 @@ class Receiver:
     @property
     def connected(self) -> int:
         """How many ingestors have said welcome and not fallen silent."""
-        return sum(link.welcome for link in self._links)
+        return sum(wire.link.welcome for wire in list(self._wires.values()))
 
-    def _connect(self, endpoint: str) -> zmq.Socket[bytes]:
+    @property
+    def cut(self) -> int:
+        """Connections shut down for what they sent."""
+        return self._cut_before + sum(wire.connections.cut for wire in list(self._wires.values()))
+
+    def _connect(self, wire: _Wire) -> None:
         dealer = self._context.socket(zmq.DEALER)
+        connections = Connections(dealer, most_bytes=MAX_PIXEL_BYTES + 4 * MAX_HEADER_BYTES, most=16)
         try:
             dealer.setsockopt(zmq.LINGER, LINGER_MS)
             dealer.setsockopt(zmq.IMMEDIATE, 1)  # nothing piles up for an ingestor that is not there
@@ -152,20 +172,37 @@ class Receiver:
             dealer.setsockopt(zmq.MAXMSGSIZE, MAX_PIXEL_BYTES)
             dealer.setsockopt(zmq.RECONNECT_IVL, 100)
             dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
+            dealer.setsockopt(zmq.HANDSHAKE_IVL, 10_000)
             dealer.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
             dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
-            dealer.connect(endpoint)
+            if self._own_key is not None and wire.endpoint.host:
+                public, secret = self._own_key
+                dealer.setsockopt(zmq.CURVE_PUBLICKEY, public)
+                dealer.setsockopt(zmq.CURVE_SECRETKEY, secret)
+                dealer.setsockopt(zmq.CURVE_SERVERKEY, self._their_keys[wire.endpoint.key])
+            if wire.link.place.startswith("tcp://["):
+                dealer.setsockopt(zmq.IPV6, 1)
+            dealer.connect(wire.link.place)
         except zmq.ZMQError as error:
+            connections.close()
             dealer.close()
             raise SettingsError(
-                f"cannot connect to {endpoint}: {error}; LOOMWATCH_WORKER_INGESTORS takes addresses such as"
+                f"cannot connect to {wire.link.place}: {error}; LOOMWATCH_WORKER_INGESTORS takes addresses such as"
                 " tcp://HOST:PORT or ipc:///PATH"
             ) from error
-        return dealer
+        wire.socket, wire.connections = dealer, connections
+        self._poller.register(dealer, zmq.POLLIN)
+
+    def _disconnect(self, wire: _Wire, *, linger_ms: int) -> None:
+        self._poller.unregister(wire.socket)
+        self._cut_before += wire.connections.cut
+        wire.connections.close()
+        wire.socket.close(linger_ms)
 
     def _close(self) -> None:
-        for link in self._links:
-            link.socket.close()
+        for wire in self._wires.values():
+            self._disconnect(wire, linger_ms=LINGER_MS)
+        self._wires.clear()
         self._context.term()
         self._bell.close()
 
@@ -173,115 +210,94 @@ class Receiver:
 
     def _run(self) -> None:
         try:
-            poller = zmq.Poller()
-            poller.register(self._bell.fileno(), zmq.POLLIN)
-            for link in self._links:
-                poller.register(link.socket, zmq.POLLIN)
             while not self._stopping:
-                for link in self._links:
-                    self._keep_alive(link)
-                wait_s = min(link.speak_at for link in self._links) - time.monotonic()
-                poller.poll(max(math.ceil(wait_s * 1000), 0))
+                self._meet()
+                for wire in self._wires.values():
+                    self._keep_alive(wire)
+                speak_at = min((wire.link.speak_at for wire in self._wires.values()), default=math.inf)
+                wait_s = min(speak_at - time.monotonic(), CHECK_S)
+                self._poller.poll(max(math.ceil(wait_s * 1000), 0))
                 self._bell.answer()
-                for link in self._links:
-                    self._receive(link)
+                for wire in self._wires.values():
+                    self._receive(wire)
+                    wire.connections.check()
                 self._tell_done()
             self._tell_done()
-            for link in self._links:
-                self._say(link, Bye())
+            if self._goodbye:
+                for wire in self._wires.values():
+                    self._say(wire, Bye())
         except Exception as error:
             log.exception("the receiver stopped")
             self._error = error
             self._inbox.put(None)
 
-    def _keep_alive(self, link: _Link) -> None:
-        now = time.monotonic()
-        silent_s = now - link.heard_at
-        if link.welcome and silent_s > SILENT_HEARTBEATS * link.heartbeat_s:
-            log.warning("ingestor %s is silent; waiting for it", link.endpoint)
-            link.welcome, link.told_silent, link.speak_at = False, True, now
-        if now < link.speak_at:
-            return
-        link.speak_at = now + link.heartbeat_s
-        if link.welcome:
-            self._say(link, Beat())
-            return
-        if silent_s > SAY_SILENT_S and not link.told_silent:
-            log.warning("no answer from ingestor %s yet; waiting for it", link.endpoint)
-            link.told_silent = True
-        link.attempt += 1
-        holds = tuple(key for key, holder in self._in_hand.items() if holder is link)
-        hello = Hello(worker=self._name, protocol=PROTOCOL, attempt=link.attempt, holds=holds, done=tuple(link.done))
-        if not self._say(link, hello):
-            link.speak_at = now + ABSENT_S
+    def _meet(self) -> None:
+        """Connects to ingestors that are new; forgets those whose address is gone, once they are silent."""
+        now, found = time.monotonic(), self._discovery.found
+        for place in found.keys() - self._wires.keys():
+            link = Link(place, worker=self._name, credit=self._credit, now=now)
+            wire = _Wire(link, found[place], now)
+            self._connect(wire)
+            self._wires[place] = wire
+        for place in self._wires.keys() - found.keys():
+            wire = self._wires[place]
+            if not wire.link.welcome and now - wire.link.heard_at > FORGET_S:
+                log.info("ingestor %s is listed no more", place)
+                self._disconnect(wire, linger_ms=0)
+                del self._wires[place]
 
-    def _receive(self, link: _Link) -> None:
+    def _keep_alive(self, wire: _Wire) -> None:
+        now = time.monotonic()
+        if wire.link.welcome:
+            wire.renewed_at = now
+        elif now - wire.renewed_at > RENEW_S:
+            if wire.connections.refused:
+                log.error(
+                    "ingestor %s refuses this worker: is its key listed there, and is theirs the right one here?",
+                    wire.link.place,
+                )
+            wire.renewed_at = now
+            self._disconnect(wire, linger_ms=0)
+            self._connect(wire)
+        message = wire.link.tick(now=now)
+        if message is not None and not self._say(wire, message):
+            wire.link.absent(now=now)
+
+    def _receive(self, wire: _Wire) -> None:
         for _ in range(MESSAGES_A_TURN):
             try:
-                frames = link.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = receive(wire.socket, most=2)
             except zmq.Again:
                 return
+            wire.connections.heard(descriptor_of(frames[0]))
             try:
                 message = decode_to_worker([frame.buffer for frame in frames])
-                link.heard_at = time.monotonic()
-                match message:
-                    case Welcome():
-                        self._welcomed(link, message)
-                    case Beat():
-                        pass
-                    case _:
-                        self._take(link, message)
+                answers, record = wire.link.hear(message, now=time.monotonic())
             except WireError as error:
                 self.malformed += 1
                 level = logging.WARNING if self.malformed <= LOUD_DROPS else logging.DEBUG
-                log.log(level, "a message from %s was dropped: %s", link.endpoint, error)
-                link.welcome = False  # it may have cost credit: start over
+                log.log(level, "a message from %s was dropped: %s", wire.link.place, error)
+                wire.link.malformed()
+                continue
+            for answer in answers:
+                self._say(wire, answer)
+            if record is not None and not self._held_elsewhere(key_of(record), wire):
+                self._inbox.put(record)
 
-    def _welcomed(self, link: _Link, welcome: Welcome) -> None:
-        if welcome.protocol != PROTOCOL:
-            raise WireError(f"the ingestor speaks protocol {welcome.protocol}, not {PROTOCOL}")
-        if welcome.attempt != link.attempt:
-            return  # to an older Hello: that credit is forgotten already
-        log.info("connected to ingestor %s", link.endpoint)
-        link.welcome, link.told_silent, link.heartbeat_s = True, False, welcome.heartbeat_s
-        link.speak_at = min(link.speak_at, time.monotonic() + welcome.heartbeat_s)
-        if (free := self._credit - link.in_hand) > 0:
-            self._say(link, Credit(free))
-
-    def _take(self, link: _Link, record: Record) -> None:
-        key = key_of(record)
-        if key in self._in_hand:
-            self._free(link)
-        elif key in link.done:
-            self._answer(link, key)
-        elif link.in_hand >= self._credit:
-            raise WireError("a record without credit")
-        else:
-            self._in_hand[key] = link
-            link.in_hand += 1
-            self._inbox.put(record)
+    def _held_elsewhere(self, key: RecordKey, here: _Wire) -> bool:
+        """An ingestor that is reached by two addresses may send a record by both; both are told when it is done."""
+        return any(key in wire.link.in_hand for wire in self._wires.values() if wire is not here)
 
     def _tell_done(self) -> None:
         while self._finished:
             key = self._finished.popleft()
-            if (link := self._in_hand.pop(key, None)) is not None:
-                link.in_hand -= 1
-                link.done.append(key)
-                self._answer(link, key)
+            for wire in self._wires.values():
+                for answer in wire.link.finished(key):
+                    self._say(wire, answer)
 
-    def _answer(self, link: _Link, key: RecordKey) -> None:
-        self._say(link, Done(key))  # should it not arrive, the next Hello says it again
-        self._free(link)
-
-    def _free(self, link: _Link) -> None:
-        """One record more may come. Between a Hello and its Welcome nothing is said: the Welcome is answered by all
-        that is free."""
-        if link.welcome:
-            self._say(link, Credit(1))
-
-    def _say(self, link: _Link, message: FromWorker) -> bool:
+    def _say(self, wire: _Wire, message: FromWorker) -> bool:
         try:
-            link.socket.send_multipart(encode(message), zmq.NOBLOCK)
+            wire.socket.send_multipart(encode(message), zmq.NOBLOCK)
         except zmq.Again:
             return False  # the ingestor is not there
         return True

@@ -11,16 +11,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
 
-import torch
-
-from cras_core.device import pick_device
 from cras_core.errors import CrasError
-from cras_core.scoring import Scorer
 from inference_worker import pictures
-from inference_worker.inspect import Inspected, inspect_frame
-from inference_worker.receiver import Receiver
-from inference_worker.slot import ModelSlot
+from inference_worker.constant import ConstantSlot
+from inference_worker.inspect import FrameScorer, Inspected, inspect_frame
+from inference_worker.receiver import Keys, Receiver, read_keys
+from inference_worker.watchdog import Watchdog
+from inspection.endpoints import parse_endpoint, refuse_plain
 from inspection.errors import RecordRefused, SettingsError, StorageError
 from inspection.settings import StoreSettings, WorkerSettings
 from inspection.types import Capture, Gap, TiledFrame, warnings_of
@@ -34,6 +36,16 @@ log = logging.getLogger(__name__)
 
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
 OVERLAY_PX = 1280
+PREFIX = "LOOMWATCH_WORKER_"
+
+
+class Slot(Protocol):
+    """Where the running model is: `slot.ModelSlot` or `constant.ConstantSlot`."""
+
+    problem: str
+
+    def scorer(self) -> FrameScorer | None: ...
+    def wait(self, timeout_s: float) -> None: ...
 
 
 class Worker:
@@ -42,12 +54,18 @@ class Worker:
     def __init__(self, store: StoreSettings, settings: WorkerSettings, stop: threading.Event) -> None:
         if not settings.ingestors:
             raise SettingsError("no ingestors: set LOOMWATCH_WORKER_INGESTORS to their ZeroMQ addresses")
+        listed = [parse_endpoint(endpoint) for endpoint in settings.ingestors]
+        for endpoint in listed:
+            refuse_plain(
+                endpoint, keys=bool(settings.keys_dir), allow_plain_tcp=settings.allow_plain_tcp, prefix=PREFIX
+            )
+        self._keys = Keys(Path(settings.keys_dir), settings.key) if settings.keys_dir else None
+        read_keys(self._keys, listed)  # refused now, not when there is a model
         self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self._settings = settings
         self._stop = stop
-        self._device = pick_device(settings.device)
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
+        self._constant = settings.constant_ms >= 0
+        self._watchdog = Watchdog(settings.hang_s)
         self._database: Database = open_database(store.database)
         self._pictures = PictureStore(store.pictures)
         self._runtimes = store.data_dir / "runtimes"
@@ -57,29 +75,51 @@ class Worker:
 
     def run(self) -> None:
         settings = self._settings
-        with ModelSlot(
-            self._database,
-            device=self._device,
-            poll_s=settings.model_poll_s,
-            runtime=settings.runtime,
-            memory=self._runtimes,
-        ) as slot:
+        with self._slot() as slot, self._watchdog:
             scorer = self._first_model(slot)
             if scorer is None:
                 return
-            with Receiver(settings.ingestors, worker=self.name, credit=settings.credit) as receiver:
+            with Receiver(
+                settings.ingestors,
+                worker=self.name,
+                credit=settings.credit,
+                keys=self._keys,
+                discover_s=settings.discover_s,
+            ) as receiver:
                 log.info("worker %s takes frames from %s", self.name, ", ".join(settings.ingestors))
                 told = 0.0
                 while not self._stop.is_set():
                     record = receiver.receive(0.2)
+                    self._watchdog.begin()
                     if record is not None and self._handle(record, slot.scorer() or scorer):
                         receiver.done(record)
+                    self._watchdog.end()
                     if time.monotonic() - told > 1.0:
                         told = time.monotonic()
                         self._tell(slot)
         log.info("worker %s stopped", self.name)
 
-    def _first_model(self, slot: ModelSlot) -> Scorer | None:
+    def _slot(self) -> AbstractContextManager[Slot]:
+        settings = self._settings
+        if self._constant:
+            return ConstantSlot(delay_s=settings.constant_ms / 1000)
+        import torch  # takes seconds, and a constant needs none of it
+
+        from cras_core.device import pick_device
+        from inference_worker.slot import ModelSlot
+
+        device = pick_device(settings.device)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        return ModelSlot(
+            self._database,
+            device=device,
+            poll_s=settings.model_poll_s,
+            runtime=settings.runtime,
+            memory=self._runtimes,
+        )
+
+    def _first_model(self, slot: Slot) -> FrameScorer | None:
         """Waits for a model; without one no frame is asked for, so none is lost to this worker."""
         while not self._stop.is_set():
             if (scorer := slot.scorer()) is not None:
@@ -88,47 +128,53 @@ class Worker:
             slot.wait(0.5)
         return None
 
-    def _tell(self, slot: ModelSlot) -> None:
+    def _tell(self, slot: Slot) -> None:
         running = slot.scorer()
         state = "waiting" if running is None else "problem" if slot.problem else "running"
-        detail = slot.problem or (f"{running.name} by {running.runtime.name}" if running else "")
+        detail = slot.problem or (f"{running.name} by {running.runtime_name}" if running else "")
         self._live.publish_service(
             ServiceState(name=self.name, kind="worker", state=state, detail=detail, at_ns=time.time_ns())
         )
 
-    def _handle(self, record: TiledFrame | Gap | Capture, scorer: Scorer) -> bool:
+    def _handle(self, record: TiledFrame | Gap | Capture, scorer: FrameScorer) -> bool:
         """Inspects and stores one record; False when stopped before it could be stored."""
         match record:
             case Gap():
-                return self._stored_or_dropped(lambda: store_gap(self._database, record))
+                return self._store_gap(record)
             case Capture():
                 return self._stored_or_dropped(lambda: store_capture(self._database, record))
             case TiledFrame():
                 return self._handle_frame(record, scorer)
 
-    def _handle_frame(self, tiled: TiledFrame, scorer: Scorer) -> bool:
+    def _handle_frame(self, tiled: TiledFrame, scorer: FrameScorer) -> bool:
         try:
             inspected = inspect_frame(
                 scorer,
                 tiled,
                 style=self._style(tiled),
-                batch_size=self._settings.batch_size,
+                batch_size=len(tiled.tiles) if self._constant else self._settings.batch_size,
                 merge_mm=self._settings.merge_mm,
                 received_at_ns=time.time_ns(),
             )
         except CrasError as error:
             log.error("frame %s of %s is not inspected: %s", tiled.header.sequence, tiled.header.camera, error)
-            gap = tiled.header.gap(f"model_mismatch: {error}")
-            return self._stored(lambda: store_gap(self._database, gap))
+            return self._store_gap(tiled.header.gap(f"model_mismatch: {error}"))
         try:
             if not self._stored(lambda: store_report(self._database, self._pictures, inspected.report)):
                 return False
-        except RecordRefused as error:  # told as not inspected, for it would be refused every time it comes
+        except RecordRefused as error:  # it would be refused every time it comes
             log.error("%s", error)
-            gap = tiled.header.gap(f"refused: {error}")
-            return self._stored(lambda: store_gap(self._database, gap))
+            return self._store_gap(tiled.header.gap(f"refused: {error}"))
         self._show(inspected)
         return True
+
+    def _store_gap(self, gap: Gap) -> bool:
+        try:
+            return self._stored(lambda: store_gap(self._database, gap))
+        except RecordRefused as error:
+            log.error("a gap is stored without its reason's details: %s", error)
+            bare = replace(gap, reason=gap.reason.partition(":")[0])
+            return self._stored_or_dropped(lambda: store_gap(self._database, bare))
 
     def _style(self, tiled: TiledFrame) -> str:
         """The style staff entered for the roll, or "" to route every tile by itself."""
@@ -146,6 +192,7 @@ class Worker:
         """
         attempt = 0
         while True:
+            self._watchdog.begin()
             try:
                 store()
                 return True

@@ -17,6 +17,10 @@ A worker, known by its connection (`peer`):
 
 A record whose lease is over goes to another worker, never again down the connection that has it: there it is still in
 hand, and its `done` counts, however late.
+
+A worker that dies (falls silent, or its connection breaks) is one try of the record it was working on, the oldest in
+its hand. After `tries` of them the record is *spent* and not given out again as it is: a frame that kills whoever
+inspects it must not be tried for ever. A Bye, a lease that is over and a new Hello are no tries.
 """
 
 import heapq
@@ -33,7 +37,7 @@ class _Worker:
     heard_at: float
     credit: int = 0
     served: int = 0  # when it last got a record, as a count of all records given out
-    has: set[RecordKey] = field(default_factory=set)  # sent down this connection and not done
+    has: dict[RecordKey, None] = field(default_factory=dict)  # sent down this connection and not done, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,17 @@ class Lost:
 class Leases:
     """Times are seconds of any clock that never goes back. Peers are ZeroMQ's routing ids."""
 
-    def __init__(self, *, lease_s: float, heartbeat_s: float) -> None:
+    def __init__(self, *, lease_s: float, heartbeat_s: float, tries: int) -> None:
         self._lease_s = lease_s
+        self._limit = tries
         self._silence_s = MISSED_HEARTBEATS * heartbeat_s
         self._workers: dict[bytes, _Worker] = {}
         self._order: dict[RecordKey, tuple[int, int]] = {}  # of all records, waiting and leased
         self._waiting: list[tuple[tuple[int, int], RecordKey]] = []  # a heap; what left it otherwise is skipped
         self._queued: set[RecordKey] = set()
         self._leased: dict[RecordKey, tuple[bytes, float]] = {}  # to whom, until when
+        self._tries: dict[RecordKey, int] = {}
+        self._spent: list[RecordKey] = []
         self._added = self._served = 0
 
     def add(self, key: RecordKey) -> None:
@@ -70,18 +77,19 @@ class Leases:
             return
         self._queued.discard(key)
         self._leased.pop(key, None)
+        self._tries.pop(key, None)
         for worker in self._workers.values():
-            worker.has.discard(key)
+            worker.has.pop(key, None)
 
     def hello(self, peer: bytes, name: str, holds: tuple[RecordKey, ...], *, now: float) -> None:
         """A worker starts, or starts over: without credit, and with nothing but what it holds."""
-        for other in [other for other, worker in self._workers.items() if worker.name == name]:
+        for other in [other for other, worker in self._workers.items() if worker.name == name or other == peer]:
             self.leave(other)
         worker = self._workers[peer] = _Worker(name, now)
         for key in holds:
             if key not in self._order:
                 continue
-            worker.has.add(key)
+            worker.has[key] = None
             if key in self._queued:
                 self._lease(key, peer, now)
 
@@ -97,13 +105,28 @@ class Leases:
         worker.credit = min(worker.credit + records, MAX_CREDIT)
 
     def leave(self, peer: bytes) -> int:
-        """The worker is gone; others get what it had. Returns how many records that is."""
+        """The worker leaves; others get what it had. Returns how many records that is."""
         if self._workers.pop(peer, None) is None:
             return 0
         keys = [key for key, (holder, _) in self._leased.items() if holder == peer]
         for key in keys:
             self._queue(key)
         return len(keys)
+
+    def died(self, peer: bytes) -> int:
+        """As `leave`, of a worker that did not say so: a try of the record it was working on."""
+        if (worker := self._workers.get(peer)) is not None and worker.has:
+            key = next(iter(worker.has))
+            self._tries[key] = self._tries.get(key, 0) + 1
+            if self._tries[key] == self._limit:
+                self._spent.append(key)
+        return self.leave(peer)
+
+    def spent(self) -> list[RecordKey]:
+        """The records that have used up their tries since the last call."""
+        spent = [key for key in self._spent if key in self._order]
+        self._spent.clear()
+        return spent
 
     def next(self, *, now: float) -> tuple[bytes, RecordKey] | None:
         """The record to send now and to whom: the worker with fewest in hand, then the one that waited longest."""
@@ -131,7 +154,7 @@ class Leases:
             self._served += 1
             worker.credit -= 1
             worker.served = self._served
-            worker.has.add(key)
+            worker.has[key] = None
             self._lease(key, peer, now)
         return found
 
@@ -140,7 +163,7 @@ class Leases:
         lost = []
         for peer, worker in list(self._workers.items()):
             if now - worker.heard_at > self._silence_s:
-                lost.append(Lost(worker.name, True, self.leave(peer)))
+                lost.append(Lost(worker.name, True, self.died(peer)))
         for key, (peer, until) in list(self._leased.items()):
             if now >= until:
                 self._queue(key)

@@ -1,4 +1,4 @@
-"""The ingestor's end of the transport: one thread that owns the ROUTER, moves messages, and asks `Leases` what to do.
+"""The ingestor's end of the transport: one thread that owns the ROUTER, moves messages, and asks `Dispatch` what to do.
 
 A connection is known by the routing id that ZeroMQ gives it anew each time, so a worker that lost its connection must
 say hello again, and says then what it holds. Pixels go out from the spool's own memory, uncopied.
@@ -10,52 +10,45 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import zmq
 
-from ingest.leases import Leases
+from ingest.admission import Admission
+from ingest.dispatch import MAX_WORKERS, Dispatch
 from ingest.spool import Spool
+from inspection.connections import CHECK_S, Connections, descriptor_of, receive
 from inspection.errors import ServiceError, WireError
 from inspection.wakeup import Bell
-from inspection.wire import (
-    MAX_HEADER_BYTES,
-    PROTOCOL,
-    Beat,
-    Bye,
-    Credit,
-    Done,
-    FromWorker,
-    Hello,
-    Welcome,
-    decode_from_worker,
-    encode,
-)
+from inspection.wire import MAX_HEADER_BYTES, Beat, FromWorker, Hello, decode_from_worker, encode
 
 log = logging.getLogger(__name__)
 
-MAX_WORKERS = 1024
 MESSAGES_A_TURN = 1000  # read before anything else gets its turn
+WAITING_MESSAGES = 64  # of one connection, in libzmq
 LOUD_DROPS = 10  # dropped messages logged as warnings; a peer that sends nothing else must not fill the log
 
 
 class Sender:
-    """Use with `with`: binds at once, sends until the block ends. `bell` is the one the spool rings.
+    """Use with `with`: binds at once, sends until the block ends. `bell` is the one the spool rings. With `admission`
+    only listed keys get in.
 
     Raises `ServiceError` when the endpoint cannot be bound.
     """
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, spool: Spool, bell: Bell, *, lease_s: float,
-        heartbeat_s: float,
+        heartbeat_s: float, tries: int = 3, admission: Admission | None = None,
     ) -> None:  # fmt: skip
         self._endpoint = endpoint
-        self._spool = spool
         self._bell = bell
-        self._lease_s, self._heartbeat_s = lease_s, heartbeat_s
-        self._leases = Leases(lease_s=lease_s, heartbeat_s=heartbeat_s)
+        self._heartbeat_s = heartbeat_s
+        self._dispatch = Dispatch(spool, lease_s=lease_s, heartbeat_s=heartbeat_s, tries=tries)
+        self._admission = admission
+        self._keys: dict[bytes, tuple[bytes, int]] = {}  # peer -> its key, its descriptor
         self._context = context
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._stopping = False
@@ -63,23 +56,27 @@ class Sender:
         self._next_beat = 0.0
         self.error: BaseException | None = None  # what ended the thread, if anything did
         self.malformed = 0  # messages dropped
-        self.sent = 0  # records, resends included
-        self.taken_back = 0  # records whose worker did not finish them
 
     def __enter__(self) -> Self:
         self._lock_file = _claim(self._endpoint)
         self._router = self._context.socket(zmq.ROUTER)
+        self._connections = Connections(self._router, most_bytes=4 * MAX_HEADER_BYTES, most=2 * MAX_WORKERS)
         try:
             self._router.setsockopt(zmq.LINGER, 0)  # what is not out yet is in the spool
             self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)
             self._router.setsockopt(zmq.SNDHWM, 0)  # credit is the bound
+            self._router.setsockopt(zmq.RCVHWM, WAITING_MESSAGES)
             self._router.setsockopt(zmq.MAXMSGSIZE, MAX_HEADER_BYTES)
+            self._router.setsockopt(zmq.HANDSHAKE_IVL, 10_000)
             self._router.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
             self._router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
+            if self._admission is not None and self._endpoint.startswith("tcp://"):
+                self._admission.protect(self._router)
+            if self._endpoint.startswith("tcp://["):
+                self._router.setsockopt(zmq.IPV6, 1)
             _bind(self._router, self._endpoint)
         except BaseException:
-            self._router.close()
-            self._unlock()
+            self._close()
             raise
         self._thread.start()
         log.info("workers may connect to %s", self._endpoint)
@@ -91,8 +88,7 @@ class Sender:
         self._stopping = True
         self._bell.ring()
         self._thread.join()
-        self._router.close()
-        self._unlock()
+        self._close()
 
     @property
     def alive(self) -> bool:
@@ -100,20 +96,40 @@ class Sender:
 
     @property
     def workers(self) -> int:
-        return len(self._leases.peers)
+        return len(self._dispatch.peers)
+
+    @property
+    def sent(self) -> int:
+        """Records, resends included."""
+        return self._dispatch.sent
+
+    @property
+    def taken_back(self) -> int:
+        """Records whose worker did not finish them."""
+        return self._dispatch.taken_back
+
+    @property
+    def given_up(self) -> int:
+        """Frames that became gaps because all workers that tried them died."""
+        return self._dispatch.given_up
+
+    @property
+    def cut(self) -> int:
+        """Connections shut down for what they sent, or because their key was revoked."""
+        return self._connections.cut
 
     def _run(self) -> None:
         try:
             poller = zmq.Poller()
             poller.register(self._router, zmq.POLLIN)
             poller.register(self._bell.fileno(), zmq.POLLIN)
+            wait_ms = math.ceil(min(self._heartbeat_s / 4, CHECK_S) * 1000)
             while not self._stopping:
-                poller.poll(math.ceil(self._heartbeat_s * 1000 / 4))
+                poller.poll(wait_ms)
                 self._bell.answer()
                 self._receive()
+                self._connections.check()
                 self._keep_alive()
-                for key in self._spool.fresh():
-                    self._leases.add(key)
                 self._send()
             self._receive()  # the last Dones
         except Exception as error:  # the thread's outermost: the service ends with it
@@ -123,90 +139,72 @@ class Sender:
     def _receive(self) -> None:
         for _ in range(MESSAGES_A_TURN):
             try:
-                peer, *parts = self._router.recv_multipart(zmq.NOBLOCK)
+                peer, *parts = receive(self._router, most=3)
             except zmq.Again:
                 return
+            descriptor = descriptor_of(peer)
+            self._connections.heard(descriptor)
             try:
-                self._take(peer, decode_from_worker(parts))
+                message = decode_from_worker([part.buffer for part in parts])
+                if isinstance(message, Hello):
+                    self._check_key(peer, descriptor)
+                self._take(peer.bytes, message)
             except WireError as error:
                 self.malformed += 1
                 level = logging.WARNING if self.malformed <= LOUD_DROPS else logging.DEBUG
                 log.log(level, "a message was dropped: %s", error)
 
-    def _take(self, peer: bytes, message: FromWorker) -> None:
-        now = time.monotonic()
-        if isinstance(message, Hello):
-            self._greet(peer, message, now)
+    def _check_key(self, peer: zmq.Frame, descriptor: int) -> None:
+        """The handshake let the key in; it may have been revoked since. Remembered, for the case that it will be."""
+        if self._admission is None or not self._endpoint.startswith("tcp://"):
             return
-        if not self._leases.heard(peer, now=now):
-            return  # a former run's worker, or a silent one: it will say hello when it hears nothing
-        match message:
-            case Credit():
-                self._leases.credit(peer, message.records)
-            case Done():
-                self._spool.done(message.key)
-                self._leases.done(message.key)
-            case Bye():
-                log.info("worker %s leaves", self._leases.name(peer))
-                self.taken_back += self._leases.leave(peer)
-            case Beat():
-                pass
+        key = str(peer.get("User-Id")).encode()
+        if key not in self._admission.names:
+            self._connections.close_one(descriptor, "its key is revoked")
+            raise WireError("the worker's key is revoked")
+        self._keys[peer.bytes] = key, descriptor
 
-    def _greet(self, peer: bytes, hello: Hello, now: float) -> None:
-        if hello.protocol != PROTOCOL:
-            raise WireError(f"worker {hello.worker} speaks protocol {hello.protocol}, not {PROTOCOL}")
-        if len(self._leases.peers) >= MAX_WORKERS:
-            raise WireError(f"worker {hello.worker} is one too many: {MAX_WORKERS} are connected")
-        for key in self._spool.fresh():  # a record may wait here that the worker holds from before a restart
-            self._leases.add(key)
-        for key in hello.done:
-            self._spool.done(key)
-            self._leases.done(key)
-        self._leases.hello(peer, hello.worker, hello.holds, now=now)
-        log.info("worker %s is here", hello.worker)
-        self._tell(
-            peer,
-            Welcome(protocol=PROTOCOL, attempt=hello.attempt, lease_s=self._lease_s, heartbeat_s=self._heartbeat_s),
-        )
+    def _drop_revoked(self) -> None:
+        if self._admission is None:
+            return
+        listed, peers = self._admission.names, set(self._dispatch.peers)
+        for peer, (key, descriptor) in list(self._keys.items()):
+            if peer not in peers:
+                del self._keys[peer]
+            elif key not in listed:
+                del self._keys[peer]
+                self._connections.close_one(descriptor, "its key is revoked")
+                self._dispatch.unreachable(peer)
+
+    def _take(self, peer: bytes, message: FromWorker) -> None:
+        answer = self._dispatch.take(peer, message, now=time.monotonic())
+        if answer is not None:
+            self._push(peer, encode(answer))
 
     def _send(self) -> None:
-        while (turn := self._leases.next(now=time.monotonic())) is not None:
-            peer, key = turn
-            parts = self._spool.load(key)
-            if parts is None:  # a count that a newer one has replaced
-                self._leases.done(key)
-                self._leases.credit(peer, 1)
-            elif self._push(peer, parts):
-                self.sent += 1
-                log.debug("%s to %s", key, self._leases.name(peer))
+        while (turn := self._dispatch.next(now=time.monotonic())) is not None:
+            self._push(*turn)
 
     def _keep_alive(self) -> None:
         now = time.monotonic()
-        for lost in self._leases.expire(now=now):
-            self.taken_back += lost.records
-            if lost.gone:
-                log.warning("worker %s is silent: its %d record(s) go to others", lost.worker, lost.records)
-            else:
-                log.warning("worker %s did not finish a record in %g s: it goes to another", lost.worker, self._lease_s)
+        self._dispatch.expire(now=now)
         if now >= self._next_beat:
             self._next_beat = now + self._heartbeat_s
-            for peer in self._leases.peers:
-                self._tell(peer, Beat())
+            self._drop_revoked()
+            for peer in self._dispatch.peers:
+                self._push(peer, encode(Beat()))
 
-    def _tell(self, peer: bytes, message: Welcome | Beat) -> None:
-        self._push(peer, list(encode(message)))
-
-    def _push(self, peer: bytes, parts: list[bytes] | list[bytes | memoryview]) -> bool:
+    def _push(self, peer: bytes, parts: Sequence[bytes | memoryview]) -> None:
         try:
             self._router.send_multipart([peer, *parts], zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
             if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):
                 raise
-            self.taken_back += self._leases.leave(peer)  # its connection is gone; it will say hello on a new one
-            return False
-        return True
+            self._dispatch.unreachable(peer)
 
-    def _unlock(self) -> None:
+    def _close(self) -> None:
+        self._connections.close()
+        self._router.close()
         if self._lock_file is not None:
             self._lock_file.close()
 

@@ -9,14 +9,17 @@ import contextlib
 import logging
 import threading
 import time
+from pathlib import Path
 
 import zmq
 
+from ingest.admission import Admission
 from ingest.camera import Camera, OpenSource
 from ingest.sender import Sender
 from ingest.shots import Source
 from ingest.sources import open_source
 from ingest.spool import Spool
+from inspection.endpoints import parse_endpoint, refuse_plain
 from inspection.errors import ServiceError, SettingsError, SourceAwayError
 from inspection.settings import CameraSettings, IngestSettings
 from inspection.wakeup import Bell
@@ -26,7 +29,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.1  # between looks whether all is done
 CAMERA_STOP_S = 5.0
 MB = 1_000_000
-LOOPBACK = ("tcp://127.", "tcp://localhost:", "tcp://[::1]:")
+PREFIX = "LOOMWATCH_INGEST_"
 
 
 def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: OpenSource = open_source) -> None:
@@ -38,6 +41,12 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
     """
     if not settings.endpoint:
         raise SettingsError("no endpoint: set LOOMWATCH_INGEST_ENDPOINT to a ZeroMQ address such as ipc:///PATH")
+    refuse_plain(
+        parse_endpoint(settings.endpoint),
+        keys=bool(settings.keys_dir),
+        allow_plain_tcp=settings.allow_plain_tcp,
+        prefix=PREFIX,
+    )
     with contextlib.ExitStack() as stack:
         sources = [(camera, _open(camera, open_source, stack)) for camera in settings.cameras]
         bell = stack.enter_context(contextlib.closing(Bell()))
@@ -51,11 +60,21 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
         )
         if not settings.cameras and spool.empty:
             raise SettingsError("no cameras: set LOOMWATCH_INGEST_CAMERAS, or [[ingest.cameras]] in loomwatch.toml")
-        if settings.endpoint.startswith("tcp://") and not settings.endpoint.startswith(LOOPBACK):
-            log.warning("%s is plain tcp: whoever reaches it can read the frames", settings.endpoint)
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+        admission = None
+        if settings.keys_dir:
+            admission = stack.enter_context(Admission(context, Path(settings.keys_dir), settings.key))
         sender = stack.enter_context(
-            Sender(context, settings.endpoint, spool, bell, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s)
+            Sender(
+                context,
+                settings.endpoint,
+                spool,
+                bell,
+                lease_s=settings.lease_s,
+                heartbeat_s=settings.heartbeat_s,
+                tries=settings.tries,
+                admission=admission,
+            )
         )
         halt = threading.Event()
         cameras = [

@@ -191,6 +191,16 @@ class Spool:
             self._forget_if_complete(entry.session)
             self._changed.notify_all()
 
+    def give_up(self, key: RecordKey, reason: str) -> bool:
+        """Turns a frame that waits into a gap; False when it is none, or waits no more."""
+        with self._changed:
+            entry = self._entries.get(key)
+            if entry is None or isinstance(entry.record, Gap | Capture):
+                return False
+            self._turn_into_gap(key, entry, reason)
+            self._changed.notify_all()
+            return True
+
     @property
     def empty(self) -> bool:
         with self._changed:

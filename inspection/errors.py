@@ -8,7 +8,7 @@ LoomwatchError
 |-- WireError             bytes from the network do not follow the protocol
 |-- StorageError          the database, the picture store or Redis
 |   |-- SchemaError       the database is of another version than this program
-|   `-- RecordRefused     a frame, gap or count that contradicts itself or what is stored
+|   `-- RecordRefused     this record cannot be stored, however often it is tried
 `-- ServiceError          a port in use, a full disk, a process that would not start
 
 `cras_core` knows nothing of ours and has its own root, `cras_core.errors.CrasError`; the command line treats both
@@ -49,7 +49,8 @@ class SchemaError(StorageError):
 
 
 class RecordRefused(StorageError):
-    """A frame, gap or count contradicts itself or what is stored. Sent again it would be refused again."""
+    """A frame, gap or count contradicts itself or what is stored, or holds what the database does not take. Sent again it
+    would be refused again."""
 
 
 class ServiceError(LoomwatchError):

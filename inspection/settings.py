@@ -164,6 +164,11 @@ class IngestSettings(_Settings):
         "together", description="under loomwatch up: all cameras in one process, or each in its own"
     )
     endpoint: str = Field("", description="ZeroMQ address to bind; empty: ipc:// in DATA_DIR")
+    keys_dir: str = Field("", description="folder of CURVE keys (`loomwatch keys`), with which tcp is encrypted")
+    key: str = Field("ingest", description="name of this host's own key in it")
+    allow_plain_tcp: bool = Field(
+        False, description="unencrypted tcp beyond this machine: anyone can read and take frames"
+    )
     spool_dir: Folder = Field(Path("runs/line/spool"), description="folder of frames that wait for a worker")
     reference_dir: str = Field("", description="folder of what cameras know of their fabrics; empty: beside SPOOL_DIR")
     spool_memory_mb: int = Field(256, ge=1, description="frames waiting in memory, in MB; then on disk")
@@ -171,6 +176,7 @@ class IngestSettings(_Settings):
     tile_px: int = Field(256, ge=16, le=4096, description="side of a tile; the model's")
     overlap_px: int = Field(0, ge=0, description="overlap of neighbouring tiles")
     lease_s: float = Field(30.0, gt=0, description="a frame not done within it goes to another worker")
+    tries: int = Field(3, ge=1, description="workers that may die of a frame before it becomes a gap")
     drain_s: float = Field(20.0, ge=0, description="at a stop, time for workers to finish what is spooled")
     heartbeat_s: float = Field(1.0, gt=0, description="between signs of life; five missed mean gone")
     dark_level: float = Field(8.0, ge=0, le=255, description="fabric with a lower mean is too dark to inspect")
@@ -216,13 +222,27 @@ class WorkerSettings(_Settings):
     table: ClassVar[str] = "worker"
 
     name: str = Field("", description="of this worker; empty: host name and process id")
-    ingestors: Annotated[tuple[str, ...], NoDecode] = Field((), description="ZeroMQ addresses, separated by commas")
+    ingestors: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="ZeroMQ addresses, separated by commas; a name means every address it has; #NAME picks a key"
+    )
+    discover_s: float = Field(5.0, gt=0, description="between looks whether the ingestors' names have other addresses")
+    keys_dir: str = Field("", description="folder of CURVE keys (`loomwatch keys`), with which tcp is encrypted")
+    key: str = Field("worker", description="name of this host's own key in it")
+    allow_plain_tcp: bool = Field(
+        False, description="unencrypted tcp beyond this machine: anyone can read and take frames"
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, description="CPU threads for inference; 0: the library's choice")
     runtime: str = Field("auto", description="auto: the fastest that decides alike; or one, such as torch-float32")
     batch_size: int = Field(32, ge=1, description="tiles scored at once")
     credit: int = Field(2, ge=1, le=64, description="frames asked for ahead")
     model_poll_s: float = Field(1.0, gt=0, description="between looks for a newly promoted model")
+    hang_s: float = Field(
+        300.0, ge=0, description="longer over one frame means hung: the process ends itself; 0: never"
+    )
+    constant_ms: float = Field(
+        -1.0, description="for benchmarks: instead of a model a constant score, which takes this long a frame; -1: off"
+    )
     merge_mm: float = Field(10.0, ge=0, description="regions of one frame at most this far apart are one defect")
 
     @model_validator(mode="before")

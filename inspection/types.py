@@ -149,6 +149,7 @@ REASONS = {
     "model_mismatch": "the running model was trained for another tile size or scale",
     "refused": "the record of the frame contradicted itself or the camera's earlier ones",
     "spool_damaged": "the spooled frame was damaged on disk",
+    "inspection_failed": "every worker that tried to inspect the frame failed",
     "ingest_restarted": "the ingest process died while the frame was only in its memory",
 }
 

@@ -29,7 +29,7 @@ from inspection.types import Capture, FrameHeader, Gap, TiledFrame
 
 PROTOCOL = 1
 MAX_HEADER_BYTES = 64 * 1024
-MAX_PIXEL_BYTES = 512 * 1024 * 1024
+MAX_PIXEL_BYTES = 256 * 1024 * 1024
 MAX_SIDE_PX = 65_536
 MAX_TILE_PX = 4_096
 MAX_CREDIT = 1_024

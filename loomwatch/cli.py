@@ -18,6 +18,7 @@ from inspection.errors import LoomwatchError
 from loomwatch import (
     commands_dataset,
     commands_grading,
+    commands_keys,
     commands_line,
     commands_method,
     commands_records,
@@ -39,6 +40,7 @@ commands_method.register(app)
 commands_dataset.register(app)
 commands_styles.register(app)
 commands_services.register(app)
+commands_keys.register(app)
 commands_records.register(app)
 commands_grading.register(app)
 commands_report.register(app)

@@ -36,6 +36,7 @@ def ingest(
     tile: int = typer.Option(None, help="Side of a tile in px; the model's."),
     overlap: int = typer.Option(None, help="Overlap of neighbouring tiles in px."),
     mm_per_px: float = typer.Option(None, help="Size of a pixel on the cloth in mm, for cameras given here."),
+    keys_dir: str = typer.Option(None, help="Folder of CURVE keys, with which tcp is encrypted.", show_default=False),
     check: bool = typer.Option(False, "--check", help="Only check the settings, then end."),
 ) -> None:
     """Take frames from cameras, cut them into tiles and send them to workers."""
@@ -50,6 +51,7 @@ def ingest(
         spool_dir=spool_dir,
         tile_px=tile,
         overlap_px=overlap,
+        keys_dir=keys_dir,
     )
     if not settings.endpoint:
         settings = settings.model_copy(update={"endpoint": default_endpoint(settings.spool_dir.parent)})
@@ -72,12 +74,13 @@ def worker(
     ingestors: str = typer.Option(None, help="ZeroMQ addresses of the ingestors, separated by commas."),
     device: str = typer.Option(None, help="auto, cpu, cuda or cuda:N."),
     data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine."),
+    keys_dir: str = typer.Option(None, help="Folder of CURVE keys, with which tcp is encrypted.", show_default=False),
 ) -> None:
     """Inspect frames: run the promoted model and store what it finds."""
     from inference_worker.worker import Worker
 
     store = load(StoreSettings, data_dir=data_dir)
-    settings = load(WorkerSettings, ingestors=ingestors, device=device)
+    settings = load(WorkerSettings, ingestors=ingestors, device=device, keys_dir=keys_dir)
     if not settings.ingestors:
         settings = settings.model_copy(update={"ingestors": (default_endpoint(store.data_dir),)})
     log_to_terminal("worker", store.log_level)

@@ -1,8 +1,9 @@
 """The supervisor: runs the services of one machine as processes of their own, restarts what dies, stops in order.
 
-A service that ends with 0 has finished; one that ends with 2 has refused its settings and is not started again (its
-last log line says why); anything else is a crash and is restarted with back-off. Children run in their own sessions, so
-Ctrl+C reaches the supervisor alone, and they end with it should it be killed (`watch_parent`).
+A service that ends with 0 has finished; one that ends with 2 soon after its first start has refused its settings and is
+not started again (its last log line says why); anything else is a crash and is restarted with back-off, also a later 2:
+the settings were good before, so it is something that passes, such as a database that is away. Children run in their
+own sessions, so Ctrl+C reaches the supervisor alone, and they end with it should it be killed (`watch_parent`).
 """
 
 import contextlib
@@ -89,11 +90,12 @@ class _Running:
             code = process.wait()
             if self._stopping.is_set():
                 break
-            if code in (0, REFUSED):
+            lived_s = time.monotonic() - started
+            if code == 0 or (code == REFUSED and self.restarts == 0 and lived_s < STEADY_S):
                 self.state = "finished" if code == 0 else "refused"
                 log.info("%s %s", self.service.name, self.state)
                 return
-            attempt = 0 if time.monotonic() - started > STEADY_S else attempt
+            attempt = 0 if lived_s > STEADY_S else attempt
             wait_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
             attempt += 1
             self.restarts += 1

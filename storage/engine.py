@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from inspection.errors import StorageError
+from inspection.errors import RecordRefused, StorageError
 
 BUSY_S = 30.0
 CONNECT_S = 10
@@ -114,7 +114,7 @@ def reading_options(url: URL) -> dict[str, Any]:
 @contextmanager
 def errors_explained(url: URL) -> Iterator[None]:
     """Turns what a user can mend into a `StorageError`; a violated constraint or a wrong statement, the program's own
-    business, passes."""
+    business, passes. What the database will never take is a `RecordRefused`."""
     try:
         yield
     except (DBAPIError, PoolTimeoutError) as error:
@@ -122,6 +122,8 @@ def errors_explained(url: URL) -> Iterator[None]:
             raise
         if isinstance(error, ProgrammingError) and "permission denied" not in str(error.orig):
             raise
+        if isinstance(error, DataError):  # a value that the database does not take, now or later
+            raise RecordRefused(_explain(url, error)) from error
         raise StorageError(_explain(url, error)) from error
 
 

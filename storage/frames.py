@@ -62,8 +62,8 @@ def store_report(database: Database, pictures: PictureStore, report: FrameReport
 
     Its defects are placed on the roll as fragments and join those that they belong together with.
 
-    Raises `RecordRefused` when the report contradicts itself or what is stored of its session, and `StorageError` when
-    the database refuses; nothing is stored then.
+    Raises `RecordRefused` when the report contradicts itself or what is stored of its session, or holds what the
+    database does not take, another `StorageError` when the database refuses for now; nothing is stored then.
     """
     _check(report)
     if report.crops:  # a frame sent again: spare its pictures

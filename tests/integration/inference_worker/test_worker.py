@@ -3,19 +3,24 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sqlalchemy import select
 
+from inference_worker.constant import ConstantScorer
 from inference_worker.slot import ModelSlot
 from inference_worker.worker import Worker
 from ingest.service import run_ingest
+from inspection.errors import SettingsError
 from inspection.settings import CameraSettings, IngestSettings, StoreSettings, WorkerSettings, load
+from inspection.types import Pixels, TileResult
 from storage import registry
 from storage.database import Database, open_database, upgrade
-from storage.tables import CaptureRow, FrameRow, GapRow
+from storage.tables import CaptureRow, DefectRow, FrameRow, GapRow
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -24,9 +29,11 @@ SOURCE = "sim://plain?seed=7&speed_m_min=0&start_m=40&length_m=0.2048"  # 4 fram
 
 
 @contextmanager
-def working(store: StoreSettings, endpoint: str) -> Iterator[None]:
+def working(store: StoreSettings, endpoint: str, *, constant_ms: float = -1) -> Iterator[None]:
     stop = threading.Event()
-    settings = load(WorkerSettings, ingestors=endpoint, name="w", device="cpu", model_poll_s=0.1)
+    settings = load(
+        WorkerSettings, ingestors=endpoint, name="w", device="cpu", model_poll_s=0.1, constant_ms=constant_ms
+    )
     thread = threading.Thread(target=Worker(store, settings, stop).run)
     thread.start()
     try:
@@ -80,6 +87,51 @@ def test_frames_the_model_was_not_trained_for_become_gaps_that_say_so(
     assert all(gap.reason.startswith("model_mismatch: ") and words in gap.reason for gap in gaps)
     (capture,) = rows(line_database, CaptureRow)
     assert capture.captured_mm == pytest.approx(sum(gap.length_mm for gap in gaps))
+
+
+def test_a_result_that_cannot_be_stored_is_a_gap_and_not_tried_for_ever(
+    line_store: StoreSettings, line_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = ConstantScorer.score
+
+    def nonsense(self: ConstantScorer, tiles: Pixels, *, style: str = "") -> TileResult:
+        result = score(self, tiles, style=style)
+        return replace(result, scores=np.full_like(result.scores, np.nan))
+
+    monkeypatch.setattr(ConstantScorer, "score", nonsense)
+    settings = ingest(tmp_path)
+    with working(line_store, settings.endpoint, constant_ms=0):
+        run_ingest(settings, threading.Event())
+    gaps = rows(line_database, GapRow)
+    assert len(gaps) == 4
+    assert all(gap.reason.startswith("refused: ") and "finite" in gap.reason for gap in gaps)
+    (capture,) = rows(line_database, CaptureRow)
+    assert capture.captured_mm == pytest.approx(sum(gap.length_mm for gap in gaps))
+
+
+def test_a_constant_in_place_of_the_model_needs_no_model_and_finds_nothing(
+    line_store: StoreSettings, tmp_path: Path
+) -> None:
+    line_store.data_dir.mkdir()
+    upgrade(line_store.database)
+    settings = ingest(tmp_path, tile_px=128, mm_per_px=0.4)
+    with open_database(line_store.database) as database:
+        with working(line_store, settings.endpoint, constant_ms=0):
+            run_ingest(settings, threading.Event())
+        frames = rows(database, FrameRow)
+        assert frames
+        assert {frame.model for frame in frames} == {"constant"}
+        assert rows(database, GapRow) == rows(database, DefectRow) == []
+
+
+def test_plain_tcp_to_another_machine_is_refused_unless_a_setting_says_so(
+    line_store: StoreSettings, line_database: Database
+) -> None:
+    for ingestors in ("tcp://cams.plant:5701", "ipc:///x,tcp://10.0.0.7:5701"):
+        settings = load(WorkerSettings, ingestors=ingestors)
+        with pytest.raises(SettingsError, match="LOOMWATCH_WORKER_ALLOW_PLAIN_TCP=true"):
+            Worker(line_store, settings, threading.Event())
+        Worker(line_store, settings.model_copy(update={"allow_plain_tcp": True}), threading.Event())
 
 
 def test_a_promoted_model_takes_over_between_two_frames(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zmq
 
-from inference_worker import receiver as module
+from inference_worker import link as module
 from inference_worker.receiver import Receiver
 from ingest.sender import Sender
 from ingest.spool import Spool
@@ -281,6 +281,22 @@ def test_it_says_bye_when_it_leaves(endpoint: str, ingestor: Puppet) -> None:
     assert ingestor.done == [key_of(frame(0))]
 
 
+def test_a_worker_that_fails_says_no_bye(endpoint: str, ingestor: Puppet) -> None:
+    """The ingestor is to know that the frame in hand was its end."""
+
+    def fail() -> None:
+        with Receiver([endpoint], worker="worker", credit=1) as receiver:
+            ingestor.welcome()
+            ingestor.send(frame(0))
+            take(receiver)
+            raise RuntimeError("a frame nobody was prepared for")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    ingestor.listen(beat=False)
+    assert wire.Bye() not in ingestor.heard
+
+
 def test_it_waits_for_an_ingestor_that_is_not_there_yet(
     context: zmq.Context[zmq.Socket[bytes]],
     endpoint: str,
@@ -323,7 +339,7 @@ def test_each_ingestor_has_its_own_credit_and_gets_its_own_done(
     [
         ([], 1, "LOOMWATCH_WORKER_INGESTORS"),
         (["carrier://pigeon"], 1, "cannot connect to carrier://pigeon"),
-        (["tcp://127.0.0.1"], 1, "cannot connect to tcp://127.0.0.1"),
+        (["tcp://127.0.0.1"], 1, "tcp://127.0.0.1 is no address: write tcp://HOST:PORT"),
         (["tcp://127.0.0.1:5555"], 0, r"credit must be in \[1, 64\], got 0"),
     ],
 )

@@ -13,7 +13,7 @@ def key(sequence: int, kind: str = "record") -> RecordKey:
 
 
 def leases(*records: int) -> Leases:
-    made = Leases(lease_s=10.0, heartbeat_s=1.0)
+    made = Leases(lease_s=10.0, heartbeat_s=1.0, tries=3)
     for sequence in records:
         made.add(key(sequence))
     return made
@@ -147,13 +147,75 @@ def test_done_of_something_unknown_is_harmless() -> None:
     assert it.next(now=0) is None
 
 
+def die(it: Leases, *names: str, at: float = 0.0) -> None:
+    """Each takes what it can get, and dies of the first of it."""
+    for name in names:
+        peer = name.encode()
+        it.hello(peer, name, (), now=at)
+        it.credit(peer, 2)
+        while it.next(now=at) is not None:
+            pass
+        it.died(peer)
+
+
+def test_a_record_of_which_three_workers_died_is_spent_the_one_behind_it_is_not() -> None:
+    it = leases(0, 1)
+    die(it, "a", "b")
+    assert it.spent() == []
+    die(it, "c")
+    assert it.spent() == [key(0)]
+    assert it.spent() == []
+
+
+def test_a_silent_worker_is_a_dead_one() -> None:
+    it = Leases(lease_s=10.0, heartbeat_s=1.0, tries=1)
+    it.add(key(0))
+    it.hello(A, "a", (), now=0)
+    it.credit(A, 1)
+    it.next(now=0)
+    it.expire(now=6.0)
+    assert it.spent() == [key(0)]
+
+
+def test_a_bye_a_new_hello_and_a_lease_that_is_over_are_no_tries() -> None:
+    it = Leases(lease_s=3.0, heartbeat_s=1.0, tries=1)
+    it.add(key(0))
+    it.hello(A, "a", (), now=0)
+    it.credit(A, 1)
+    it.next(now=0)
+    it.hello(B, "a", (), now=1)
+    it.credit(B, 1)
+    assert it.next(now=1) == (B, key(0))
+    it.expire(now=4.5)
+    it.leave(B)
+    assert it.spent() == []
+
+
+def test_what_was_done_is_not_spent() -> None:
+    it = Leases(lease_s=10.0, heartbeat_s=1.0, tries=1)
+    it.add(key(0))
+    die(it, "a")
+    it.done(key(0))
+    assert it.spent() == []
+
+
+def test_a_peer_that_takes_another_name_gives_back_what_it_had() -> None:
+    it = leases(0)
+    it.hello(A, "a", (), now=0)
+    it.credit(A, 1)
+    it.next(now=0)
+    it.hello(A, "b", (), now=0)
+    it.credit(A, 1)
+    assert it.next(now=0) == (A, key(0))
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Whatever happens in whatever order, each record waits, is leased to one worker that is there, or was done; no
     worker gets more than its credit, nor a record twice down one connection."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.it = Leases(lease_s=10.0, heartbeat_s=1.0)
+        self.it = Leases(lease_s=10.0, heartbeat_s=1.0, tries=3)
         self.now = 0.0
         self.added = 0
         self.open: set[RecordKey] = set()

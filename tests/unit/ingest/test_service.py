@@ -163,6 +163,17 @@ def test_a_source_that_cannot_be_opened_is_refused_before_anything_starts(tmp_pa
     assert not settings.spool_dir.exists()
 
 
+def test_plain_tcp_beyond_this_machine_is_refused_unless_a_setting_says_so(tmp_path: Path) -> None:
+    source = Replayed([shot(0, cloth())])
+    settings = some_settings(tmp_path, "tcp://0.0.0.0:0")
+    with pytest.raises(SettingsError, match="LOOMWATCH_INGEST_ALLOW_PLAIN_TCP=true"):
+        run_ingest(settings, threading.Event(), open_source=opening(source))
+    assert not settings.spool_dir.exists()
+    stop = threading.Event()
+    stop.set()
+    run_ingest(settings.model_copy(update={"allow_plain_tcp": True}), stop, open_source=opening(source))
+
+
 def test_no_endpoint_and_no_camera_are_refused(tmp_path: Path, endpoint: str) -> None:
     with pytest.raises(SettingsError, match="LOOMWATCH_INGEST_ENDPOINT"):
         run_ingest(some_settings(tmp_path, ""), threading.Event())

@@ -340,6 +340,27 @@ def test_a_gap_a_worker_has_seen_grows_no_more(tmp_path: Path, bell: Bell, monke
         assert spool.figures.records == 2
 
 
+@pytest.mark.parametrize("memory", [MANY, 1], ids=["in memory", "on disk"])
+def test_a_frame_that_is_given_up_becomes_a_gap_in_its_place_and_stays_one(
+    tmp_path: Path, bell: Bell, memory: int
+) -> None:
+    spool = a_spool(tmp_path, bell, memory=memory).__enter__()
+    session = begin(spool)
+    for sequence in range(2):
+        session.put(frame(sequence), wait=False, stop=NEVER)
+    key = RecordKey("record", CAMERA, SESSION, 1)
+    assert spool.give_up(key, "inspection_failed: 3 workers died of it")
+    assert not spool.give_up(key, "again")
+    assert not spool.give_up(RecordKey("record", CAMERA, SESSION, 9), "unknown")
+    assert read(spool, key) == gap(1, reason="inspection_failed: 3 workers died of it")
+    assert not session.path(1).exists()
+    figures = spool.figures
+    assert (figures.records, figures.gaps, figures.memory_bytes) == (2, 1, FRAME_BYTES)
+    killed(spool)
+    with a_spool(tmp_path, bell) as spool:
+        assert read(spool, key) == gap(1, reason="inspection_failed: 3 workers died of it")
+
+
 def test_two_processes_cannot_share_a_spool(tmp_path: Path, bell: Bell) -> None:
     with a_spool(tmp_path, bell), pytest.raises(ServiceError, match="another running ingest: give each its own"):
         a_spool(tmp_path, bell).__enter__()

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from cras_core.backbone import weights_file
 from ingest.edges import find_edges
 from ingest.simulator import normal_frames
+from inspection.keys import new_key
 from inspection.settings import StoreSettings, load
 from loomwatch.cli import run
 from storage.database import open_database, upgrade
@@ -188,6 +189,31 @@ def test_an_endpoint_in_use_is_named(fails: Fail, tmp_path: Path) -> None:
             "ingest", "--camera", f"c={tmp_path / 'frames'}", "--endpoint", endpoint, "--spool-dir", tmp_path / "spool"
         )
     assert endpoint in error
+
+
+def test_plain_tcp_beyond_this_machine_is_refused_with_both_ways_out(fails: Fail, tmp_path: Path) -> None:
+    picture(tmp_path / "frames" / "a.png")
+    camera = ("--camera", f"c={tmp_path / 'frames'}", "--spool-dir", tmp_path / "spool")
+    for error in (
+        fails("ingest", *camera, "--endpoint", "tcp://0.0.0.0:5701"),
+        fails("worker", "--ingestors", "tcp://cams.plant:5701"),
+    ):
+        assert "loomwatch keys new" in error
+        assert "ALLOW_PLAIN_TCP=true" in error
+
+
+def test_keys_that_others_may_read_are_refused_by_both_ends(fails: Fail, tmp_path: Path) -> None:
+    picture(tmp_path / "frames" / "a.png")
+    keys = tmp_path / "keys"
+    for name, role in (("ingest", "ingest"), ("worker", "worker")):
+        secret, _ = new_key(keys, name, role)
+        secret.chmod(0o644)
+    camera = ("--camera", f"c={tmp_path / 'frames'}", "--spool-dir", tmp_path / "spool")
+    for error in (
+        fails("ingest", *camera, "--endpoint", "tcp://127.0.0.1:0", "--keys-dir", keys),
+        fails("worker", "--ingestors", "tcp://127.0.0.1:1", "--keys-dir", keys),
+    ):
+        assert "chmod 600" in error
 
 
 def test_a_wrong_camera_is_refused_at_start(fails: Fail, tmp_path: Path) -> None:

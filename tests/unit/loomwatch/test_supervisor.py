@@ -52,6 +52,28 @@ def test_a_refused_setting_is_told_with_its_reason_and_not_tried_for_ever(tmp_pa
             supervisor.check()
 
 
+def test_a_service_that_ran_before_is_started_again_even_when_it_refuses(tmp_path: Path) -> None:
+    """A worker that is killed while its database is away must not wait for a hand."""
+    died = tmp_path / "died"
+    code = f"""
+import os, pathlib, sys, time
+died = pathlib.Path({str(died)!r})
+if not died.exists():
+    died.touch()
+    os.kill(os.getpid(), 9)
+if len(died.read_text()) < 2:
+    died.write_text(died.read_text() + "x")
+    sys.exit(2)
+print("up", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(Service(name="worker", command=python(code)))
+        wait_for(lambda: supervisor.restarts() == {"worker": 3} and supervisor.states() == {"worker": "running"})
+        supervisor.check()
+
+
 def test_services_stop_in_the_reverse_order_of_their_start(tmp_path: Path) -> None:
     order = tmp_path / "order"
     code = (
