@@ -31,6 +31,7 @@ class CrasConfig:
     mm_per_px: float = 0.2
     # MCMC
     levels: tuple[int, ...] = (2, 3)  # level l has stride 2 ** (l + 1)
+    neighbourhood: int = 3  # side of what is averaged around each vector, in vectors of its level; 1: nothing
     embedding_dim: int | None = None  # 0: the levels' own channels; None: the backbone's usual (1536 for the paper's)
     standardize: bool = True  # each channel by the training set's mean and deviation
     adapter_start: AdapterStart = "whiten"  # "xavier": the paper's random one
@@ -76,6 +77,8 @@ class CrasConfig:
                 raise ConfigError(f"{name} must be greater than 0, got {getattr(self, name)}")
         if not self.levels or sorted(set(self.levels)) != list(self.levels) or not {*self.levels} <= {1, 2, 3, 4}:
             raise ConfigError(f"levels must be ascending, among 1, 2, 3, 4, got {self.levels}")
+        if self.neighbourhood % 2 == 0:
+            raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
         if self.matching == "position" and self.centers == "kmeans":
             raise ConfigError("matching by position needs centers by position: choose centers position or sample")
         if not 0 <= self.averaging < 1:
@@ -161,6 +164,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _AT_LEAST = {
     "tile_px": 32,
+    "neighbourhood": 1,
     "centers_per_style": 1,
     "steps": 1,
     "batch_size": 1,

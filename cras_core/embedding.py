@@ -1,10 +1,10 @@
-"""MCMC, first half: feature maps to one vector a position, from neighbourhoods of 3 x 3 on every level.
+"""MCMC, first half: feature maps to one vector a position, from neighbourhoods (usually 3 x 3) on every level.
 
 The paper: each level's 3 x 3 neighbourhoods are unfolded to C * 9 numbers, averaged adaptively to `embedding_dim`; the
 deeper levels are upsampled bilinearly to the shallowest grid, concatenated, and averaged adaptively to `embedding_dim`
 again. All of it is linear and fixed, and the averages are over whole or part channels, so nothing is unfolded:
 sums over kernel rows (three maps a channel) hold everything the averages need. With `embedding_dim` = 0 each channel
-keeps its own 3 x 3 mean, and D is the sum of the levels' channels.
+keeps its own mean over the neighbourhood, and D is the sum of the levels' channels.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 class Embedding(nn.Module):
     """Maps of the levels, shallowest first -> vectors (N, P, D) float32, P = the shallowest level's positions.
 
-    channels: of each level. dims: how many of the D come from each level, in order.
+    channels: of each level. neighbourhood: its side, odd. dims: how many of the D come from each level, in order.
     """
 
-    def __init__(self, *, channels: Sequence[int], embedding_dim: int) -> None:
+    def __init__(self, *, channels: Sequence[int], embedding_dim: int, neighbourhood: int = 3) -> None:
         super().__init__()
         self.channels = tuple(channels)
         self.embedding_dim = embedding_dim
+        self.neighbourhood = neighbourhood
         if embedding_dim == 0:
             self.dims = self.channels
             return
@@ -47,25 +48,27 @@ class Embedding(nn.Module):
         positions, the other over channels.
         """
         if self.embedding_dim == 0:
-            return [F.avg_pool2d(level, 3, stride=1, padding=1) for level in maps]
+            side = self.neighbourhood
+            return [F.avg_pool2d(level, side, stride=1, padding=side // 2) for level in maps]
         return [self._average_rows(level, dim) for level, dim in zip(maps, self.dims, strict=True)]
 
     def _average_rows(self, level: Tensor, dim: int) -> Tensor:
-        """Adaptive averages of the C * 9 neighbourhood numbers to E, and of those to `dim`, by kernel rows."""
+        """Adaptive averages of the C * n * n neighbourhood numbers to E, and of those to `dim`, by kernel rows."""
         batch, channels, height, width = level.shape
-        first, second = 9 * channels / self.embedding_dim, self.embedding_dim / dim
-        if first % 3 or second % 1:
-            return _average_unfolded(level, self.embedding_dim, dim)
-        rows = F.avg_pool2d(level, (1, 3), stride=1, padding=(0, 1))
-        rows = F.pad(rows, (0, 0, 1, 1))
-        stacked = torch.stack([rows[:, :, k : k + height] for k in range(3)], dim=2)  # (N, C, 3, H, W)
+        side, around = self.neighbourhood, self.neighbourhood // 2
+        first, second = side**2 * channels / self.embedding_dim, self.embedding_dim / dim
+        if first % side or second % 1:
+            return _average_unfolded(level, self.embedding_dim, dim, side)
+        rows = F.avg_pool2d(level, (1, side), stride=1, padding=(0, around))
+        rows = F.pad(rows, (0, 0, around, around))
+        stacked = torch.stack([rows[:, :, k : k + height] for k in range(side)], dim=2)  # (N, C, n, H, W)
         return stacked.reshape(batch, dim, -1, height, width).mean(2)
 
 
-def _average_unfolded(level: Tensor, embedding_dim: int, dim: int) -> Tensor:
-    """For averages over windows that are not whole kernel rows: the plain way, nine-fold memory."""
+def _average_unfolded(level: Tensor, embedding_dim: int, dim: int, side: int) -> Tensor:
+    """For averages over windows that are not whole kernel rows: the plain way, n * n-fold memory."""
     batch, _, height, width = level.shape
-    columns = F.unfold(level, 3, padding=1).transpose(1, 2)  # (N, P, C * 9)
+    columns = F.unfold(level, side, padding=side // 2).transpose(1, 2)  # (N, P, C * n * n)
     averaged = F.adaptive_avg_pool1d(F.adaptive_avg_pool1d(columns, embedding_dim), dim)
     return averaged.transpose(1, 2).reshape(batch, dim, height, width)
 

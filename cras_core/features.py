@@ -87,7 +87,9 @@ class Extractor:
     def __init__(self, backbone: Backbone, config: CrasConfig, *, device: torch.device) -> None:
         chosen = backbone.embedding_dim if config.embedding_dim is None else config.embedding_dim
         self.backbone = backbone.to(device).to(memory_format=torch.channels_last)
-        self.embedding = Embedding(channels=backbone.channels, embedding_dim=chosen).to(device)
+        self.embedding = Embedding(
+            channels=backbone.channels, embedding_dim=chosen, neighbourhood=config.neighbourhood
+        ).to(device)
         self.device = device
         with torch.inference_mode():
             blank = torch.zeros(1, 3, config.tile_px, config.tile_px, dtype=torch.uint8, device=device)

@@ -41,12 +41,12 @@ class PlainGraph(nn.Module):
 
     def embed(self, maps: list[Tensor]) -> Tensor:
         """MCMC's neighbourhoods as the paper draws them: feature maps of the levels -> (N, P, D)."""
-        size = self.embedding.embedding_dim
+        size, side = self.embedding.embedding_dim, self.embedding.neighbourhood
         height, width = maps[0].shape[-2:]
         found = []
         for level in maps:
-            around = F.unfold(level, 3, padding=1).transpose(1, 2)  # (N, P_l, C * 9)
-            pooled = F.adaptive_avg_pool1d(around, size or level.shape[1])  # of C, each channel its own nine
+            around = F.unfold(level, side, padding=side // 2).transpose(1, 2)  # (N, P_l, C * n * n)
+            pooled = F.adaptive_avg_pool1d(around, size or level.shape[1])  # of C, each channel its own n * n
             grid = pooled.transpose(1, 2).reshape(len(level), -1, *level.shape[-2:])
             found.append(F.interpolate(grid, size=(height, width), mode="bilinear", align_corners=False))
         joined = torch.cat(found, dim=1).flatten(2).transpose(1, 2)

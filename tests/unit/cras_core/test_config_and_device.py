@@ -42,6 +42,8 @@ def test_the_papers_recipe_is_the_papers():
         ({"mm_per_px": 0}, "mm_per_px must be greater than 0"),
         ({"noise_deviation": float("nan")}, "noise_deviation must be greater than 0"),
         ({"averaging": 1.0}, "averaging must be in"),
+        ({"neighbourhood": 4}, "neighbourhood must be odd, got 4"),
+        ({"neighbourhood": 0}, "neighbourhood must be at least 1, got 0"),
         ({"embedding_dim": -2}, "embedding_dim must be a multiple"),
         ({"embedding_dim": 151}, "embedding_dim must be a multiple of 2 levels"),
     ],

@@ -9,13 +9,13 @@ from cras_core.embedding import Embedding
 from cras_core.memory_center import Standardization, kmeans_centers, make_adapter, position_centers, whitening
 
 
-def embed_plainly(maps, embedding_dim):
-    """As the paper words it: unfold 3 x 3, upsample, average to D, concatenate, average to D."""
+def embed_plainly(maps, embedding_dim, side=3):
+    """As the paper words it: unfold 3 x 3 (or another side), upsample, average to D, concatenate, average to D."""
     height, width = maps[0].shape[-2:]
     levels = []
     for level in maps:
         batch, channels, h, w = level.shape
-        unfolded = F.unfold(level, 3, padding=1).view(batch, channels * 9, h, w)
+        unfolded = F.unfold(level, side, padding=side // 2).view(batch, channels * side**2, h, w)
         grown = F.interpolate(unfolded, size=(height, width), mode="bilinear", align_corners=False)
         vectors = grown.flatten(2).transpose(1, 2)
         levels.append(F.adaptive_avg_pool1d(vectors, embedding_dim or channels))
@@ -31,6 +31,15 @@ def test_embedding_equals_unfolding_every_neighbourhood(embedding_dim):
     embedding = Embedding(channels=(16, 32), embedding_dim=embedding_dim)
     torch.testing.assert_close(embedding(maps), embed_plainly(maps, embedding_dim), atol=1e-6, rtol=1e-5)
     assert embedding.dim == embedding(maps).shape[2]
+
+
+@pytest.mark.parametrize("side", [1, 5])
+@pytest.mark.parametrize("embedding_dim", [0, 20, 40])
+def test_a_neighbourhood_of_another_size_is_averaged_alike(side, embedding_dim):
+    generator = torch.Generator().manual_seed(1)
+    maps = [torch.randn(2, 16, 8, 8, generator=generator), torch.randn(2, 32, 4, 4, generator=generator)]
+    embedding = Embedding(channels=(16, 32), embedding_dim=embedding_dim, neighbourhood=side)
+    torch.testing.assert_close(embedding(maps), embed_plainly(maps, embedding_dim, side), atol=1e-6, rtol=1e-5)
 
 
 def test_the_papers_embedding_of_wide_resnet_has_its_size():
