@@ -49,8 +49,8 @@ class SchemaError(StorageError):
 
 
 class RecordRefused(StorageError):
-    """A frame, gap or count contradicts itself or what is stored, or holds what the database does not take. Sent again it
-    would be refused again."""
+    """A frame, gap or count contradicts itself or what is stored, or holds what the database does not take. Sent again
+    it would be refused again."""
 
 
 class ServiceError(LoomwatchError):

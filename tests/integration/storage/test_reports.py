@@ -20,7 +20,7 @@ from storage.reports.written import write_period, write_roll
 from storage.reviews import review_defect
 from storage.roll_details import find_roll, set_details
 from storage.rolls import close_roll, open_roll
-from storage.tables import DefectRow
+from storage.tables import DefectRow, FragmentRow
 from tests.records import LENGTH_MM, LINE, at, make_defect, make_gap, make_report
 
 pytestmark = pytest.mark.integration
@@ -114,7 +114,7 @@ def test_a_final_certificate_is_not_marked_provisional(database, pictures, woven
 
 def test_a_picture_that_is_gone_or_broken_does_not_stop_the_certificate(database, pictures, woven, settings):
     with database.reading() as session:
-        one, two = [row.crop for row in session.query(FragmentRow).order_by(FragmentRow.id)]
+        one, two = [row.crop for row in session.query(FragmentRow).order_by(FragmentRow.defect_id)]
     pictures.delete(one)
     pictures.put(two, b"no picture")
     report = read_roll_report(database, pictures, woven, settings, at=MADE)

@@ -34,6 +34,15 @@ def test_embedding_equals_unfolding_every_neighbourhood(embedding_dim, side):
     assert embedding.dim == embedding(maps).shape[2]
 
 
+@pytest.mark.parametrize("side", [1, 5])
+@pytest.mark.parametrize("embedding_dim", [0, 20, 40])
+def test_a_neighbourhood_of_another_size_is_averaged_alike(side, embedding_dim):
+    generator = torch.Generator().manual_seed(1)
+    maps = [torch.randn(2, 16, 8, 8, generator=generator), torch.randn(2, 32, 4, 4, generator=generator)]
+    embedding = Embedding(channels=(16, 32), embedding_dim=embedding_dim, neighbourhood=side)
+    torch.testing.assert_close(embedding(maps), embed_plainly(maps, embedding_dim, side), atol=1e-6, rtol=1e-5)
+
+
 def test_the_papers_embedding_of_wide_resnet_has_its_size():
     maps = [torch.randn(1, 512, 6, 6), torch.randn(1, 1024, 3, 3)]
     embedding = Embedding(channels=(512, 1024), embedding_dim=1536)
