@@ -44,7 +44,6 @@ def test_the_papers_recipe_is_the_papers():
         ({"neighbourhood": 4}, "neighbourhood must be odd, got 4"),
         ({"resize_px": 255}, r"resize_px must be 0 or at least tile_px \(256\), got 255"),
         ({"averaging": 1.0}, "averaging must be in"),
-        ({"neighbourhood": 4}, "neighbourhood must be odd, got 4"),
         ({"neighbourhood": 0}, "neighbourhood must be at least 1, got 0"),
         ({"embedding_dim": -2}, "embedding_dim must be a multiple"),
         ({"embedding_dim": 151}, "embedding_dim must be a multiple of 2 levels"),
