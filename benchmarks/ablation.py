@@ -17,6 +17,7 @@ import hashlib
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -306,7 +307,9 @@ def time_all(
         own = tiles
         if graph.tile_px != tiles.shape[1]:
             own = np.stack([cv2.resize(tile, (graph.tile_px,) * 2) for tile in tiles])
-        works[name] = build(runtime, graph, device=device, tiles=own), own, np.full(len(own), ROUTE, np.int64)
+        with tempfile.TemporaryDirectory() as place:
+            made = build(runtime, graph, Path(place), device=device, tiles=own)
+        works[name] = made, own, np.full(len(own), ROUTE, np.int64)
     spent: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(SPEED_ROUNDS + 1):
         for name, (scorer, own, styles) in works.items():

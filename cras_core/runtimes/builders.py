@@ -81,3 +81,14 @@ def builder(name: str, device: torch.device) -> Builder:
             + (f", or pip install 'loomwatch[{extra}]'" if extra else "")
         )
     return BUILDERS[name]
+
+
+def build(name: str, graph: ScoringGraph, place: Path, *, device: torch.device, tiles: NDArray[np.uint8]) -> Runtime:
+    """A runtime by name, unchecked. place: an empty folder for what it needs; tiles: normal ones (N, T, T, 3).
+
+    Not while another thread scores with `graph`. Raises as `builder`.
+    """
+    chosen = builder(name, device)
+    if chosen.export is not None:
+        chosen.export(graph, place, tiles)
+    return chosen.load(graph, place, device)

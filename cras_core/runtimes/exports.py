@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cras_core.errors import EngineError
 from cras_core.parity import compare, with_defects
 from cras_core.runtimes.base import Runtime
-from cras_core.runtimes.builders import REFERENCE, builder
+from cras_core.runtimes.builders import REFERENCE, build, builder
 from cras_core.scoring import Scorer
 
 FORMAT_VERSION = 1
@@ -31,16 +31,14 @@ def export(scorer: Scorer, name: str, tiles: NDArray[np.uint8], folder: Path) ->
     tiles: the bundle's normal ones. Not while another thread scores with `scorer`.
     Raises `EngineError` when the runtime is not here, does not agree with the reference, or cannot be written.
     """
-    chosen = builder(name, scorer.device)
+    builder(name, scorer.device)
     if folder.exists():
         raise EngineError(f"{folder} exists already: name another folder, or remove it first")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            if chosen.export is not None:
-                chosen.export(scorer.graph, aside, tiles)
-            runtime = chosen.load(scorer.graph, aside, scorer.device)
+            runtime = build(name, scorer.graph, aside, device=scorer.device, tiles=tiles)
             parity = compare(runtime, scorer.reference, with_defects(tiles), scorer.thresholds)
             if problem := parity.problem(exact=name.endswith(EXACT)):
                 raise EngineError(f"runtime {name} does not agree with {REFERENCE} on model {scorer.name}: {problem}")

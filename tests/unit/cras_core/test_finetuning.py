@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cras_core.errors import DataSetError
-from cras_core.finetuning import carry, finetune_style, shorten
+from cras_core.finetuning import finetune_style, shorten
 from cras_core.scoring import Scorer
 
 from .conftest import normal_samples, spoil, weave
@@ -39,29 +39,14 @@ def test_every_style_tells_a_stain_from_normal_fabric(tuned):
         normal = scorer.score(np.stack([cloth(seed) for seed in range(900, 915)]), style=style)
         stained = scorer.score(np.stack([spoil(cloth(seed))[0] for seed in range(900, 915)]), style=style)
         assert (normal.scores < normal.thresholds).mean() >= 0.8
-        assert (stained.scores > normal.scores).all()
+        assert (stained.scores > stained.thresholds).mean() >= 0.8
 
 
 def test_thresholds_say_how_they_came_about(small_model, tuned):
     new, old = tuned.styles["twill"].threshold, tuned.styles["denim"].threshold
     assert (new.calibration, new.held_out_tiles, new.held_out_groups) == ("crossfit of fine-tuning", 24, 6)
-    assert old.calibration == "crossfit, carried over"
-    assert old.metres == small_model.styles["denim"].threshold.metres
-
-
-def test_a_threshold_is_carried_along_with_the_scores(small_model):
-    threshold = small_model.styles["denim"].threshold
-    logits = np.random.default_rng(0).normal(size=50)
-    before, after = np.logaddexp(0, logits), np.logaddexp(0, 0.5 * logits - 2)
-    found = carry(threshold, before, np.random.default_rng(1).permutation(after), scale="surprise")
-    logit = np.log(np.expm1(threshold.value))
-    assert found.value == pytest.approx(np.logaddexp(0, 0.5 * logit - 2))
-    assert found.value_low <= found.value <= found.value_high
-    same = carry(threshold, before, before, scale="surprise")
-    assert same.value == pytest.approx(threshold.value)
-    assert carry(same, before, before, scale="surprise").calibration == "crossfit, carried over"
-    still = carry(threshold, np.ones(9), np.ones(9), scale="surprise")  # constant scores carry it unchanged
-    assert still.value == pytest.approx(threshold.value)
+    assert (old.calibration, old.held_out_tiles) == ("crossfit of fine-tuning", 24)
+    assert old.value != small_model.styles["denim"].threshold.value
 
 
 def test_the_others_must_be_the_models_styles_and_no_more(small_model):

@@ -122,7 +122,7 @@ def test_a_runtime_that_decides_otherwise_is_refused_with_the_reason_and_leaves_
     scorer, small_bundle, monkeypatch, tmp_path
 ):
     deaf = Builder(load=lambda _graph, _place, _device: Deaf(scorer.reference))
-    monkeypatch.setattr("cras_core.runtimes.exports.builder", lambda _name, _device: deaf)
+    monkeypatch.setattr("cras_core.runtimes.builders.builder", lambda _name, _device: deaf)
     with pytest.raises(EngineError, match=r"torch-bfloat16 does not agree .* score error is 0\.\d+, allowed is 0\.1"):
         export(scorer, "torch-bfloat16", read_tiles(small_bundle), tmp_path / "export")
     assert list(tmp_path.iterdir()) == []
