@@ -139,7 +139,7 @@ def test_a_runtime_that_gives_no_numbers_is_refused(scorer, small_bundle):
 
 
 def test_the_fastest_that_agrees_is_found_and_only_its_export_kept(scorer, small_bundle, tmp_path):
-    names = [REFERENCE, "torch-bfloat16", "openvino-f32"]
+    names = [REFERENCE, "torch-bfloat16"]
     for name in names:
         needs(name)
     tried = find_runtime(scorer, read_tiles(small_bundle), tmp_path, names=[*names, "abacus"])

@@ -343,9 +343,17 @@ def test_a_camera_that_does_not_answer_at_the_start_is_waited_for(line: Line, mo
 
 
 def test_an_outage_that_ends_with_a_stop_is_told_at_the_stop(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACK_OFF_S", (0.01,))
     camera = line.camera(Replayed([timed(0, 1000), timed(1, 1001), SourceError("unplugged")], live=True))
+    tried = threading.Event()
+
+    def reopen(_camera: CameraSettings) -> Source:
+        tried.set()
+        raise SourceError("still unplugged")
+
+    camera._open = reopen
     camera.start()
-    wait_for(lambda: line.spool.figures.records >= 3)
+    wait_for(tried.is_set)
     line.stop.set()
     camera.close()
     camera.join(20)
