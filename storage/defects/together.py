@@ -76,7 +76,7 @@ def _follow(a: Fragment, b: Fragment) -> bool:
 
 
 def are_near(a: Fragment, b: Fragment, *, reach: float = NEAR_MM) -> bool:
-    """Whether the masks' squares of pixels come within `reach` mm of each other (to a pixel's diagonal)."""
+    """Whether the masks' squares of pixels come within `reach` mm of each other."""
     a, b = sorted((a, b), key=_box)  # which is asked about which must not matter
     reach += _ROUNDING_MM
     gap_x = max(a.x0_mm - b.x1_mm, b.x0_mm - a.x1_mm)
@@ -90,10 +90,11 @@ def are_near(a: Fragment, b: Fragment, *, reach: float = NEAR_MM) -> bool:
         return True
     half = (a.mm_per_px + b.mm_per_px) / 2  # from the middles of two pixels to their sides
     few, many = sorted((ours, theirs), key=len)
-    distances, nearest = cKDTree(many).query(few, distance_upper_bound=reach + 2 * half)
-    found = np.isfinite(distances)
-    apart = np.maximum(np.abs(few[found] - many[nearest[found]]) - half, 0)
-    return bool((np.hypot(apart[:, 0], apart[:, 1]) <= reach).any())
+    for point, close in zip(few, cKDTree(many).query_ball_point(few, reach + 1.5 * half), strict=True):
+        apart = np.maximum(np.abs(many[close] - point) - half, 0)
+        if (np.hypot(apart[:, 0], apart[:, 1]) <= reach).any():
+            return True
+    return False
 
 
 def _box(fragment: Fragment) -> tuple[float, float, float, float]:
