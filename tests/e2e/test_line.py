@@ -18,7 +18,7 @@ from loomwatch.figures import as_json, figures_since
 from loomwatch.machine import Machine
 from storage import rolls
 from storage.database import Database
-from storage.tables import CaptureRow, DefectRow, FrameRow
+from storage.tables import CaptureRow, FragmentRow, FrameRow
 from tests.plain_line import MM_PER_PX
 from tests.waiting import wait_for
 
@@ -94,9 +94,9 @@ def test_a_roll_runs_through_all_processes_and_its_defects_are_found(
     known = [defect for defect in woven if defect.kind in ("hole", "oil_stain", "mispick", "broken_end")]
     assert known
     with line_database.session() as session:
-        stored = session.scalars(select(DefectRow).where(DefectRow.camera == "left")).all()
-        assert all(defect.mask and defect.crop and defect.heat for defect in stored)
-        places = [(defect.x0_mm, defect.x1_mm, defect.y0_mm, defect.y1_mm) for defect in stored]
+        stored = session.scalars(select(FragmentRow).where(FragmentRow.camera == "left")).all()
+        assert all(fragment.mask and fragment.crop and fragment.heat for fragment in stored)
+        places = [(fragment.x0_mm, fragment.x1_mm, fragment.y0_mm, fragment.y1_mm) for fragment in stored]
     origin_mm = START_M * 1000
     found = [
         any(

@@ -10,7 +10,7 @@ from ingest.service import run_ingest
 from ingest.simulator import normal_frames
 from inspection.settings import CameraSettings, IngestSettings, StoreSettings, load
 from storage.database import Database
-from storage.tables import DefectRow, FrameRow
+from storage.tables import FragmentRow, FrameRow
 from tests.integration.inference_worker.test_worker import rows, working
 from tests.plain_line import MM_PER_PX, SEED
 
@@ -49,9 +49,9 @@ def test_a_defect_where_two_cameras_overlap_is_found_once_when_the_overlap_is_de
     )
     with working(line_store, settings.endpoint):
         run_ingest(settings, threading.Event())
-    defects = [row for row in rows(line_database, DefectRow) if row.y0_mm < (DEFECT_Y + DEFECT_PX) * MM_PER_PX]
+    fragments = [row for row in rows(line_database, FragmentRow) if row.y0_mm < (DEFECT_Y + DEFECT_PX) * MM_PER_PX]
     middle_mm = (DEFECT_X + DEFECT_PX / 2 - MARGIN_PX) * MM_PER_PX
-    there = [row for row in defects if row.x0_mm - 2 <= middle_mm <= row.x1_mm + 2]
+    there = [row for row in fragments if row.x0_mm - 2 <= middle_mm <= row.x1_mm + 2]
     assert sorted(row.camera for row in there) == found
     for row in there:
         assert (row.x0_mm + row.x1_mm) / 2 == pytest.approx(middle_mm, abs=2.0)

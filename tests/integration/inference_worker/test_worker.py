@@ -181,7 +181,7 @@ def test_a_running_model_gets_the_fastest_runtime_that_agrees(
     memory = tmp_path / "runtimes"
     with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, runtime="auto", memory=memory) as slot:
         wait_for(lambda: slot.scorer() is not None)
-        wait_for(lambda: slot.scorer().runtime.name == "torch-bfloat16", timeout_s=120)
+        wait_for(lambda: slot.scorer().runtime.name == "torch-bfloat16")
         assert slot.problem == ""
 
 
