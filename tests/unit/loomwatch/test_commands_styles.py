@@ -88,7 +88,7 @@ def test_fine_tuning_needs_the_other_styles_and_sets_them_anew(bundle, tmp_path,
     assert run([*add, "--finetune", "--others", str(others)]) == 0
     styles = read_manifest(tmp_path / "tuned")["styles"]
     assert [facts["provisional"] for facts in styles.values()] == [False, False, False]
-    assert styles["canvas"]["threshold_set"]["calibration"] == "crossfit, carried over"
+    assert styles["canvas"]["threshold_set"]["calibration"] == "crossfit of fine-tuning"
 
 
 @pytest.mark.parametrize(
