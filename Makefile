@@ -20,7 +20,8 @@ demo: install
 	@$(BIN)/loomwatch demo
 
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/integration
+	$(BIN)/python -m pytest tests/e2e
 
 check: install
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 from cras_core.errors import ConfigError
 
 AdapterStart = Literal["whiten", "identity", "xavier"]
-Centers = Literal["kmeans", "position", "sample"]
+Centers = Literal["kmeans", "coreset", "position", "sample"]
 Matching = Literal["nearest", "position"]
 NoiseGuide = Literal["ratio", "residual", "noise", "none"]
 DiscriminatorInput = Literal["raw+residual", "raw", "residual", "raw+raw", "residual+residual"]
@@ -36,8 +36,8 @@ class CrasConfig:
     embedding_dim: int | None = None  # 0: the levels' own channels; None: the backbone's usual (1536 for the paper's)
     standardize: bool = True  # each channel by the training set's mean and deviation
     adapter_start: AdapterStart = "whiten"  # "xavier": the paper's random one
-    centers: Centers = "kmeans"  # "position": eq. 1; "sample": the vectors of one tile drawn (ablation B)
-    centers_per_style: int = 64  # of k-means
+    centers: Centers = "kmeans"  # "coreset": greedy; "position": eq. 1; "sample": the vectors of one tile (ablation B)
+    centers_per_style: int = 64  # of k-means or the core set
     # HPI
     routing: Routing = "discriminant"  # "cosine": eq. 2
     matching: Matching = "nearest"  # eq. 3; "position": each vector against the center of its own place (ablation C)
@@ -78,7 +78,7 @@ class CrasConfig:
                 raise ConfigError(f"{name} must be greater than 0, got {getattr(self, name)}")
         if not self.levels or sorted(set(self.levels)) != list(self.levels) or not {*self.levels} <= {1, 2, 3, 4}:
             raise ConfigError(f"levels must be ascending, among 1, 2, 3, 4, got {self.levels}")
-        if self.matching == "position" and self.centers == "kmeans":
+        if self.matching == "position" and not self.by_position:
             raise ConfigError("matching by position needs centers by position: choose centers position or sample")
         if self.neighbourhood % 2 == 0:
             raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
@@ -116,6 +116,11 @@ class CrasConfig:
             "score_scale": "probability",
         }
         return cls(**(recipe | changes))
+
+    @property
+    def by_position(self) -> bool:
+        """Whether a style has a center vector for every position of a tile, and no more."""
+        return self.centers in ("position", "sample")
 
     def ablated(self, name: str) -> Self:
         """This configuration with one of the paper's parts left out, by its name in `ABLATIONS`."""

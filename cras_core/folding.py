@@ -47,12 +47,16 @@ class FoldedRouting(nn.Module):
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Each tile's style, by itself: maps (N, D_l, H_l, W_l) -> (N,)."""
-        x = join([level.float() for level in levels])
-        if not self.by_cosine:
-            mean = x.mean(1)
-            spread = (x - mean[:, None]).square().mean(1).sqrt()
-            x = torch.cat([mean, spread], dim=1)
-        return (x.flatten(1) @ self.weights.T + self.offsets).argmax(1)
+        levels = [level.float() for level in levels]
+        if self.by_cosine:
+            x = join(levels).flatten(1)
+        else:  # channel by channel: the vectors need not be put together for it
+            height, width = levels[0].shape[2:]
+            grids = [levels[0], *(upsample(level, height, width) for level in levels[1:])]
+            means = [grid.mean((2, 3), keepdim=True) for grid in grids]
+            spreads = [(grid - mean).square().mean((2, 3)).sqrt() for grid, mean in zip(grids, means, strict=True)]
+            x = torch.cat([*(mean.flatten(1) for mean in means), *spreads], dim=1)
+        return (x @ self.weights.T + self.offsets).argmax(1)
 
 
 class FoldedHeads(nn.Module):
@@ -166,11 +170,19 @@ def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     height, width = levels[0].shape[2:]
     total = _vectors(levels[0]) @ weights[0]
     for level, weight in zip(levels[1:], weights[1:], strict=True):
-        own_height, own_width = level.shape[2:]
-        product = (_vectors(level) @ weight).transpose(1, 2)
-        product = product.reshape(level.shape[0], -1, own_height, own_width)
-        total = total + _vectors(upsample(product, height, width))
+        product = (_vectors(level) @ weight).unflatten(1, level.shape[2:])
+        down, across = (
+            _linear(own, wanted, product) for own, wanted in zip(level.shape[2:], (height, width), strict=True)
+        )
+        rows = (down @ product.flatten(2)).unflatten(2, product.shape[2:])
+        total = total + (across @ rows).flatten(1, 2)
     return total
+
+
+def _linear(size: int, wanted: int, like: Tensor) -> Tensor:
+    """Linear upsampling along one axis as a matrix (wanted, size): the vectors stay as they lie, channels last."""
+    identity = torch.eye(size, device=like.device)[None]
+    return F.interpolate(identity, size=wanted, mode="linear", align_corners=False)[0].T.to(like.dtype)
 
 
 def _vectors(level: Tensor) -> Tensor:

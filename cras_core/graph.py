@@ -11,6 +11,7 @@ from cras_core.folding import FoldedHeads, FoldedRouting
 from cras_core.heads import Heads
 from cras_core.score_map import ScoreMap, image_scores, patch_scores
 
+HEAVY = 2**20  # 4 MB in float32
 ROUTE = -1  # instead of a style's index: the tile finds its own
 
 
@@ -27,6 +28,9 @@ class ScoringGraph(nn.Module):
         self.maps = ScoreMap(grid_px=grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px)
         self.score_scale = config.score_scale
         self.tile_px = config.tile_px
+        # On processors larger batches are no faster, and what lies between the layers takes its memory by the tile.
+        compared = grid_px * grid_px * heads.centers.shape[1]  # numbers of eq. 3 a tile
+        self.tiles_at_once = 2 if compared > HEAVY else 4
 
     def forward(self, tiles: Tensor, styles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """tiles: (N, T, T, 3) uint8; styles: (N,) int64, `ROUTE` where the tile is to find its own.

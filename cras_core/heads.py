@@ -52,7 +52,7 @@ class Heads(nn.Module):
         self.styles = tuple(styles)
         count = len(self.styles)
         by_cosine = config.routing == "cosine"
-        per_style = config.centers_per_style if config.centers == "kmeans" else positions
+        per_style = positions if config.by_position else config.centers_per_style
         self.standardization = Standardization(dim=dim)
         with torch.random.fork_rng(devices=[]):  # torch's layers first draw from the global generator
             self.adapter = make_adapter(dim=dim, generator=generator)

@@ -1,7 +1,8 @@
 """MCMC, multi-class contextual memory center: standardization, the feature adapter, and the centers (eq. 1).
 
 Eq. 1 averages the adapted features of a class's normal images position by position. Cloth has no fixed phase, so the
-default memory of a class is instead a few k-means vectors over all its positions; `centers="position"` is eq. 1.
+default memory of a class is instead a few k-means vectors over all its positions, or a greedy core set of them
+(`centers="coreset"`); `centers="position"` is eq. 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -84,24 +85,8 @@ def position_centers(vectors: Vectors, tiles: Sequence[int], *, batch_size: int 
 
 
 @torch.no_grad()
-def kmeans_centers(
-    vectors: Vectors,
-    tiles: Sequence[int],
-    *,
-    count: int,
-    generator: torch.Generator,
-    sample: int = 8_192,
-    rounds: int = 20,
-    batch_size: int = 32,
-) -> Tensor:
-    """`count` k-means vectors over all positions of a class's tiles, from a seeded sample of them. -> (count, D)."""
-    per_tile = -(-sample // len(tiles))
-    drawn: list[Tensor] = []
-    for start in range(0, len(tiles), batch_size):
-        x = vectors(tiles[start : start + batch_size]).cpu()
-        chosen = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, :per_tile]
-        drawn.append(x.gather(1, chosen[:, :, None].expand(-1, -1, x.shape[2])).flatten(0, 1))
-    points = torch.cat(drawn)
+def kmeans_centers(points: Tensor, *, count: int, generator: torch.Generator, rounds: int = 20) -> Tensor:
+    """`count` k-means vectors of `points` (n, D), such as `sample_vectors` gives. -> (count, D)."""
     centers = _spread_start(points, count, generator)
     for _ in range(rounds):
         nearest = (centers.square().sum(1) - 2 * points @ centers.T).argmin(1)
@@ -112,6 +97,34 @@ def kmeans_centers(
             break
         centers = moved
     return centers
+
+
+@torch.no_grad()
+def coreset_centers(points: Tensor, *, count: int) -> Tensor:
+    """A greedy core set (k-center, Gonzalez 1985): from the point nearest to the mean on, always the point farthest
+    from those chosen. points: (n, D) -> (count, D), rows of `points`."""
+    squares = points.square().sum(1)
+    chosen = [int((points - points.mean(0)).square().sum(1).argmin())]
+    distance = torch.full_like(squares, torch.inf)
+    while len(chosen) < count:
+        last = chosen[-1]
+        distance = torch.minimum(distance, squares - 2 * (points @ points[last]) + squares[last])
+        chosen.append(int(distance.argmax()))
+    return points[chosen]
+
+
+@torch.no_grad()
+def sample_vectors(
+    vectors: Vectors, tiles: Sequence[int], *, generator: torch.Generator, sample: int = 8_192, batch_size: int = 32
+) -> Tensor:
+    """At least `sample` of all vectors of a class's tiles (all, where there are fewer), as many of each. -> (n, D)."""
+    per_tile = -(-sample // len(tiles))
+    drawn: list[Tensor] = []
+    for start in range(0, len(tiles), batch_size):
+        x = vectors(tiles[start : start + batch_size]).cpu()
+        chosen = torch.rand(x.shape[:2], generator=generator).argsort(1)[:, :per_tile]
+        drawn.append(x.gather(1, chosen[:, :, None].expand(-1, -1, x.shape[2])).flatten(0, 1))
+    return torch.cat(drawn)
 
 
 def _spread_start(points: Tensor, count: int, generator: torch.Generator) -> Tensor:

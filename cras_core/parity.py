@@ -63,7 +63,11 @@ CLOSE: Limits = {
 
 def compare(runtime: Runtime, reference: Runtime, tiles: NDArray[np.uint8], thresholds: NDArray[np.float32]) -> Parity:
     """tiles: (N, T, T, 3), N at least 1, such as `with_defects` gives; thresholds: (S,) a style."""
-    found, wanted = run(runtime, tiles), run(reference, tiles)
+    return compare_answers(run(runtime, tiles), run(reference, tiles), thresholds)
+
+
+def compare_answers(found: Answer, wanted: Answer, thresholds: NDArray[np.float32]) -> Parity:
+    """`compare` of answers that are there already."""
     limit = thresholds[wanted.styles]
     apart = np.abs(found.scores - wanted.scores) / np.maximum(wanted.scores, limit)
     at = np.broadcast_to(limit[:, None, None], wanted.maps.shape)
@@ -79,7 +83,7 @@ def compare(runtime: Runtime, reference: Runtime, tiles: NDArray[np.uint8], thre
         mask_iou=int((over & truly).sum()) / union if union else 1.0,
         decisions=float(same[clear].mean()) if clear.any() else 1.0,
         routing=float((found.styles == wanted.styles).mean()),
-        tiles=len(tiles),
+        tiles=len(limit),
     )
 
 

@@ -26,7 +26,7 @@ from cras_core.errors import ConfigError
 from cras_core.features import IN_MEMORY_BYTES, Extractor, Features, NormalSample, extract_features
 from cras_core.fitting import Fit, Precision, pick_precision
 from cras_core.heads import Heads
-from cras_core.memory_center import kmeans_centers, position_centers, whitening
+from cras_core.memory_center import coreset_centers, kmeans_centers, position_centers, sample_vectors, whitening
 from cras_core.pattern_integration import describe, fit_discriminant, fit_within
 from cras_core.score_map import ScoreMap, image_scores, patch_scores
 
@@ -270,7 +270,12 @@ def fill_centers(
         drawn = int(torch.randint(len(tiles), (), generator=generator))
         heads.centers[index] = adapted([tiles[drawn]])[0]
     else:
-        heads.centers[index] = kmeans_centers(adapted, tiles, count=config.centers_per_style, generator=generator)
+        points = sample_vectors(adapted, tiles, generator=generator)
+        heads.centers[index] = (
+            coreset_centers(points, count=config.centers_per_style)
+            if config.centers == "coreset"
+            else kmeans_centers(points, count=config.centers_per_style, generator=generator)
+        )
 
 
 @torch.no_grad()

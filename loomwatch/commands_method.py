@@ -86,8 +86,10 @@ def inspect(
 
 
 def bench_scorer(
-    bundle: Path = typer.Option(None, "--bundle", help="Bundle folder; without one an untrained model is timed."),
-    backbone: str = typer.Option("efficientnet_lite0", help="Of the untrained model; wide_resnet50_2 is the paper's."),
+    bundle: Path = typer.Option(
+        None, "--bundle", help="Bundle folder; without one a model of simulated cloth is timed."
+    ),
+    backbone: str = typer.Option("efficientnet_lite0", help="Of that model; wide_resnet50_2 is the paper's."),
     tile: int = typer.Option(None, min=32, max=1024, help="Its tile in px; by default 256, the paper's 288."),
     runtime: list[str] = typer.Option([], "--runtime", help="A runtime to time, again for more; by default all."),
     batch_size: int = typer.Option(8, min=1, help="Tiles scored at once."),
@@ -115,14 +117,16 @@ def bench_scorer(
 
 
 def _bench_table(figures: dict[str, Any]) -> Table:
-    table = Table("runtime", "tiles/s", "min", "max", "ratio", "peak MB", "error", "IoU")
+    table = Table("runtime", "tiles/s", "least, most", "ratio", "peak MB", "IoU", "AUROC")
     for name, row in figures["runtimes"].items():
         if "error" not in row:
-            speeds = (f"{row[f'tiles_per_s_{which}']:.1f}" for which in ("median", "min", "max"))
+            spread = f"{row['tiles_per_s_min']:.1f}, {row['tiles_per_s_max']:.1f}"
             peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
-            agreement = row["agreement"]
-            errors = (f"{agreement['score_error']:.2g}", f"{agreement['mask_iou']:.3f}")
-            table.add_row(name, *speeds, f"{row['ratio']:.2f}", peak, *errors)
+            points = "/".join("" if value is None else f"{value:+.1f}" for value in row["auroc_points"].values())
+            agreement = f"{row['agreement']['mask_iou']:.3f}"
+            table.add_row(
+                name, f"{row['tiles_per_s_median']:.1f}", spread, f"{row['ratio']:.2f}", peak, agreement, points
+            )
     return table
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cras_core.errors import EngineError
 from cras_core.graph import ScoringGraph
-from cras_core.runtimes.base import Answer, compare_by_style
+from cras_core.runtimes.base import Answer, compare_by_style, join
 
 CALIBRATION_BATCH = 4
 COMPILED_STYLES = 8  # kept ready; each takes memory for its constants
@@ -55,7 +55,7 @@ def export(graph: ScoringGraph, place: Path, *, precision: str, tiles: NDArray[n
     else:
         parts["start"] = _convert(_Start(graph), example)
         parts["embed"] = _convert(_Embed(graph, started=True), _Start(graph)(example))
-    parts["compare"] = _convert_compare(graph, [_last(level) for level in levels])
+    parts["compare"] = _convert_compare(graph, levels)
     if precision == "int8":
         start = _compile(parts["start"], _start_precision())
         batches = [tiles[first : first + CALIBRATION_BATCH] for first in range(0, len(tiles), CALIBRATION_BATCH)]
@@ -73,18 +73,24 @@ class OpenvinoRuntime:
         self.name = f"openvino-{precision}"
         self._precision = "bf16" if precision != "f32" and "BF16" in _capabilities() else "f32"
         self._heads = graph.heads
+        self._step = graph.tiles_at_once
         try:
             read = openvino.Core().read_model
-            self._start = None if precision == "f32" else _compile(read(place / "start.xml"), _start_precision())
-            self._embed = _compile(read(place / "embed.xml"), self._precision)
+            start = _start_precision()
+            self._start = None if precision == "f32" else _compile(read(place / "start.xml"), start, gives=start)
+            takes = "" if precision == "f32" else start
+            self._embed = _compile(read(place / "embed.xml"), self._precision, takes=takes, gives=self._precision)
             self._compare = read(place / "compare.xml")
         except RuntimeError as error:
             raise EngineError(f"{place} holds no whole export of {self.name}: export it again") from error
         self._of_style = functools.lru_cache(COMPILED_STYLES)(self._compile_style)
 
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
-        import openvino
+        step = self._step
+        parts = range(0, len(tiles), step)
+        return join([self._score(tiles[first : first + step], styles[first : first + step]) for first in parts])
 
+    def _score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
         given: Any = np.ascontiguousarray(tiles)
         if self._start is not None:
             self._start.infer([given])
@@ -94,7 +100,7 @@ class OpenvinoRuntime:
 
         def compare(style: int, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             # tensors in both cases: an array would be copied into the tensor of the call before, a level itself
-            own = levels if rows.all() else [openvino.Tensor(level.data[rows]) for level in levels]
+            own = levels if rows.all() else [_rows(level, rows) for level in levels]
             outputs = self._of_style(style).infer(own)
             return outputs[0].copy(), outputs[1].copy()
 
@@ -108,10 +114,7 @@ class OpenvinoRuntime:
         for parameter, constant in zip(model.get_parameters()[-len(constants) :], constants, strict=True):
             parameter.output(0).replace(opset13.constant(constant.cpu().numpy()).output(0))
             model.remove_parameter(parameter)
-        return _compile(model, self._precision)
-
-
-# Between the parts channels come last, as they lie in memory.
+        return _compile(model, self._precision, takes=self._precision)
 
 
 class _Start(nn.Module):
@@ -120,7 +123,7 @@ class _Start(nn.Module):
         self.whole = graph
 
     def forward(self, tiles: Tensor) -> Tensor:
-        return _last(self.whole.start(tiles))
+        return self.whole.start(tiles)
 
 
 class _Embed(_Start):
@@ -129,21 +132,13 @@ class _Embed(_Start):
         self.started = started
 
     def forward(self, given: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        levels, routed = self.whole.embed(_first(given) if self.started else self.whole.start(given))
-        return *(_last(level) for level in levels), routed
+        levels, routed = self.whole.embed(given if self.started else self.whole.start(given))
+        return *levels, routed
 
 
 class _Compare(_Start):
     def forward(self, levels: Sequence[Tensor], constants: Sequence[Tensor]) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return self.whole.compare([_first(level) for level in levels], *constants)
-
-
-def _last(maps: Tensor) -> Tensor:
-    return maps.permute(0, 2, 3, 1)
-
-
-def _first(maps: Tensor) -> Tensor:
-    return maps.permute(0, 3, 1, 2)
+        return self.whole.compare(levels, *constants)
 
 
 def _convert(module: nn.Module, example: Tensor) -> Any:
@@ -182,16 +177,34 @@ def _quantize(model: Any, batches: list[NDArray[np.float32]]) -> Any:
     )
 
 
-def _compile(model: Any, precision: str) -> Any:
-    """Ready to infer, on as many threads as PyTorch has."""
-    import openvino
+def _compile(model: Any, precision: str, *, takes: str = "", gives: str = "") -> Any:
+    """Ready to infer, on as many threads as PyTorch has.
 
+    takes, gives: the type of its floating point inputs and outputs, "" for those it was written with. Between two parts
+    it is what they compute in, so that maps are not widened and narrowed again.
+    """
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    between = PrePostProcessor(model)
+    for kind, ports, place in ((takes, model.inputs, between.input), (gives, model.outputs, between.output)):
+        for index, port in enumerate(ports):
+            if kind and port.get_element_type().is_real():
+                place(index).tensor().set_element_type(getattr(openvino.Type, kind))
     settings = {
         "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return openvino.Core().compile_model(between.build(), "CPU", settings).create_infer_request()
+
+
+def _rows(maps: Any, rows: NDArray[np.bool_]) -> Any:
+    """Some of a tensor's tiles. NumPy has no bfloat16: it sees those as 16 bits of another kind."""
+    import openvino
+
+    chosen = np.ascontiguousarray(maps.data[rows])
+    return openvino.Tensor(chosen, openvino.Shape(chosen.shape), maps.element_type)
 
 
 def _start_precision() -> str:

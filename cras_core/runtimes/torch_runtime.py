@@ -10,7 +10,7 @@ from cras_core.graph import ScoringGraph
 from cras_core.runtimes.base import Answer, compare_by_style, join
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-CPU_BATCH = 4  # tiles at once: more are no faster, and what lies between the layers takes its memory by the tile
+GPU_BATCH = 256  # tiles at once
 
 
 class TorchRuntime:
@@ -24,7 +24,7 @@ class TorchRuntime:
         self._graph = graph.to(device).to(memory_format=torch.channels_last).eval()
 
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
-        step = CPU_BATCH if self._device.type == "cpu" else len(tiles)
+        step = self._graph.tiles_at_once if self._device.type == "cpu" else GPU_BATCH
         parts = range(0, len(tiles), step)
         return join([self._score(tiles[first : first + step], styles[first : first + step]) for first in parts])
 

@@ -34,7 +34,7 @@ def test_the_papers_recipe_is_the_papers():
     ("setting", "message"),
     [
         ({"tile_px": 16}, "tile_px must be at least 32, got 16"),
-        ({"centers": "mean"}, "centers must be one of kmeans, position, sample, got 'mean'"),
+        ({"centers": "mean"}, "centers must be one of kmeans, coreset, position, sample, got 'mean'"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"levels": (3, 2)}, "levels must be ascending"),
         ({"levels": ()}, "levels must be ascending"),

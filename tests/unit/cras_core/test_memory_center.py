@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 
 from cras_core.embedding import Embedding
-from cras_core.memory_center import Standardization, kmeans_centers, make_adapter, position_centers, whitening
+from cras_core.memory_center import (
+    Standardization,
+    coreset_centers,
+    kmeans_centers,
+    make_adapter,
+    position_centers,
+    sample_vectors,
+    whitening,
+)
 
 
 def embed_plainly(maps, embedding_dim, side=3):
@@ -77,17 +85,40 @@ def test_kmeans_centers_find_separate_clusters_and_repeat_with_the_seed():
     features = (truth[None, :, None] + 0.1 * torch.randn(6, 5, 8, 3, generator=generator)).flatten(1, 2)
 
     def find():
-        return kmeans_centers(lambda t: features[t], range(6), count=5, generator=torch.Generator().manual_seed(3))
+        generator = torch.Generator().manual_seed(3)
+        points = sample_vectors(lambda t: features[t], range(6), generator=generator)
+        return kmeans_centers(points, count=5, generator=generator)
 
     centers = find()
     assert torch.cdist(truth, centers).min(1).values.max() < 0.2
     assert torch.equal(centers, find())
 
 
-def test_kmeans_centers_of_a_constant_picture_are_that_constant():
-    features = torch.full((2, 9, 4), 2.5)
-    centers = kmeans_centers(lambda t: features[t], range(2), count=3, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(centers, torch.full((3, 4), 2.5))
+def test_centers_of_a_constant_picture_are_that_constant():
+    points = torch.full((18, 4), 2.5)
+    for centers in (
+        kmeans_centers(points, count=3, generator=torch.Generator().manual_seed(0)),
+        coreset_centers(points, count=3),
+    ):
+        assert torch.equal(centers, torch.full((3, 4), 2.5))
+
+
+def test_a_core_set_takes_the_farthest_point_next():
+    points = torch.randn(200, 5, generator=torch.Generator().manual_seed(4))
+    found = coreset_centers(points, count=12).numpy()
+    rows = points.numpy().astype(np.float64)
+    chosen = [int(np.argmin(((rows - rows.mean(0)) ** 2).sum(1)))]
+    while len(chosen) < 12:
+        nearest = [min(float(((row - rows[other]) ** 2).sum()) for other in chosen) for row in rows]
+        chosen.append(int(np.argmax(nearest)))
+    np.testing.assert_array_equal(found, points.numpy()[chosen])
+
+
+def test_a_sample_takes_as_many_vectors_of_each_tile():
+    features = torch.arange(7 * 10.0).view(7, 10, 1)
+    points = sample_vectors(lambda t: features[t], range(7), generator=torch.Generator(), sample=25, batch_size=3)
+    assert np.bincount((points[:, 0] // 10).int().numpy()).tolist() == [4] * 7
+    assert len(points.unique()) == len(points)
 
 
 def test_the_adapter_starts_the_same_from_one_seed_and_leaves_the_scale():
