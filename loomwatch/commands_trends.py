@@ -114,10 +114,17 @@ def _print(rows: list[dict[str, Any]], wanted: "TrendFilter") -> None:
         console.print(table)
         return
     headings = {
-        "name": "", "inspected_m": "camera m", "area_m2": "m2", "defects": "defects",
-        "defects_per_100_m2": "per 100 m2", "points_per_100_m2": "points", "false_alarm_rate": "false", "coverage": "coverage", "uptime": "uptime",
+        "name": "",
+        "inspected_m": "camera m",
+        "area_m2": "m2",
+        "defects": "defects",
+        "defects_per_100_m2": "per 100 m2",
+        "points_per_100_m2": "points",
+        "false_alarm_rate": "false",
+        "coverage": "coverage",
+        "uptime": "uptime",
         "hours_to_review": "review h",
-    }  # fmt: skip
+    }
     charted = "signal" in rows[0]
     table = Table(*headings.values(), *(["limits", "signal"] if charted else []))
     for row in rows:

@@ -245,7 +245,7 @@ def read_drift(database: Database, wanted: TrendFilter) -> list[DriftState]:
 
 def compare_cloth(database: Database, plant: Plant, first: TrendFilter, second: TrendFilter) -> Difference | None:
     """Two stretches of cloth; None when one of them has none."""
-    before, after = (_whole(read_trends(database, plant, wanted, by="line")) for wanted in (first, second))
+    before, after = (read_whole(database, plant, wanted) for wanted in (first, second))
     if before is None or after is None or before.area_m2 <= 0 or after.area_m2 <= 0:
         return None
     together = before.defects + after.defects
@@ -253,6 +253,11 @@ def compare_cloth(database: Database, plant: Plant, first: TrendFilter, second: 
     ratio = after.defects / after.area_m2 / (before.defects / before.area_m2) if before.defects else None
     chance = float(binomtest(after.defects, together, share).pvalue) if together else None
     return Difference(first=before, second=after, ratio=ratio, p_value=chance)
+
+
+def read_whole(database: Database, plant: Plant, wanted: TrendFilter) -> Trend | None:
+    """All lines together; None when nothing passed."""
+    return _whole(read_trends(database, plant, wanted, by="line"))
 
 
 def line_names(database: Database) -> list[str]:
