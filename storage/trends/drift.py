@@ -19,7 +19,7 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kstwo
+from scipy.special import kolmogorov
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -105,7 +105,7 @@ def compare(reference: Counts, current: Counts) -> Comparison:
         return Comparison(state="gathering", psi=0.0, ks=0.0, p_value=1.0)
     index = stability_index(reference, current)
     distance = float(np.abs(np.cumsum(reference) / before - np.cumsum(current) / now).max())
-    chance = float(kstwo.sf(distance, round(before * now / (before + now))))
+    chance = float(kolmogorov(distance * np.sqrt(before * now / (before + now))))
     sure = chance < CHANCE
     state: State = "drifted" if sure and index >= DRIFTED_PSI else "watch" if sure and index >= WATCH_PSI else "steady"
     return Comparison(state=state, psi=index, ks=distance, p_value=chance)

