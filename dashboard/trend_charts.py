@@ -74,7 +74,7 @@ def bars(table: pd.DataFrame, *, title: str, text_format: str) -> Drawing:
 
 def pareto(table: pd.DataFrame) -> Drawing:
     """table: kind, defects, share (running sum, 0 to 1); the most frequent first."""
-    x = alt.X("kind:N", title=None, sort=None, axis=alt.Axis(labelAngle=-35, labelLimit=130))
+    x = alt.X("kind:N", title=None, sort=None, axis=alt.Axis(labelAngle=-35, labelLimit=130, labelOverlap=False))
     tooltip = [
         alt.Tooltip("kind:N", title="Kind"),
         alt.Tooltip("defects:Q", title="Defects", format=","),

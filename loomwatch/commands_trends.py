@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from inspection.errors import SettingsError
 from inspection.settings import ReportSettings, StoreSettings, load
@@ -18,6 +18,7 @@ from storage.database import open_database
 if TYPE_CHECKING:
     from storage.trends.reads import TrendFilter
 
+WIDTH = 130  # characters of the table
 SIGNALS = {"": "", "high": "above its limit", "low": "below its limit", "run": "long on one side"}
 
 
@@ -126,14 +127,14 @@ def _print(rows: list[dict[str, Any]], wanted: "TrendFilter") -> None:
         "hours_to_review": "review h",
     }
     charted = "signal" in rows[0]
-    table = Table(*headings.values(), *(["limits", "signal"] if charted else []))
+    table = Table(Column(no_wrap=True), *[*headings.values()][1:], *(["limits", "signal"] if charted else []))
     for row in rows:
         cells = [_text(row[name], share=name in ("false_alarm_rate", "coverage", "uptime")) for name in headings]
         if charted:
             limits = "" if math.isnan(row["center"]) else f"{_text(row['lower_limit'])} - {_text(row['upper_limit'])}"
             cells += [limits, SIGNALS[row["signal"]]]
         table.add_row(*cells)
-    console.print(table)
+    console.print(table, width=max(WIDTH, console.width), crop=False)  # figures are whole, also where lines wrap
 
 
 def _text(value: Any, *, share: bool = False) -> str:

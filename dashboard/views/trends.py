@@ -21,7 +21,7 @@ SIDES = {"style": "Style", "shift_name": "Shift", "line": "Line", "camera": "Cam
 MEASURES: dict[str, tuple[str, str]] = {  # words, number format
     "defects_per_100_m2": ("Defects per 100 m²", ".2f"),
     "points_per_100_m2": ("Points per 100 m²", ".2f"),
-    "false_alarm_rate": ("False alarms among reviewed", ".0%"),
+    "false_alarm_rate": ("False alarms", ".0%"),
     "coverage": ("Coverage", ".1%"),
     "uptime": ("Uptime", ".0%"),
     "hours_to_review": ("Hours to review", ".1f"),
@@ -246,6 +246,8 @@ def show_width(wanted: TrendFilter) -> None:
         st.caption("No defects that lie at one place across the cloth.")
         return
     table = table.assign(day=table["day"].astype(str))
+    every = table.pivot(index="day", columns="x_mm", values="defects").fillna(0).astype(int)
+    table = every.stack().rename("defects").reset_index()
     draw(
         trend_charts.width_map(table, band_mm=BAND_MM),
         alt="Defects by day and place across the cloth; a stripe is a place that makes defects again and again",
