@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.console import Console
 from rich.table import Column, Table
 
 from inspection.errors import SettingsError
@@ -134,7 +135,7 @@ def _print(rows: list[dict[str, Any]], wanted: "TrendFilter") -> None:
             limits = "" if math.isnan(row["center"]) else f"{_text(row['lower_limit'])} - {_text(row['upper_limit'])}"
             cells += [limits, SIGNALS[row["signal"]]]
         table.add_row(*cells)
-    console.print(table, width=max(WIDTH, console.width), crop=False)  # figures are whole, also where lines wrap
+    Console(width=max(WIDTH, console.width)).print(table)  # figures are whole, also where the terminal wraps lines
 
 
 def _text(value: Any, *, share: bool = False) -> str:
