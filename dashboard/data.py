@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard import pictures
 from inspection.errors import LoomwatchError, StorageError
-from inspection.settings import DashboardSettings, StoreSettings, load
+from inspection.settings import DashboardSettings, ReportSettings, StoreSettings, load
 from inspection.types import Roll
 from storage import jobs, registry, reviews
 from storage.database import Database, open_database
@@ -36,6 +36,10 @@ from storage.reads.review_state import State
 from storage.reads.roll_map import RollMap
 from storage.reads.roll_summary import RollSummary
 from storage.registry import Model
+from storage.trends import reads as trend_reads
+from storage.trends.drift import DriftState
+from storage.trends.periods import Plant
+from storage.trends.reads import By, Difference, Kind, Trend, TrendFilter
 
 OPERATOR = "operator"  # who acts until somebody writes a name
 THUMBNAIL_PX = 112
@@ -240,6 +244,50 @@ def training_jobs() -> list[Job]:
     return sorted(jobs.list_jobs(store().database), key=lambda job: job.created_at, reverse=True)
 
 
+# --- trends --------------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def plant() -> Plant:
+    """The plant's clock."""
+    return Plant.of(load(ReportSettings))
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def line_names() -> list[str]:
+    return trend_reads.line_names(store().database)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def trends(wanted: TrendFilter, by: By) -> list[Trend]:
+    return trend_reads.read_trends(store().database, plant(), wanted, by=by)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def trend_difference(first: TrendFilter, second: TrendFilter) -> Difference | None:
+    return trend_reads.compare_cloth(store().database, plant(), first, second)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def trend_whole(wanted: TrendFilter) -> Trend | None:
+    return trend_reads.read_whole(store().database, plant(), wanted)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def trend_kinds(wanted: TrendFilter) -> list[Kind]:
+    return trend_reads.read_kinds(store().database, plant(), wanted)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def trend_width(wanted: TrendFilter) -> pd.DataFrame:
+    return trend_reads.read_width(store().database, wanted)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def trend_drift(wanted: TrendFilter) -> list[DriftState]:
+    return trend_reads.read_drift(store().database, wanted)
+
+
 # --- pictures ------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +345,12 @@ def review(defect_id: int, state: State) -> None:
 def name_defect(defect_id: int, code: str) -> None:
     """Gives a defect a name of the trade, in the operator's name."""
     reviews.name_defect(store().database, defect_id, code=code, by=operator())
+    forget_reads()
+
+
+def set_severity(defect_id: int, severity: str) -> None:
+    """Says how severe a defect is, in the operator's name."""
+    reviews.set_severity(store().database, defect_id, severity=severity, by=operator())
     forget_reads()
 
 

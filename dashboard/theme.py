@@ -13,6 +13,7 @@ STATE_BADGES: dict[State, tuple[str, str]] = {  # streamlit's colour name, symbo
     "confirmed": ("red", ":material/error:"),
     "rejected": ("gray", ":material/block:"),
 }
+DRIFT_COLOURS = {"gathering": "#8B929C", "steady": "#2F7FB8", "watch": "#E69500", "drifted": "#D92D3A"}
 GAP_COLOUR = "#8B929C"
 CHOSEN_COLOUR = "#1A869F"
 SCORE_COLOUR = "#2F7FB8"

@@ -25,6 +25,7 @@ from loomwatch import (
     commands_report,
     commands_services,
     commands_styles,
+    commands_trends,
 )
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ commands_keys.register(app)
 commands_records.register(app)
 commands_grading.register(app)
 commands_report.register(app)
+commands_trends.register(app)
 
 
 def _version(value: bool) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, reading_options, sqlite_path
 from storage.schema import SchemaStatus, refuse_unless_current, schema_status, status_of, upgrade
 from storage.tables import Table
+from storage.trends.totals import write_totals
 
 __all__ = ["Database", "SchemaStatus", "open_database", "schema_status", "upgrade"]
 
@@ -46,13 +47,14 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """One writing transaction: committed at the end, rolled back on any exception.
+        """One writing transaction: committed at the end with the totals it changes, rolled back on any exception.
 
         Raises `StorageError`, one line without a password, for what a user can mend (server away, disk full, file
         not writable); a violated constraint stays SQLAlchemy's `IntegrityError`.
         """
         with errors_explained(self.url), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+            write_totals(session)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

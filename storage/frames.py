@@ -26,6 +26,7 @@ from storage.masks import encode_mask
 from storage.pictures import PictureStore, picture_key
 from storage.rolls import ensure_roll, roll_id_at
 from storage.tables import CameraRow, CaptureRow, FrameRow, GapRow, LineRow, StyleRow
+from storage.trends.totals import count_frame, count_gap
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +84,11 @@ def store_report(database: Database, pictures: PictureStore, report: FrameReport
         styles = {report.style, *(defect.style for defect in report.defects)} - {""}
         _ensure_names(database, session, line=header.line, camera=header.camera, styles=styles)
         roll_id = ensure_roll(database, session, line=header.line, at=header.captured_at)
-        frame_id = database.insert_new(session, FrameRow, **_frame_values(report, stored_at=now))
+        values = _frame_values(report, stored_at=now)
+        frame_id = database.insert_new(session, FrameRow, **values)
         if frame_id is None:
             return False
+        count_frame(session, values)
         widen_roll(database, session, line=header.line, roll_id=roll_id, right_mm=_right_mm(header))
         if fragments:
             if lock_line(database, session, header.line):  # until then the roll's boundary may have moved
@@ -121,6 +124,8 @@ def store_gap(database: Database, gap: Gap) -> bool:
             reason=gap.reason,
             stored_at=datetime.now(UTC),
         )
+        if stored is not None:
+            count_gap(session, line=gap.line, camera=gap.camera, captured_at=gap.captured_at, length_mm=gap.length_mm)
         return stored is not None
 
 

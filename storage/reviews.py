@@ -1,4 +1,5 @@
-"""Reviews: staff confirm or reject defects and name them; what they rejected teaches the next model.
+"""Reviews: staff confirm or reject defects, name them and say how severe they are; what they rejected teaches the next
+model.
 
 A rejected defect's crop, that of its strongest fragment, becomes a sample of normal fabric, but only once nothing that
 is not rejected can lie in it: nothing unreviewed, and nothing confirmed, is ever learned as normal. Taking a rejection
@@ -17,11 +18,13 @@ from inspection.errors import StorageError
 from storage import audit
 from storage.database import Database
 from storage.defects.geometry import CODES
-from storage.defects.merging import lock_line
+from storage.defects.merging import judge_severity, lock_line
 from storage.defects.whole import strength
+from storage.grading.severity import SEVERITIES
 from storage.pictures import PictureStore, picture_key
 from storage.samples import picture_size
 from storage.tables import DefectRow, FragmentRow, FrameRow, MergedDefectRow, ReviewRow, SampleRow, StyleRow
+from storage.trends.totals import enter, leave
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +54,17 @@ def review_defect(database: Database, pictures: PictureStore, defect_id: int, *,
             subject=f"defect {defect.id}",
             detail={"state": state, "previous": defect.state},
         )
+        leave(session, defect)
         seen = strength(defect.score, defect.threshold)
+        if state == "unreviewed":
+            defect.reviewed_at = None
+        elif defect.reviewed_at is None:
+            defect.reviewed_at = now
         defect.state = state
         defect.confirmed = state == "confirmed"
         defect.rejected_strength = seen if state == "rejected" else None
         defect.unseen_strength = seen if state == "unreviewed" else None
+        enter(session, defect)
         session.flush()
         _choose_samples(database, session, pictures, defect, by=by, at=now)
 
@@ -69,7 +78,19 @@ def name_defect(database: Database, defect_id: int, *, code: str, by: str) -> No
         if defect.code != code:
             detail = {"code": code, "previous": defect.code}
             audit.record(session, by=by, action="defect.name", subject=f"defect {defect.id}", detail=detail)
-            defect.code = code
+            judge_severity(session, defect, code=code)
+
+
+def set_severity(database: Database, defect_id: int, *, severity: str, by: str) -> None:
+    """Staff's word on how severe a defect is, which no rule changes any more. Raises `StorageError`."""
+    if severity not in SEVERITIES:
+        raise StorageError(f"a defect's severity is one of {', '.join(SEVERITIES)}, got {severity!r}")
+    with database.session() as session:
+        defect = _locked(database, session, defect_id)
+        if defect.severity != severity or not defect.severity_set:
+            detail = {"severity": severity, "previous": defect.severity}
+            audit.record(session, by=by, action="defect.severity", subject=f"defect {defect.id}", detail=detail)
+            judge_severity(session, defect, severity=severity)
 
 
 def current_id(session: Session, defect_id: int) -> int | None:

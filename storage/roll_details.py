@@ -11,6 +11,7 @@ from inspection.errors import StorageError
 from inspection.types import Roll
 from storage import audit
 from storage.database import Database
+from storage.defects.merging import judge_roll, lock_line
 from storage.grading.profile_store import find_profile
 from storage.tables import RollDetailRow, RollRow
 
@@ -64,6 +65,10 @@ def set_details(database: Database, roll: Roll, *, by: str, **changes: Any) -> R
         changed = {name: [before[name], after[name]] for name in FIELDS if before[name] != after[name]}
         if changed:
             session.merge(RollDetailRow(roll_id=roll.id, **after))
+            if {"profile", "profile_version"} & changed.keys():
+                lock_line(database, session, roll.line)
+                session.flush()
+                judge_roll(session, roll.id)
             audit.record(session, by=by, action="roll.set", subject=roll.name, detail={"line": roll.line} | changed)
     return RollDetails(**after)
 

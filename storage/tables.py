@@ -7,7 +7,20 @@ lands on its own roll and a corrected boundary takes its frames with it.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Index, LargeBinary, MetaData, String, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    TypeDecorator,
+    false,
+)
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -290,6 +303,10 @@ class DefectRow(Table):
     rejected_strength: Mapped[float | None]  # of what staff rejected, score in units of the threshold
     unseen_strength: Mapped[float | None]  # of what nobody has reviewed
     code: Mapped[str]  # the name that staff chose, "" until then
+    severity: Mapped[str] = mapped_column(server_default="major")  # minor, major, critical: `storage.grading.severity`
+    severity_set: Mapped[bool] = mapped_column(server_default=false())  # by staff, so that no rule changes it
+    points: Mapped[float] = mapped_column(server_default="0")  # that it scores by itself, by the profile of its roll
+    reviewed_at: Mapped[datetime | None]  # when staff decided about it, None while it is unreviewed
     series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id", ondelete="SET NULL"), index=True)
     __table_args__ = (
         Index("ix_defects_line_time", "line", "captured_at"),
@@ -353,6 +370,91 @@ class ReviewRow(Table):
     previous: Mapped[str]
     by: Mapped[str]
     at: Mapped[datetime]
+
+
+class ClothTotalRow(Table):
+    """What passed a camera in a minute or an hour, and the defects first captured then, as they are now
+    (`storage.trends.totals`). Pruning takes nothing out of any total."""
+
+    __tablename__ = "cloth_totals"
+    line: Mapped[str] = mapped_column(primary_key=True)
+    span: Mapped[int] = mapped_column(primary_key=True)  # 1 or 60 minutes
+    start: Mapped[int] = mapped_column(primary_key=True)  # minutes since 1970, UTC; a multiple of the span
+    camera: Mapped[str] = mapped_column(primary_key=True)
+    style: Mapped[str] = mapped_column(primary_key=True)  # "" for gaps, of which nobody knows the style
+    frames: Mapped[int]
+    inspected_um: Mapped[int] = mapped_column(BigInteger)  # whole numbers add up to the same in any order
+    inspected_mm2: Mapped[int] = mapped_column(BigInteger)
+    gap_um: Mapped[int] = mapped_column(BigInteger)
+    found: Mapped[int]  # with false alarms
+    confirmed: Mapped[int]
+    rejected: Mapped[int]
+    points_1000: Mapped[int] = mapped_column(BigInteger)  # thousandths, of those not rejected
+    reviewed: Mapped[int]  # of which the time of review is known
+    review_s: Mapped[int] = mapped_column(BigInteger)  # from capture to review, all together
+    minutes: Mapped[int] = mapped_column(BigInteger)  # one bit for each minute of the hour in which cloth passed
+
+
+class DefectTotalRow(Table):
+    """The same defects by their kind, of a minute, an hour or a day (UTC)."""
+
+    __tablename__ = "defect_totals"
+    line: Mapped[str] = mapped_column(primary_key=True)
+    span: Mapped[int] = mapped_column(primary_key=True)
+    start: Mapped[int] = mapped_column(primary_key=True)
+    camera: Mapped[str] = mapped_column(primary_key=True)
+    style: Mapped[str] = mapped_column(primary_key=True)
+    geometry: Mapped[str] = mapped_column(primary_key=True)
+    severity: Mapped[str] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(primary_key=True)
+    found: Mapped[int]
+    confirmed: Mapped[int]
+    rejected: Mapped[int]
+    points_1000: Mapped[int] = mapped_column(BigInteger)
+    reviewed: Mapped[int]
+    review_s: Mapped[int] = mapped_column(BigInteger)
+
+
+class BandTotalRow(Table):
+    """Defects of a day (UTC) that lie in a band across the cloth, false alarms and full-width ones left out."""
+
+    __tablename__ = "band_totals"
+    line: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True)  # since 1970
+    style: Mapped[str] = mapped_column(primary_key=True)
+    band: Mapped[int] = mapped_column(primary_key=True)  # of `storage.trends.totals.BAND_MM`, from the left edge
+    found: Mapped[int]
+
+
+class ScoreTotalRow(Table):
+    """Frames of a day (UTC) by their median tile score in units of the threshold: normal fabric's scores."""
+
+    __tablename__ = "score_totals"
+    line: Mapped[str] = mapped_column(primary_key=True)
+    camera: Mapped[str] = mapped_column(primary_key=True)
+    style: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True)
+    bin: Mapped[int] = mapped_column(primary_key=True)  # of `storage.trends.totals.BINS`
+    frames: Mapped[int]
+
+
+class DriftRow(Table):
+    """A day's scores of a camera and style against those that its model began with (`storage.trends.drift`)."""
+
+    __tablename__ = "drift"
+    line: Mapped[str] = mapped_column(primary_key=True)
+    camera: Mapped[str] = mapped_column(primary_key=True)
+    style: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str]  # the last one of the day
+    state: Mapped[str]  # gathering, steady, watch, drifted
+    frames: Mapped[int]
+    reference_frames: Mapped[int]
+    psi: Mapped[float]
+    ks: Mapped[float]
+    p_value: Mapped[float]
+    judged_at: Mapped[datetime]
 
 
 class SampleRow(Table):

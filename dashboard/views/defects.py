@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import data, shell, words
 from storage.defects.geometry import CODES, propose_names
+from storage.grading.severity import SEVERITIES
 from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
 from storage.reads.review_state import STATES, State
 from storage.reads.roll_runs import is_running
@@ -267,7 +268,9 @@ def show_facts(detail: DefectDetail) -> None:
     if detail.others_in_frame:
         rows["Same frame"] = words.count(detail.others_in_frame, "other suspicious place")
     st.markdown("  \n".join(f"**{name}** {words.plain(value)}" for name, value in rows.items()))
-    choose_name(detail)
+    with st.container(horizontal=True):
+        choose_name(detail)
+        choose_severity(item)
 
 
 def choose_name(detail: DefectDetail) -> None:
@@ -286,6 +289,20 @@ def choose_name(detail: DefectDetail) -> None:
     )
     if chosen != item.code:
         data.name_defect(item.id, chosen)
+        st.rerun()
+
+
+def choose_severity(item: DefectItem) -> None:
+    """By the rules of its roll's profile, until staff say otherwise."""
+    chosen = st.selectbox(
+        "Severity",
+        SEVERITIES,
+        index=[*SEVERITIES].index(item.severity) if item.severity in SEVERITIES else 1,
+        format_func=words.sentence,
+        key=f"severity.{item.id}.{item.severity}",
+    )
+    if chosen != item.severity:
+        data.set_severity(item.id, chosen)
         st.rerun()
 
 

@@ -13,15 +13,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.database import Database
+from storage.defects.geometry import Geometry
 from storage.defects.together import ALONG_MM, NEAR_MM, Fragment, belong_together, reach_mm
-from storage.defects.whole import Verdict, Whole, columns_of, join, whole_of_fragment, whole_of_row
+from storage.defects.whole import Verdict, Whole, columns_of, join, strength, whole_of_fragment, whole_of_row
+from storage.grading.cloth import ClothDefect, Severity
+from storage.grading.in_force import profile_in_force
+from storage.grading.severity import highest, judge
 from storage.masks import decode_mask
 from storage.tables import (
     DefectRow,
@@ -32,6 +36,7 @@ from storage.tables import (
     RollWidthRow,
     SampleRow,
 )
+from storage.trends.totals import enter, leave
 
 WIDTH_STEP_MM = 5.0  # the fabric's edges tremble; a width that grew by less judges nothing anew
 LONGEST_MM = 20_000.0  # of a fragment along the roll; a frame is shorter
@@ -97,8 +102,9 @@ def _grow(
 ) -> int:
     """Joins `parts` and the defects `there`; the id of what they are now."""
     if not there:
-        columns = columns_of(join(parts), cloth_width_mm=width_mm)
-        new = {**columns, "line": line, "roll_id": roll_id, "code": "", "series_id": None}
+        columns = _columns(session, join(parts), roll_id=roll_id, width_mm=width_mm)
+        new = {**columns, "line": line, "roll_id": roll_id, "series_id": None}
+        enter(session, new)
         return int(session.connection().execute(_INSERT_DEFECT, new).scalar_one())
     rows = session.scalars(
         select(DefectRow)
@@ -110,14 +116,90 @@ def _grow(
     kept, absorbed = rows[0], rows[1:]
     whole = join([*(whole_of_row(row) for row in rows), *parts])
     doubtful_now = whole.verdict.state != "rejected" and any(row.state == "rejected" for row in rows)
+    for row in rows:
+        leave(session, row)
     for row in absorbed:
         _lead_to(session, row, kept)
-    for name, value in columns_of(whole, cloth_width_mm=width_mm).items():
+    columns = _columns(
+        session,
+        whole,
+        roll_id=roll_id,
+        width_mm=width_mm,
+        code=kept.code,
+        chosen=highest([cast(Severity, row.severity) for row in rows if row.severity_set]),
+        reviewed=[row.reviewed_at for row in rows if row.reviewed_at is not None],
+    )
+    for name, value in columns.items():
         setattr(kept, name, value)
+    enter(session, kept)
     session.flush()
     if doubtful_now:
         _unlearn(session, kept.id)
     return kept.id
+
+
+def _columns(
+    session: Session,
+    whole: Whole,
+    *,
+    roll_id: int,
+    width_mm: float,
+    code: str = "",
+    chosen: Severity | None = None,
+    reviewed: Sequence[datetime] = (),
+) -> Values:
+    """All columns but those that name other rows. code, chosen (severity), reviewed: what staff said of its parts."""
+    columns = columns_of(whole, cloth_width_mm=width_mm)
+    columns |= {
+        "code": code,
+        "severity_set": chosen is not None,
+        "reviewed_at": min(reviewed) if reviewed and columns["state"] != "unreviewed" else None,
+    }
+    return columns | severity_of(session, columns, roll_id=roll_id, width_mm=width_mm, chosen=chosen)
+
+
+def severity_of(
+    session: Session, columns: Values, *, roll_id: int, width_mm: float, chosen: Severity | None
+) -> dict[str, Any]:
+    """The columns severity and points, by the profile that is in force for the roll."""
+    defect = ClothDefect(
+        id=0,
+        y0_mm=columns["y0_mm"],
+        y1_mm=columns["y1_mm"],
+        x0_mm=columns["x0_mm"],
+        x1_mm=columns["x1_mm"],
+        size_mm=columns["size_mm"],
+        geometry=cast(Geometry, columns["geometry"]),
+        status="unreviewed",
+        hole=bool(columns["hole"]),
+        code=columns["code"],
+        strength=strength(columns["score"], columns["threshold"]),
+    )
+    judged = judge(profile_in_force(session, roll_id), defect, width_mm=width_mm, chosen=chosen)
+    return {"severity": judged.severity, "points": judged.points}
+
+
+def judge_severity(session: Session, row: DefectRow, **changed: Any) -> None:
+    """Gives a stored defect its severity and points anew, after these of its columns changed. Keeps the totals right;
+    what staff chose stays, unless `severity` itself is changed."""
+    leave(session, row)
+    if "severity" in changed:
+        changed["severity_set"] = True
+    for name, value in changed.items():
+        setattr(row, name, value)
+    chosen = cast(Severity, row.severity) if row.severity_set else None
+    width_mm = _width_of(session, row.roll_id)
+    columns = {column.name: getattr(row, column.name) for column in DefectRow.__table__.columns}
+    for name, value in severity_of(session, columns, roll_id=row.roll_id, width_mm=width_mm, chosen=chosen).items():
+        setattr(row, name, value)
+    enter(session, row)
+
+
+def judge_roll(session: Session, roll_id: int) -> None:
+    """After another profile was entered for a roll. The caller holds `lock_line`."""
+    for row in session.scalars(select(DefectRow).where(DefectRow.roll_id == roll_id)).all():
+        judge_severity(session, row)
+    session.flush()
 
 
 def _unlearn(session: Session, defect_id: int) -> None:
@@ -228,19 +310,31 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
     for values in fragments:
         by_roll.setdefault(values["roll_id"], []).append(values)
     groups = [(roll, group) for roll, members in sorted(by_roll.items()) for group in components(members)]
-    peak = (defect.frame_id, defect.fragment)
+    peak, state = (defect.frame_id, defect.fragment), defect.state
+    chosen = cast(Severity, defect.severity) if defect.severity_set else None
+    reviewed = [] if defect.reviewed_at is None else [defect.reviewed_at]
+    leave(session, defect)
     groups.sort(key=lambda pair: peak not in {(values["frame_id"], values["number"]) for values in pair[1]})
     ids = []
     for index, (roll_id, members) in enumerate(groups):
         whole = join([whole_of_fragment(values) for values in members])
         own = whole.peak.strength
         verdict = Verdict(
-            confirmed=defect.state == "confirmed",
-            rejected_strength=own if defect.state == "rejected" else None,
-            unseen_strength=own if defect.state == "unreviewed" else None,
+            confirmed=state == "confirmed",
+            rejected_strength=own if state == "rejected" else None,
+            unseen_strength=own if state == "unreviewed" else None,
         )
-        columns = columns_of(replace(whole, verdict=verdict), cloth_width_mm=_width_of(session, roll_id))
-        columns["roll_id"] = roll_id
+        columns = _columns(
+            session,
+            replace(whole, verdict=verdict),
+            roll_id=roll_id,
+            width_mm=_width_of(session, roll_id),
+            code=defect.code,
+            chosen=chosen,
+            reviewed=reviewed,
+        )
+        columns |= {"roll_id": roll_id, "line": line}
+        enter(session, columns)
         if index == 0:
             for name, value in columns.items():
                 setattr(defect, name, value)
@@ -248,7 +342,7 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
             session.flush()
             ids.append(defect_id)
             continue
-        new = {**columns, "line": line, "code": defect.code, "series_id": None}
+        new = {**columns, "series_id": None}
         ids.append(int(session.connection().execute(_INSERT_DEFECT, new).scalar_one()))
         for values in members:
             session.execute(
@@ -329,7 +423,8 @@ def _judge(session: Session, roll_id: int, width_mm: float, *, only: Iterable[st
         query = query.where(DefectRow.geometry.in_(only))
     for row in session.scalars(query).all():
         columns = columns_of(whole_of_row(row), cloth_width_mm=width_mm)
-        row.geometry, row.lane = columns["geometry"], columns["lane"]
+        if (row.geometry, row.lane) != (columns["geometry"], columns["lane"]):
+            judge_severity(session, row, geometry=columns["geometry"], lane=columns["lane"])
     session.flush()
 
 

@@ -6,7 +6,7 @@ boundaries (`split`, `running`). Then each unit is capped and all are summed.
 
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from storage.grading import four_point, ten_point
@@ -91,6 +91,15 @@ def count_points(profile: AnyProfile, cloth: Cloth) -> RollPoints:
     return RollPoints(
         total=sum(unit.points for unit in capped), cap=cap, units=capped, defects=defects, narrow=tuple(narrow)
     )
+
+
+def score_alone(profile: AnyProfile, defect: ClothDefect, *, width_mm: float) -> DefectPoints:
+    """What a defect scores on cloth of this width with nothing else on it: a unit begins with it, both ends are far."""
+    clear_mm = profile.unit_mm * math.ceil((profile.end_ignore_mm + 1) / profile.unit_mm)
+    moved = replace(defect, y0_mm=clear_mm, y1_mm=clear_mm + defect.length_mm)
+    length_mm = moved.y1_mm + clear_mm
+    cloth = Cloth(length_mm=length_mm, width_mm=width_mm, fabric_width_mm=width_mm, defects=(), coverage=1.0)
+    return _score(profile, cloth, moved, unit_count(profile, cloth))
 
 
 def unit_count(profile: AnyProfile, cloth: Cloth) -> int:

@@ -74,6 +74,10 @@ class Profile(_Rules):
     cap_width: Literal["plain", "proportional"] = "plain"
     cap_reference_width_mm: Millimetres = 66 * 25.4
     counted: tuple[Severity, ...] = Field(("major", "critical"), min_length=1)
+    minor_max_mm: float = Field(3.0, ge=0, le=1e6)
+    minor_max_strength: float = Field(1.5, ge=0, le=1e6)
+    critical_points: Points | None = 4
+    critical_strength: float | None = Field(None, gt=0, le=1e6)
     edge_ignore_mm: float = Field(25.4, ge=0, le=1000)
     tubular: bool = False
     end_ignore_mm: float = Field(50.8, ge=0, le=10_000)
@@ -146,6 +150,7 @@ class TenPointProfile(Profile):
     per_unit_points: Points = 10
     narrow_points: Points = 10
     cap_per_unit: Points = 10
+    critical_points: Points | None = 10
     limits_per: Measure = "100yd"
     _growing = field_validator("warp_bands_mm", "weft_bands_mm")(_ascending_sizes)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from inspection.types import Roll
 from storage.database import Database
 from storage.defects.geometry import Geometry
-from storage.grading.cloth import Cloth, ClothDefect, MissedStretch, WidthStretch
+from storage.grading.cloth import Cloth, ClothDefect, MissedStretch, Severity, WidthStretch
 from storage.grading.grade import Grade, grade_cloth
 from storage.grading.profile import AnyProfile
 from storage.grading.profile_store import StoredProfile, profile_of
@@ -117,6 +117,7 @@ def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...
             geometry=cast(Geometry, row.geometry),
             status=state_of(row.state),
             hole=bool(row.hole),
+            severity=cast(Severity, row.severity),
             code=row.code,
             series="" if row.series_id is None else str(row.series_id),
             strength=row.score / row.threshold if row.threshold else row.score,

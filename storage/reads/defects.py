@@ -74,6 +74,8 @@ class DefectItem:
     geometry: str
     hole: bool | None
     code: str  # the name staff chose, "" until then
+    severity: str  # minor, major, critical
+    points: float  # that it scores by itself
     fragments: int
     series_id: int | None
     score: float
@@ -271,6 +273,8 @@ def _items(database: Database, rows: Sequence[Shown]) -> list[DefectItem]:
                 geometry=row.geometry,
                 hole=row.hole,
                 code=row.code,
+                severity=row.severity,
+                points=row.points,
                 fragments=row.fragments,
                 series_id=row.series_id,
                 score=row.score,

@@ -27,6 +27,7 @@ def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage
         "live": "No camera has delivered anything yet",
         "rolls": "There is no roll yet",
         "defects": "No defects were found yet",
+        "trends": "There are no trends yet",
         "models": "No model yet",
     }
     assert told[view] in words
@@ -62,6 +63,7 @@ def test_a_database_that_breaks_while_it_is_looked_at_is_told_in_one_line(
     with line.session() as session:
         session.execute(text("ALTER TABLE rolls RENAME TO rolls_gone"))
         session.execute(text("ALTER TABLE models RENAME TO models_gone"))
+        session.execute(text("ALTER TABLE cloth_totals RENAME TO cloth_totals_gone"))
     import streamlit as st
 
     st.cache_data.clear()

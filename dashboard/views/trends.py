@@ -1,0 +1,302 @@
+"""Trends: how quality goes, where defects lie and of which kinds they are, and whether scores drift."""
+
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import cast
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, shell, trend_charts, words
+from dashboard.charts import Drawing
+from storage.defects.geometry import CODES
+from storage.grading.severity import SEVERITIES
+from storage.trends.periods import today
+from storage.trends.reads import By, Measure, Trend, TrendFilter, chart_of
+from storage.trends.totals import BAND_MM
+
+SPANS = {"30": "30 days", "7": "7 days", "90": "90 days", "365": "A year"}
+STEPS = {"day": "Day by day", "shift": "Shift by shift"}
+SIDES = {"style": "Style", "shift_name": "Shift", "line": "Line", "camera": "Camera"}
+MEASURES: dict[str, tuple[str, str]] = {  # words, number format
+    "defects_per_100_m2": ("Defects per 100 m²", ".2f"),
+    "points_per_100_m2": ("Points per 100 m²", ".2f"),
+    "false_alarm_rate": ("False alarms", ".0%"),
+    "coverage": ("Coverage", ".1%"),
+    "uptime": ("Uptime", ".0%"),
+    "hours_to_review": ("Hours to review", ".1f"),
+}
+DRIFT_WORDS = {"gathering": "Too few frames yet", "steady": "Steady", "watch": "Watch", "drifted": "Drifted"}
+MOST_KINDS = 12
+
+
+def show_page() -> None:
+    st.title("Trends", anchor=False)
+    lines = data.line_names()
+    if not lines:
+        st.info(
+            "**There are no trends yet.** As soon as a line delivers cloth, its figures add up here by themselves.",
+            icon=":material/trending_up:",
+        )
+        return
+    wanted = choose_filter(lines)
+    trends = data.trends(wanted, "day")
+    if not trends:
+        st.info(
+            "**Nothing passed in these days.** Choose other days, or take a filter away.",
+            icon=":material/event_busy:",
+        )
+        return
+    before = choose_earlier(wanted)
+    show_figures(wanted, before)
+    show_control(wanted, trends)
+    with st.grid(2, min_column_width=460):
+        with st.container():
+            show_sides(wanted)
+        with st.container():
+            show_kinds(wanted)
+    show_width(wanted)
+    show_drift(wanted)
+
+
+# --- filters -------------------------------------------------------------------------------------------------------
+
+
+def choose_filter(lines: list[str]) -> TrendFilter:
+    """All of it lives in the address."""
+    with st.grid(7, min_column_width=135):
+        days = int(shell.select("Days", "days", SPANS, page="trends"))
+        last = choose_day("Until", "last", today(data.plant(), datetime.now(UTC)))
+        line = shell.select("Line", "line", {"": "All lines", **same(lines)}, page="trends")
+        style = shell.select("Style", "style", {"": "All styles", **same(data.style_names())}, page="trends")
+        shift = shell.select("Shift", "shift", {"": "All shifts", **same(data.plant().shift_names)}, page="trends")
+        camera = shell.select("Camera", "camera", {"": "All cameras", **same(data.camera_names())}, page="trends")
+        severities = {"": "All"} | {str(each): words.sentence(each) for each in SEVERITIES}
+        severity = shell.select("Severity", "severity", severities, page="trends")
+    return TrendFilter(
+        first=last - timedelta(days=days - 1),
+        last=last,
+        line=line,
+        style=style,
+        camera=camera,
+        shift=shift,
+        severity=severity,
+    )
+
+
+def choose_day(label: str, name: str, default: date) -> date:
+    try:
+        wanted = date.fromisoformat(st.query_params.get(name, ""))
+    except ValueError:
+        wanted = default
+    chosen = st.date_input(label, value=wanted, key=f"trends.{name}", format="YYYY-MM-DD")
+    chosen = chosen if isinstance(chosen, date) else default
+    shell.remember(name, chosen.isoformat(), default=default.isoformat())
+    return chosen
+
+
+def choose_earlier(wanted: TrendFilter) -> TrendFilter:
+    """What the days are compared with: as many, ended on the chosen day."""
+    length = wanted.last - wanted.first
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        last = choose_day("Compared with days until", "before", wanted.first - timedelta(days=1))
+        earlier = replace(wanted, first=last - length, last=last)
+        st.caption(f"{wanted.first} to {wanted.last}, compared with {earlier.first} to {earlier.last}")
+    return earlier
+
+
+def same(names: list[str]) -> dict[str, str]:
+    return {name: name for name in names if name}
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def show_figures(wanted: TrendFilter, before: TrendFilter) -> None:
+    found = data.trend_difference(before, wanted)
+    now = found.second if found else data.trend_whole(wanted)
+    earlier = found.first if found else None
+    if now is None:
+        return
+    with st.grid(6, min_column_width=140):
+        for name, (label, form) in MEASURES.items():
+            value = getattr(now, name)
+            old = getattr(earlier, name) if earlier else None
+            change = None if value is None or old is None else text_of(value - old, form, signed=True)
+            st.metric(
+                label,
+                text_of(value, form),
+                delta=change,
+                delta_color="normal" if name in ("coverage", "uptime") else "inverse",
+                border=True,
+            )
+    st.caption(difference_in_words(found.ratio, found.p_value) if found else "Nothing passed in the days before.")
+    table = pd.DataFrame([row_of(each, when) for each, when in ((earlier, "before"), (now, "now")) if each])
+    export(table, "comparison", label="Both periods as CSV")
+
+
+def difference_in_words(ratio: float | None, chance: float | None) -> str:
+    if ratio is None or chance is None:
+        return "No defects to compare."
+    sure = (
+        "more than chance would do"
+        if chance < 0.01
+        else "chance alone could do that"
+        if chance > 0.05
+        else "perhaps chance"
+    )
+    return f"Defects per area: {ratio:.2f} times those of the days before ({sure}, p = {chance:.2g})."
+
+
+def text_of(value: float | None, form: str, *, signed: bool = False) -> str:
+    return "–" if value is None else format(value, ("+" if signed else "") + form)
+
+
+# --- charts --------------------------------------------------------------------------------------------------------
+
+
+def show_control(wanted: TrendFilter, by_day: list[Trend]) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("In the course of time", anchor=False)
+        names = {name: label for name, (label, _) in MEASURES.items()}
+        measure = shell.select("Measure", "measure", names, page="trends", width=260, bare=True)
+        step = shell.select("Step", "step", STEPS, page="trends", width=170, bare=True)
+    trends = by_day if step == "day" else data.trends(wanted, cast(By, step))
+    chart = chart_of(trends, cast(Measure, measure))
+    label, form = MEASURES[measure]
+    table = pd.DataFrame(
+        {
+            "name": [trend.name for trend in trends],
+            "value": chart.values,
+            "lower": chart.lower,
+            "center": chart.center,
+            "upper": chart.upper,
+            "signal": chart.signals,
+        }
+    )
+    if table["value"].isna().all():
+        st.caption(f"{label} is not known for this choice: a style has no uptime of its own, and what nobody reviewed "
+                   "has no false alarms.")  # fmt: skip
+        return
+    out = int((table["signal"] != "").sum())
+    draw(
+        trend_charts.control_chart(table, title=label, text_format=form),
+        alt=f"{label}, {words.count(len(table), 'point')}, {out} out of control",
+    )
+    limits = (
+        "u-chart: limits follow the area inspected"
+        if chart.kind == "u"
+        else "individuals chart: limits from the moving range"
+    )
+    said = "No point is out of control." if not out else f"{words.count(out, 'point')} out of control."
+    few = "Limits need five points." if pd.isna(chart.center) else f"{said} ({limits})"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(few)
+        export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]).merge(table), "course")
+
+
+def show_sides(wanted: TrendFilter) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("Side by side", anchor=False)
+        by = shell.select("By", "by", SIDES, page="trends", width=150, bare=True)
+    trends = data.trends(wanted, cast(By, by))
+    table = pd.DataFrame(
+        {
+            "name": [trend.name or "no style" for trend in trends],
+            "value": [trend.defects_per_100_m2 for trend in trends],
+        }
+    ).dropna()
+    label, form = MEASURES["defects_per_100_m2"]
+    draw(trend_charts.bars(table, title=label, text_format=form), alt=f"{label} by {SIDES[by].lower()}")
+    export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]), by)
+
+
+def show_kinds(wanted: TrendFilter) -> None:
+    st.subheader("Kinds of defects", anchor=False)
+    kinds = data.trend_kinds(wanted)
+    if not kinds:
+        st.success("No defects in these days.", icon=":material/verified:")
+        return
+    table = pd.DataFrame(
+        {
+            "kind": [kind_in_words(kind.geometry, kind.code) for kind in kinds],
+            "defects": [kind.defects for kind in kinds],
+            "points": [kind.points for kind in kinds],
+        }
+    )
+    table = table.groupby("kind", as_index=False, sort=False).sum().sort_values("defects", ascending=False)
+    table["share"] = table["defects"].cumsum() / table["defects"].sum()
+    draw(
+        trend_charts.pareto(table.head(MOST_KINDS)), alt=f"Pareto chart of {words.count(len(table), 'kind')} of defects"
+    )
+    export(table, "kinds")
+
+
+def kind_in_words(geometry: str, code: str) -> str:
+    """The name staff gave, else the form."""
+    if code:
+        return words.sentence(CODES[code].words) if code in CODES else code
+    return words.FORMS.get(geometry, geometry)
+
+
+def show_width(wanted: TrendFilter) -> None:
+    st.subheader("Across the cloth", anchor=False)
+    table = data.trend_width(wanted)
+    if table.empty:
+        st.caption("No defects that lie at one place across the cloth.")
+        return
+    table = table.assign(day=table["day"].astype(str))
+    every = table.pivot(index="day", columns="x_mm", values="defects").fillna(0).astype(int)
+    table = every.stack().rename("defects").reset_index()
+    draw(
+        trend_charts.width_map(table, band_mm=BAND_MM),
+        alt="Defects by day and place across the cloth; a stripe is a place that makes defects again and again",
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "A stripe along the days is a place that makes defects again and again: a camera, a reed, a needle. "
+            "Days are those of UTC; cameras, shifts and severities are not told apart here."
+        )
+        export(table, "across")
+
+
+def show_drift(wanted: TrendFilter) -> None:
+    st.subheader("Drift of scores", anchor=False)
+    found = data.trend_drift(wanted)
+    if not found:
+        st.caption("A camera is judged after its first hundred frames of a day.")
+        return
+    table = pd.DataFrame([asdict(each) for each in found])
+    table["place"] = [f"{each.camera} · {each.style or 'no style'}" for each in found]
+    table["day"] = table["day"].astype(str)
+    draw(trend_charts.drift_strip(table, words=DRIFT_WORDS), alt="State of each camera's scores, day by day")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "Normal fabric's scores of each day against those its model began with. Watch: stability index of 0.1, "
+            "drifted: 0.25, where the difference is no chance. Look at light, lens and yarn first."
+        )
+        export(table.drop(columns="judged_at"), "drift")
+
+
+def draw(chart: Drawing, *, alt: str) -> None:
+    st.altair_chart(chart, alt=alt)
+
+
+def row_of(trend: Trend, name: str) -> dict[str, object]:
+    return asdict(trend) | {"name": name, "start": trend.start.isoformat(), "end": trend.end.isoformat()}
+
+
+def export(table: pd.DataFrame, name: str, *, label: str = "CSV") -> None:
+    st.download_button(
+        label,
+        table.to_csv(index=False).encode(),
+        file_name=f"trends-{name}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        key=f"trends.export.{name}",
+        on_click="ignore",
+    )
+
+
+with shell.page("Trends"):
+    show_page()

@@ -1,0 +1,1 @@
+"""Trends: totals kept as records are written, and what is read from them."""
