@@ -146,7 +146,7 @@ def _report(sequence: int, at: datetime, found: Sequence[Defect], frame_mm: floa
         received_at_ns=at_ns,
         scored_at_ns=at_ns,
         defects=tuple(found),
-        crops=tuple((b"-", b"-") for _ in found),
+        crops=tuple((b"", b"") for _ in found),
     )
 
 

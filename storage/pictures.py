@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -58,6 +58,22 @@ class PictureStore:
         path = self._path(key)
         self._explained(key, lambda: self._put_local(Path(path), data) if self._local else self._put(path, data))
 
+    def put_all(self, pictures: Mapping[str, bytes]) -> dict[str, str]:
+        """Keeps many, on an object store at once; why some could not be kept, by key."""
+        if not self._local and len(pictures) > 1:
+            try:
+                self._explained("", lambda: self._fs.pipe({self._path(key): data for key, data in pictures.items()}))
+                return {}
+            except StorageError as error:
+                logger.debug("not all pictures went at once, now one by one: %s", error)
+        failed = {}
+        for key, data in pictures.items():
+            try:
+                self.put(key, data)
+            except StorageError as error:
+                failed[key] = str(error)
+        return failed
+
     def get(self, key: str) -> bytes:
         """Raises `StorageError` when there is no such picture or the store does not answer."""
         path = self._path(key)
@@ -94,10 +110,13 @@ class PictureStore:
         self._fs.pipe_file(path, data)
 
     def _put_local(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         try:
-            aside.write_bytes(data)
+            try:
+                aside.write_bytes(data)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                aside.write_bytes(data)
             os.replace(aside, path)  # noqa: PTH105 - says what it does
         except OSError:
             aside.unlink(missing_ok=True)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
-from storage.reads.review_state import State, count_states, state_of, strength_of
+from storage.reads.review_state import STATES, State, state_of
 from storage.reads.roll_runs import Run, is_running, roll_runs
 from storage.rolls import in_roll, roll_at
 from storage.tables import (
@@ -48,11 +49,11 @@ class DefectFilter:
                 .where(FragmentRow.defect_id == DefectRow.id, FragmentRow.camera == self.camera)
                 .correlate(DefectRow)
             )
-            parts.append(or_(DefectRow.camera == self.camera, seen))
+            parts.append(seen)
         if self.state:
             parts.append(DefectRow.state == self.state)
         if self.min_strength > 0:
-            parts.append(strength_of(DefectRow.score, DefectRow.threshold) >= self.min_strength)
+            parts.append(DefectRow.strength >= self.min_strength)
         return and_(True, *parts)
 
 
@@ -123,6 +124,7 @@ class DefectDetail:
     series: Series | None
 
 
+COUNTED = 10_000  # defects of a list are counted up to here
 Shown = tuple[DefectRow, FragmentRow, FrameRow]  # a defect, its strongest fragment, that one's frame
 
 _WITH_PEAK = (
@@ -135,17 +137,27 @@ _WITH_PEAK = (
 def list_defects(
     database: Database, wanted: DefectFilter, *, limit: int, offset: int = 0
 ) -> tuple[list[DefectItem], int]:
-    """A page of defects, worst first, and how many there are in all."""
+    """A page of defects, worst first, and how many there are in all, `COUNTED` at most."""
     condition = wanted.condition()
     with database.reading() as session:
-        total = session.scalar(select(func.count(DefectRow.id)).where(condition)) or 0
-        rows = session.execute(
-            _WITH_PEAK.where(condition)
-            .order_by(strength_of(DefectRow.score, DefectRow.threshold).desc(), DefectRow.id)
+        total = _count(session, condition)
+        ids = session.scalars(
+            select(DefectRow.id)
+            .where(condition)
+            .order_by(DefectRow.strength.desc(), DefectRow.id)
             .limit(limit)
             .offset(offset)
         ).all()
+        rows = session.execute(
+            _WITH_PEAK.where(DefectRow.id.in_(ids)).order_by(DefectRow.strength.desc(), DefectRow.id)
+        ).all()
     return _items(database, [(row, peak, frame) for row, peak, frame in rows]), total
+
+
+def _count(session: Session, condition: ColumnElement[bool]) -> int:
+    """Nobody pages through more, and to count all of a year takes as long as to read it."""
+    few = select(DefectRow.id).where(condition).limit(COUNTED).subquery()
+    return session.scalar(select(func.count()).select_from(few)) or 0
 
 
 def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
@@ -164,34 +176,40 @@ def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
 
 
 def count_by_state(database: Database, wanted: DefectFilter) -> dict[State, int]:
-    """How many defects are in each state, the filter's own state left aside."""
+    """How many defects are in each state, `COUNTED` at most, the filter's own state left aside."""
     with database.reading() as session:
-        return count_states(session, replace(wanted, state="").condition())
+        return {state: _count(session, replace(wanted, state=state).condition()) for state in STATES}
 
 
 def rank_of(database: Database, wanted: DefectFilter, defect_id: int) -> int:
-    """How many defects of the filter stand before this one (which itself need not fit the filter)."""
-    strength = strength_of(DefectRow.score, DefectRow.threshold)
-    own = select(strength).where(DefectRow.id == defect_id).scalar_subquery()
-    before = or_(strength > own, and_(strength == own, DefectRow.id < defect_id))
+    """How many defects of the filter stand before this one (which itself need not fit the filter), `COUNTED` at
+    most."""
     with database.reading() as session:
-        return session.scalar(select(func.count(DefectRow.id)).where(wanted.condition(), before)) or 0
+        own = session.scalar(select(DefectRow.strength).where(DefectRow.id == defect_id))
+        if own is None:
+            return 0
+        stronger = _count(session, and_(wanted.condition(), DefectRow.strength > own))
+        if stronger == COUNTED:
+            return COUNTED
+        same = and_(wanted.condition(), DefectRow.strength == own, DefectRow.id < defect_id)
+        return min(COUNTED, stronger + _count(session, same))
 
 
 def neighbours_of(database: Database, wanted: DefectFilter, defect_id: int) -> tuple[int | None, int | None]:
     """The defects of the filter before and after this one in the order worst first."""
-    rank = rank_of(database, wanted, defect_id)
-    strength = strength_of(DefectRow.score, DefectRow.threshold)
+    order = DefectRow.strength, DefectRow.id
     with database.reading() as session:
-        ids = session.scalars(
-            select(DefectRow.id)
-            .where(wanted.condition(), DefectRow.id != defect_id)
-            .order_by(strength.desc(), DefectRow.id)
-            .limit(2 if rank else 1)
-            .offset(max(0, rank - 1))
-        ).all()
-    before = ids[0] if rank else None
-    after = ids[-1] if len(ids) == (2 if rank else 1) else None
+        own = session.scalar(select(DefectRow.strength).where(DefectRow.id == defect_id))
+        if own is None:
+            return None, None
+        query = select(DefectRow.id).where(wanted.condition()).limit(1)
+        same = DefectRow.strength == own
+        before = session.scalar(query.where(same, DefectRow.id < defect_id).order_by(order[1].desc()))
+        if before is None:
+            before = session.scalar(query.where(DefectRow.strength > own).order_by(order[0], order[1].desc()))
+        after = session.scalar(query.where(same, DefectRow.id > defect_id).order_by(order[1]))
+        if after is None:
+            after = session.scalar(query.where(DefectRow.strength < own).order_by(order[0].desc(), order[1]))
     return before, after
 
 

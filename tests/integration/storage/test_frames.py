@@ -40,7 +40,7 @@ def test_a_report_comes_back_as_it_was(database, pictures):
     assert frame.captured_at == at(1)
     assert (frame.position_mm, frame.length_mm, frame.fabric_width_mm) == (7 * LENGTH_MM, LENGTH_MM, 128.0)
     assert np.allclose(np.frombuffer(frame.scores, "<f4"), np.linspace(0, 0.9, 16))
-    grid = np.frombuffer(frame.grid, "<f4").reshape(frame.grid_rows, frame.grid_columns)
+    grid = np.frombuffer(frame.grid, "<f2").reshape(frame.grid_rows, frame.grid_columns)
     assert np.array_equal(grid, np.arange(12).reshape(3, 4))
     assert (frame.tiles, frame.inference_ms) == (16, 20.0)
     assert frame.score_max == pytest.approx(0.9)
