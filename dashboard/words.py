@@ -102,9 +102,10 @@ def series(found: Series) -> str:
 
 def states(counts: dict[State, int]) -> str:
     """How many defects are in each state."""
-    return (
-        f"{counted(counts['unreviewed'])} to review · {counted(counts['confirmed'])} confirmed · "
-        + (f"{counted(COUNTED)} false alarms" if counts["rejected"] >= COUNTED else count(counts["rejected"], "false alarm"))
+    return f"{counted(counts['unreviewed'])} to review · {counted(counts['confirmed'])} confirmed · " + (
+        f"{counted(COUNTED)} false alarms"
+        if counts["rejected"] >= COUNTED
+        else count(counts["rejected"], "false alarm")
     )
 
 

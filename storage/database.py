@@ -15,7 +15,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from inspection.types import FrameKey
-from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, reading_options, sqlite_path
+from storage.engine import (
+    errors_explained,
+    is_sqlite,
+    make_engine,
+    parse_url,
+    reading_options,
+    refuse_network_share,
+    sqlite_path,
+)
 from storage.partitions import make_partitions, month_of
 from storage.schema import SchemaStatus, refuse_unless_current, schema_status, status_of, upgrade
 from storage.tables import FrameRow, Table
@@ -128,6 +136,7 @@ def open_database(url: str) -> Database:
     Raises `SchemaError` for an older or newer one and `StorageError` when it cannot be reached; neither alters it.
     """
     database = Database(url)
+    refuse_network_share(database.url)
     if is_sqlite(database.url) and not sqlite_path(database.url).exists():
         refuse_unless_current(schema_status(url), str(database))  # looking must not make the file
     try:

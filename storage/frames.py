@@ -104,7 +104,9 @@ def _store(database: Database, pictures: PictureStore, reports: Sequence[FrameRe
             continue
         if sound.setdefault(report.header.key, index) != index:
             outcomes[index] = False  # twice in one batch
-    if sound and any(any(map(any, reports[index].crops)) for index in sound.values()):  # a frame sent again: spare its pictures
+    if sound and any(
+        any(map(any, reports[index].crops)) for index in sound.values()
+    ):  # a frame sent again: spare its pictures
         with database.reading() as session:
             _leave_out(sound, _stored_keys(session, sound), outcomes)
     prepared = _prepare(pictures, {index: reports[index] for index in sound.values()})
@@ -129,7 +131,7 @@ def _prepare(pictures: PictureStore, reports: dict[int, FrameReport]) -> dict[in
         index: _Prepared(
             report,
             [
-                _fragment_values(report, number, defect, mask=encode_mask(defect.mask), crop=crop, heat=heat)
+                fragment_values(report, number, defect, mask=encode_mask(defect.mask), crop=crop, heat=heat)
                 for number, (defect, (crop, heat)) in enumerate(zip(report.defects, keys, strict=True))
             ],
         )
@@ -150,7 +152,7 @@ def _insert(database: Database, session: Session, prepared: dict[int, _Prepared]
         times = [report.header.captured_at for report in reports if report.header.line == line]
         ensure_rolls(database, session, line=line, times=times)
     now = datetime.now(UTC)
-    ids = database.insert_frames(session, [_frame_values(report, stored_at=now) for report in reports])
+    ids = database.insert_frames(session, [frame_values(report, stored_at=now) for report in reports])
     outcomes |= {index: each.report.header.key in ids for index, each in taken.items()}
     for line in lines:
         own = [each for each in taken.values() if each.report.header.line == line and each.report.header.key in ids]
@@ -175,9 +177,7 @@ def _place(
         width_mm = widen_roll(
             database, session, line=line, roll_id=roll_id, right_mm=max(_right_mm(header) for header in headers)
         )
-        placed = [
-            {**values, "frame_id": ids[each.report.header.key]} for each in own for values in each.fragments
-        ]
+        placed = [{**values, "frame_id": ids[each.report.header.key]} for each in own for values in each.fragments]
         if placed:
             defects = place_fragments(session, line=line, roll_id=roll_id, width_mm=width_mm, fragments=placed)
             find_series(session, defects)
@@ -352,7 +352,7 @@ def _picture_keys(report: FrameReport) -> list[tuple[str, str]]:
     ]
 
 
-def _frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]:
+def frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]:
     header = report.header
     rows, columns = report.score_grid.shape
     return {
@@ -386,7 +386,7 @@ def _frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]
     }
 
 
-def _fragment_values(
+def fragment_values(
     report: FrameReport, number: int, defect: Defect, *, mask: bytes, crop: str, heat: str
 ) -> dict[str, Any]:
     mm_per_px = report.header.mm_per_px

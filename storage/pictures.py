@@ -4,11 +4,12 @@ Rows hold keys; a key is a relative path (`defects/LINE/CAMERA/SESSION/SEQUENCE/
 locally it is written aside and renamed, and object stores show an object only when it is complete.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -52,6 +53,7 @@ class PictureStore:
                 f"picture store {url} cannot be used: {error}: install its driver or name a folder"
             ) from error
         self._local = isinstance(self._fs, LocalFileSystem)
+        self.folder = self._root if self._local else ""  # on this machine, "" elsewhere
 
     def put(self, key: str, data: bytes) -> None:
         """Keeps `data` under `key`, in place of what was there. Raises `StorageError`."""
@@ -99,6 +101,22 @@ class PictureStore:
         except StorageError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
+
+    def delete_all(self, keys: Iterable[str]) -> list[str]:
+        """Removes pictures and the folders that they leave empty; the keys of those that could not be removed."""
+        left, folders = [], set()
+        for key in keys:
+            try:
+                self.delete(key)
+                folders.add(key.rpartition("/")[0])
+            except StorageError as error:
+                logger.debug("%s", error)
+                left.append(key)
+        if self._local:
+            for folder in folders:
+                with contextlib.suppress(OSError):  # others lie in it still
+                    Path(self._path(folder)).rmdir()
+        return left
 
     def _path(self, key: str) -> str:
         if not key or any(part in ("", ".", "..") for part in key.split("/")) or "\\" in key or "\0" in key:

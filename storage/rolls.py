@@ -80,7 +80,7 @@ def open_roll(database: Database, *, line: str, name: str, style: str, by: str, 
         session.flush()
         _follow(database, session, line=line, since=at)
         audit.record(session, by=by, action="roll.open", subject=name, detail={"line": line, "at": at.isoformat()})
-        return _roll(row)
+        return as_roll(row)
 
 
 def close_roll(database: Database, *, line: str, by: str, at: datetime | None = None) -> Roll:
@@ -98,7 +98,7 @@ def close_roll(database: Database, *, line: str, by: str, at: datetime | None = 
         _follow(database, session, line=line, since=at)
         close_all_series(session, roll_id=row.id)
         audit.record(session, by=by, action="roll.close", subject=row.name, detail={"line": line, "at": at.isoformat()})
-        return _roll(row)
+        return as_roll(row)
 
 
 def correct_roll(
@@ -133,7 +133,7 @@ def correct_roll(
         audit.record(
             session, by=by, action="roll.correct", subject=name, detail={"line": line, "before": before, "after": after}
         )
-        return _roll(row)
+        return as_roll(row)
 
 
 def list_rolls(
@@ -149,7 +149,7 @@ def list_rolls(
             query = query.where(or_(RollRow.closed_at.is_(None), RollRow.closed_at > since))
         if until is not None:
             query = query.where(RollRow.opened_at < until)
-        rolls = [_roll(row) for row in session.scalars(query)]
+        rolls = [as_roll(row) for row in session.scalars(query)]
         return [roll for roll in rolls if not roll.automatic or _has_cloth(session, roll)]
 
 
@@ -159,7 +159,11 @@ def roll_at(database: Database, *, line: str, at: datetime) -> Roll | None:
         row = _covering(session, line, at)
         if row is None:
             row = _row_named(session, line, f"auto {_day_of(at):%Y-%m-%d}")
-        return None if row is None else _roll(row)
+        return None if row is None else as_roll(row)
+
+
+def rolls_by_id(session: Session, ids: Iterable[int]) -> dict[int, Roll]:
+    return {row.id: as_roll(row) for row in session.scalars(select(RollRow).where(RollRow.id.in_(ids)))}
 
 
 def roll_figures(database: Database, roll: Roll) -> RollFigures:
@@ -324,7 +328,7 @@ def _follow(database: Database, session: Session, *, line: str, since: datetime)
             moved[row.frame_id, row.number] = at_once[row.captured_at]
     follow_rolls(session, line=line, roll_of=moved)
     touched = select(RollRow).where(RollRow.line == line, or_(RollRow.closed_at.is_(None), RollRow.closed_at >= since))
-    for roll in map(_roll, session.scalars(touched).all()):
+    for roll in map(as_roll, session.scalars(touched).all()):
         settle_width(session, roll_id=roll.id, right_mm=widest(session, in_roll(roll, FrameRow)))
 
 
@@ -411,7 +415,7 @@ def _refuse_overlap(
         )
 
 
-def _roll(row: RollRow) -> Roll:
+def as_roll(row: RollRow) -> Roll:
     return Roll(
         id=row.id,
         line=row.line,

@@ -7,7 +7,19 @@ lands on its own roll and a corrected boundary takes its frames with it.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Index, LargeBinary, MetaData, String, TypeDecorator, text
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -166,6 +178,20 @@ class GradingChoiceRow(Table):
     created_at: Mapped[datetime]
 
 
+class ChoreRow(Table):
+    """What one process of many does once a period, such as pruning: the last period it was done in."""
+
+    __tablename__ = "chores"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    period: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+# What is added up of a roll's frames stands in the index, so that the rows, with their scores, need not be read.
+_OF_ROLLS = ("camera", "session", "sequence", "position_mm", "length_mm", "x_offset_mm", "fabric_width_mm")
+
+
 class FrameRow(Table):
     """One inspected frame. `scores` are the tiles' image scores, `grid` the map's maxima in coarse cells.
 
@@ -204,7 +230,7 @@ class FrameRow(Table):
     stored_at: Mapped[datetime]
     __table_args__ = (
         Unique("camera", "session", "sequence"),
-        Index("ix_frames_line_time", "line", "captured_at"),
+        Index("ix_frames_line_time", "line", "captured_at", *_OF_ROLLS),
         Index("ix_frames_camera_time", "camera", "captured_at"),
     )
 

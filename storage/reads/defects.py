@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from inspection.types import Roll
 from storage.database import Database
 from storage.reads.review_state import STATES, State, state_of
-from storage.reads.roll_runs import Run, is_running, roll_runs
-from storage.rolls import in_roll, roll_at
+from storage.reads.roll_runs import runs_in
+from storage.rolls import in_roll, rolls_by_id
 from storage.tables import (
     CameraRow,
     DefectRow,
@@ -151,7 +151,7 @@ def list_defects(
         rows = session.execute(
             _WITH_PEAK.where(DefectRow.id.in_(ids)).order_by(DefectRow.strength.desc(), DefectRow.id)
         ).all()
-    return _items(database, [(row, peak, frame) for row, peak, frame in rows]), total
+        return _items(session, [(row, peak, frame) for row, peak, frame in rows]), total
 
 
 def _count(session: Session, condition: ColumnElement[bool]) -> int:
@@ -171,8 +171,8 @@ def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
                 .limit(limit)
             )
             rows += [(row, peak, frame) for row, peak, frame in found]
-    rows.sort(key=lambda shown: (shown[0].captured_at, shown[0].id), reverse=True)
-    return _items(database, rows[:limit])
+        rows.sort(key=lambda shown: (shown[0].captured_at, shown[0].id), reverse=True)
+        return _items(session, rows[:limit])
 
 
 def count_by_state(database: Database, wanted: DefectFilter) -> dict[State, int]:
@@ -237,7 +237,7 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
         )
         sample = session.scalar(select(SampleRow.id).where(SampleRow.defect_id == defect_id, SampleRow.active).limit(1))
         series = session.get(SeriesRow, row.series_id) if row.series_id is not None else None
-    item = _items(database, [(row, peak, frame)])[0]
+        item = _items(session, [(row, peak, frame)])[0]
     zero_mm = (row.y0_mm + row.y1_mm) / 2 - item.y_mm  # of the roll, on the defect's counter
     return DefectDetail(
         item=item,
@@ -260,16 +260,12 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
     )
 
 
-def _items(database: Database, rows: Sequence[Shown]) -> list[DefectItem]:
-    rolls: list[Roll] = []
-    runs: dict[tuple[int, str, str], Run] = {}  # roll, camera, session
+def _items(session: Session, rows: Sequence[Shown]) -> list[DefectItem]:
+    by_id = rolls_by_id(session, {row.roll_id for row, _, _ in rows})
+    runs = {(roll.id, run.camera, run.session): run for roll in by_id.values() for run in runs_in(session, roll)}
     items = []
     for row, peak, frame in rows:
-        roll = next((roll for roll in rolls if _covers(roll, row)), None)
-        roll = roll or roll_at(database, line=row.line, at=row.captured_at)
-        if roll is not None and roll not in rolls:
-            rolls.append(roll)
-            runs |= {(roll.id, run.camera, run.session): run for run in roll_runs(database, roll)}
+        roll = by_id.get(row.roll_id)
         run = runs.get((roll.id, row.camera, frame.session)) if roll is not None else None
         y_mm = (row.y0_mm + row.y1_mm) / 2
         left_px = peak.x0_px - round((peak.x0_mm - frame.x_offset_mm) / frame.mm_per_px)
@@ -303,12 +299,6 @@ def _items(database: Database, rows: Sequence[Shown]) -> list[DefectItem]:
             )
         )
     return items
-
-
-def _covers(roll: Roll, row: DefectRow) -> bool:
-    """Surely; an automatic roll may be covered by others."""
-    at = row.captured_at
-    return not roll.automatic and roll.line == row.line and roll.opened_at <= at and is_running(roll, at=at)
 
 
 def style_names(database: Database) -> list[str]:

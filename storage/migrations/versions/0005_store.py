@@ -17,7 +17,9 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+OF_ROLLS = ["camera", "session", "sequence", "position_mm", "length_mm", "x_offset_mm", "fabric_width_mm"]
 INDICES = (
+    ("ix_frames_line_time", "frames", ["line", "captured_at", *OF_ROLLS]),
     ("ix_frames_camera_time", "frames", ["camera", "captured_at"]),
     ("ix_gaps_camera_time", "gaps", ["camera", "captured_at"]),
     ("ix_rolls_line_opened", "rolls", ["line", "automatic", "opened_at"]),
@@ -26,7 +28,11 @@ INDICES = (
     ("ix_defects_style_strength", "defects", ["style", "strength"]),
     ("ix_samples_defect_id", "samples", ["defect_id"]),
 )
-REPLACED = (("ix_rolls_line", "rolls", ["line"]), ("ix_defects_state", "defects", ["state"]))
+REPLACED = (
+    ("ix_frames_line_time", "frames", ["line", "captured_at"]),
+    ("ix_rolls_line", "rolls", ["line"]),
+    ("ix_defects_state", "defects", ["state"]),
+)
 
 KEY = "FOREIGN KEY ({0}) REFERENCES {1} ({2}){3}"
 PLAIN = {
@@ -53,9 +59,7 @@ PARTITIONED = {  # every unique constraint holds the time of capture
     "fragments": PLAIN["fragments"]
     | {
         "pk_fragments": "PRIMARY KEY (frame_id, number, captured_at)",
-        "fk_fragments_frame_id": KEY.format(
-            "frame_id, captured_at", "frames", "id, captured_at", " ON DELETE CASCADE"
-        ),
+        "fk_fragments_frame_id": KEY.format("frame_id, captured_at", "frames", "id, captured_at", " ON DELETE CASCADE"),
     },
 }
 INDEXED = {
@@ -75,7 +79,7 @@ def upgrade() -> None:
             sa.text("SELECT DISTINCT to_char(captured_at AT TIME ZONE 'UTC', 'YYYY_MM') FROM frames")
         ).scalars()
         _exchange(PARTITIONED, partitioned=True, months=list(months))
-    for name, table, columns in REPLACED:
+    for name, table, _ in REPLACED:
         op.drop_index(name, table_name=table)
     for name, table, columns in INDICES:
         op.create_index(name, table, columns, unique=False)
@@ -105,10 +109,19 @@ def upgrade() -> None:
         sa.Column("pictures_left", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_prunings"),
     )
+    op.create_table(
+        "chores",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("period", sa.String(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_chores"),
+    )
 
 
 def downgrade() -> None:
     connection = op.get_bind()
+    op.drop_table("chores")
     op.drop_table("prunings")
     op.drop_table("roll_holds")
     for name, table, _ in INDICES:
@@ -117,9 +130,7 @@ def downgrade() -> None:
         op.create_index(name, table, columns, unique=False)
     if connection.dialect.name == "postgresql":
         _exchange(PLAIN, partitioned=False, months=[])
-        op.create_foreign_key(
-            "fk_defects_frame_id", "defects", "frames", ["frame_id"], ["id"], ondelete="CASCADE"
-        )
+        op.create_foreign_key("fk_defects_frame_id", "defects", "frames", ["frame_id"], ["id"], ondelete="CASCADE")
     _convert_grids(connection, lambda grid: np.frombuffer(grid, "<f2").astype("<f4").tobytes())
     op.drop_column("defects", "strength")  # not as a batch: others refer to defects, and a copy would drop it
 
