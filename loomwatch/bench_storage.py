@@ -247,9 +247,7 @@ def _set_sequences(database: Database) -> None:
         return
     with database.session() as session:
         for table in ("frames", "defects", "rolls"):
-            session.execute(
-                text(f"SELECT setval('{table}_id_seq', (SELECT max(id) + 1 FROM {table}), false)")  # noqa: S608
-            )
+            session.execute(text(f"SELECT setval('{table}_id_seq', (SELECT max(id) + 1 FROM {table}), false)"))
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

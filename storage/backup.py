@@ -136,7 +136,7 @@ def _put_back(source: Path, target: Path) -> None:
         raise StorageError(f"cannot restore into {target}: {error}: stop all services that use it first") from error
 
 
-class _connected:  # noqa: N801 - sqlite3's own `with` commits, it does not close
+class _connected:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, timeout=30.0)
 

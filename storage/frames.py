@@ -1,8 +1,9 @@
 """What arrives from the line: inspected frames with their defects, gaps, and the cameras' own counts.
 
 Each is stored in one transaction, frames that are ready together in one for all of them, and is idempotent by (camera,
-session, sequence), so that a record sent twice, even to two workers at once, is stored once. Frames and gaps share the sequence: a key stored as the one is not stored as the other. Crops
-go to the picture store first, under keys made from the frame's; without the store the frame is kept, its crops are not.
+session, sequence), so that a record sent twice, even to two workers at once, is stored once. Frames and gaps share the
+sequence: a key stored as the one is not stored as the other. Crops go to the picture store first, under keys made from
+the frame's; without the store the frame is kept, its crops are not.
 """
 
 import logging

@@ -309,8 +309,8 @@ def _width_of(session: Session, roll_id: int) -> float:
 
 
 def widen_roll(database: Database, session: Session, *, line: str, roll_id: int, right_mm: float) -> float:
-    """Notes how far right the fabric of frames reaches; the roll's width now. Cloth that proves wider has fewer full-width defects, and its
-    right edge lies elsewhere: these are judged anew."""
+    """Notes how far right the fabric of frames reaches; the roll's width now. Cloth that proves wider has fewer
+    full-width defects, and its right edge lies elsewhere: these are judged anew."""
     width_mm = _step(right_mm)
     known = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
     if known is not None and known >= width_mm:

@@ -3,6 +3,8 @@
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -102,12 +104,14 @@ def test_a_newer_a_damaged_and_another_programs_file_are_refused(sqlite_url, tmp
     path = sqlite_url.removeprefix("sqlite:///")
     newer, damaged, other = tmp_path / "newer.db", tmp_path / "damaged.db", tmp_path / "other.db"
     shutil.copy(path, newer)
-    with sqlite3.connect(newer) as connection:
+    with closing(sqlite3.connect(newer)) as connection:
         connection.execute("UPDATE loomwatch_version SET version_num = '9999'")
-    data = bytearray(open(path, "rb").read())  # noqa: PTH123, SIM115
+        connection.commit()
+    data = bytearray(Path(path).read_bytes())
     data[8192:20480] = b"\xff" * 12288
     damaged.write_bytes(data)
-    sqlite3.connect(other).execute("CREATE TABLE letters (id INTEGER)")
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE letters (id INTEGER)")
     into = f"sqlite:///{tmp_path}/new/loomwatch.db"
     with pytest.raises(SchemaError, match=r"made by a newer loomwatch \(revision 9999.*: update loomwatch"):
         restore(into, newer)

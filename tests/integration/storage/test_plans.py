@@ -38,6 +38,8 @@ def sequential_scans(database, statements):
         for statement, parameters in statements:
             prefix = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
             lines = [str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters)]
+            if sqlite and "LIMIT" in statement and "USE TEMP B-TREE FOR ORDER BY" not in lines:
+                lines = [line for line in lines if " USING " not in line]  # along an index, as far as the limit
             signs = ("SCAN ",) if sqlite else ("Seq Scan on ",)
             found += [
                 f"{line.strip()} <- {statement}"

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from inference_worker.pruning import prune_in_turn
 from inspection.errors import StorageError
 from inspection.settings import StoreSettings, load
-from inference_worker.pruning import prune_in_turn
 from storage.backup import picture_keys
 from storage.coverage import roll_coverage
 from storage.database import open_database

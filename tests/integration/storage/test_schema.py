@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -309,3 +310,14 @@ def test_defects_of_the_first_tables_are_merged_defects_and_come_back(empty_url)
             after = connection.execute(text("SELECT * FROM defects ORDER BY id")).mappings().all()
             assert connection.execute(text("SELECT defect_id FROM reviews")).scalar() == 3
         assert [dict(row) for row in after] == [dict(row) for row in before]
+
+
+def test_a_file_on_a_network_share_is_refused_with_the_reason(tmp_path, monkeypatch):
+    """The mounts are the system's; here one more is told."""
+    share = namedtuple("sdiskpart", "device mountpoint fstype opts")("server:/mill", str(tmp_path), "nfs4", "rw")
+    monkeypatch.setattr("storage.engine.psutil.disk_partitions", lambda all: [share])  # noqa: A006
+    url = f"sqlite:///{tmp_path}/line/loomwatch.db"
+    for act in (upgrade, open_database):
+        with pytest.raises(StorageError, match=rf"network share \(nfs4 at {tmp_path}\).*use PostgreSQL"):
+            act(url)
+    assert not (tmp_path / "line").exists()
