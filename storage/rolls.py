@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from inspection.errors import StorageError
@@ -121,14 +121,15 @@ def correct_roll(
         if row is None or row.automatic:
             raise StorageError(f"line {line} has no roll {name} that staff opened: see loomwatch rolls list")
         before = {"opened_at": row.opened_at.isoformat(), "closed_at": row.closed_at and row.closed_at.isoformat()}
-        since = min(row.opened_at, opened_at or row.opened_at)
+        since, ended = min(row.opened_at, opened_at or row.opened_at), row.closed_at
         row.opened_at, row.closed_at = opened_at or row.opened_at, closed_at or row.closed_at
         if row.closed_at is not None:
             _refuse_backwards(name, row.opened_at, row.closed_at)
         _refuse_overlap(session, line=line, name=name, opened_at=row.opened_at, closed_at=row.closed_at, but=row.id)
+        until = None if ended is None or row.closed_at is None else max(ended, row.closed_at)
         session.flush()
-        _cover_by_automatic(database, session, line=line, since=since)
-        _follow(database, session, line=line, since=since)
+        _cover_by_automatic(database, session, line=line, since=since, until=until)
+        _follow(database, session, line=line, since=since, until=until)
         after = {"opened_at": row.opened_at.isoformat(), "closed_at": row.closed_at and row.closed_at.isoformat()}
         audit.record(
             session, by=by, action="roll.correct", subject=name, detail={"line": line, "before": before, "after": after}
@@ -294,14 +295,16 @@ def _ensure_automatic(database: Database, session: Session, line: str, at: datet
     return end
 
 
-def _cover_by_automatic(database: Database, session: Session, *, line: str, since: datetime) -> None:
-    """Makes the automatic rolls of all days from `since` on with cloth that no roll covers any more."""
+def _cover_by_automatic(
+    database: Database, session: Session, *, line: str, since: datetime, until: datetime | None = None
+) -> None:
+    """Makes the automatic rolls of all days from `since` on, until `until`, with cloth that no roll covers any more."""
     at: datetime | None = since
     while at is not None:
         firsts = [
             session.scalar(
                 select(func.min(table.captured_at)).where(
-                    table.line == line, table.captured_at >= at, _uncovered(table)
+                    table.line == line, table.captured_at >= at, _before(table, until), _uncovered(table)
                 )
             )
             for table in (FrameRow, GapRow)
@@ -310,14 +313,19 @@ def _cover_by_automatic(database: Database, session: Session, *, line: str, sinc
         at = _ensure_automatic(database, session, line, min(found)) if found else None
 
 
-def _follow(database: Database, session: Session, *, line: str, since: datetime) -> None:
-    """Takes the fragments captured from `since` on to the rolls that cover them now; defects are parted and joined."""
+def _before(table: Cloth, until: datetime | None) -> ColumnElement[bool]:
+    return true() if until is None else table.captured_at < until
+
+
+def _follow(database: Database, session: Session, *, line: str, since: datetime, until: datetime | None = None) -> None:
+    """Takes the fragments captured from `since` on, until `until`, to the rolls that cover them now; defects are parted
+    and joined."""
     session.flush()
     lock_line(database, session, line)
     rows = session.execute(
         select(FragmentRow.frame_id, FragmentRow.number, FragmentRow.roll_id, FragmentRow.captured_at)
         .join(FrameRow, FrameRow.id == FragmentRow.frame_id)
-        .where(FrameRow.line == line, FrameRow.captured_at >= since)
+        .where(FrameRow.line == line, FrameRow.captured_at >= since, _before(FrameRow, until))
     ).all()
     at_once: dict[datetime, int] = {}
     moved: dict[tuple[int, int], int] = {}
@@ -328,6 +336,8 @@ def _follow(database: Database, session: Session, *, line: str, since: datetime)
             moved[row.frame_id, row.number] = at_once[row.captured_at]
     follow_rolls(session, line=line, roll_of=moved)
     touched = select(RollRow).where(RollRow.line == line, or_(RollRow.closed_at.is_(None), RollRow.closed_at >= since))
+    if until is not None:
+        touched = touched.where(RollRow.opened_at <= until)
     for roll in map(as_roll, session.scalars(touched).all()):
         settle_width(session, roll_id=roll.id, right_mm=widest(session, in_roll(roll, FrameRow)))
 

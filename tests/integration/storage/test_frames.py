@@ -230,7 +230,7 @@ def test_a_clock_that_goes_back_within_a_session_is_refused(database, pictures):
 
 
 def test_in_a_batch_each_report_has_its_own_fate(database, pictures):
-    """New, there already, twice in the batch, contradicting itself, out of time, and what the database does not take."""
+    """New, there already, twice in the batch, contradicting itself, out of time, and what no database takes."""
     assert store_report(database, pictures, make_report(0))
     batch = [
         make_report(0),
