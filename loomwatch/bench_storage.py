@@ -174,11 +174,12 @@ def fill_year(database: Database, *, scale: float, tell: Callable[[str], None]) 
                 if number in chosen:
                     place = {"camera": camera, "counter": session_name, "captured_at": at, "roll_id": roll + 1}
                     along = {"y0_mm": y_mm + fragments["y0_mm"], "y1_mm": y_mm + fragments["y1_mm"]}
-                    score = {"score": (score := float(rng.uniform(0.5, 1.5))), "style": STYLES[roll % len(STYLES)]}
+                    value = float(rng.uniform(0.5, 1.5))
+                    score = {"score": value, "style": STYLES[roll % len(STYLES)]}
                     own = {"frame_id": frame_id, "defect_id": defect_id}
                     shown.append(fragments | place | along | score | own)
                     state = ("unreviewed", "confirmed", "rejected")[int(rng.integers(3))]
-                    review = {"strength": score["score"] / 0.5, "state": state, "confirmed": state == "confirmed"}
+                    review = {"strength": value / 0.5, "state": state, "confirmed": state == "confirmed"}
                     found.append(
                         whole_defects | place | along | score | review | {"id": defect_id, "frame_id": frame_id}
                     )
@@ -309,7 +310,7 @@ def write_rate(url: str, folder: Path, *, writers: int, seconds: float, crops: b
     failed = [each for each in counts if isinstance(each, str)]
     if failed:
         raise RuntimeError(failed[0])
-    return sum(counts)
+    return float(sum(counts))
 
 
 def _write(url: str, folder: str, number: int, seconds: float, crops: bool, ready: Any, queue: Any) -> None:

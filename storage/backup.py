@@ -185,17 +185,15 @@ def _copy_in(source: Path, url: str) -> None:
             engine.begin() as into,
         ):
             _empty(into)
-            times = session.scalars(select(func.min(FrameRow.captured_at)).group_by(_month(FrameRow.captured_at)))
+            times = session.scalars(
+                select(func.min(FrameRow.captured_at)).group_by(func.substr(FrameRow.captured_at, 1, 7))
+            )
             add_partitions(into, {month_of(at) for at in times})
             _copy_rows(session.connection(), into)
             for table in Table.metadata.sorted_tables:
                 _set_sequence(into, table.name)
     finally:
         engine.dispose()
-
-
-def _month(at: object) -> object:
-    return func.substr(at, 1, 7)
 
 
 def _empty(connection: Connection) -> None:

@@ -52,7 +52,7 @@ _NEARBY = select(*_FRAGMENTS.columns).where(
 )
 _INSERT_DEFECT = insert(DefectRow).returning(DefectRow.id)
 _INSERT_DEFECTS = insert(DefectRow).returning(DefectRow.id, DefectRow.frame_id, DefectRow.fragment)
-_INSERT_FRAGMENTS = insert(_FRAGMENTS)
+_INSERT_FRAGMENTS = insert(FragmentRow)
 _WIDTH = select(_WIDTHS.c.width_mm).where(_WIDTHS.c.roll_id == bindparam("roll"))
 
 

@@ -143,3 +143,16 @@ def test_of_many_processes_exactly_one_prunes_in_an_hour(three, database_url, pi
     period = f"{at(3 * DAY) + timedelta(hours=1):%Y-%m-%dT%H}"
     assert claim_chore(three, "prune", period=period, by="worker-1")
     assert not claim_chore(three, "prune", period=period, by="worker-2")
+
+
+def test_of_an_automatic_roll_only_its_own_cloth_goes(database, pictures):
+    """Cloth of the same day that a roll of staff's covers stays with it."""
+    open_roll(database, line=LINE, name="R1", style="twill", by="eva", at=at(10))
+    close_roll(database, line=LINE, by="eva", at=at(20))
+    for sequence, minutes in enumerate((1, 15, 30)):
+        store_report(database, pictures, make_report(sequence, captured_at=at(minutes), defects=(make_defect(),)))
+    hold_roll(database, find_roll(database, name="R1"), reason="claim", by="eva")
+    gone = prune(database, pictures, by="eva", days=1, at=at(9 * DAY))
+    assert [(each.roll, each.frames, each.defects) for each in gone] == [("auto 2026-03-14", 2, 2)]
+    assert names(database) == ["R1"]
+    assert counts(database) == [1, 0, 1, 1]
