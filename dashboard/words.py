@@ -4,7 +4,7 @@ import math
 import re
 from datetime import datetime, tzinfo
 
-from storage.reads.defects import DefectItem, Series
+from storage.reads.defects import COUNTED, DefectItem, Series
 from storage.reads.review_state import State
 
 STATE_WORDS: dict[State, str] = {"unreviewed": "To review", "confirmed": "Confirmed", "rejected": "False alarm"}
@@ -102,7 +102,13 @@ def series(found: Series) -> str:
 
 def states(counts: dict[State, int]) -> str:
     """How many defects are in each state."""
-    return (
-        f"{counts['unreviewed']:,} to review · {counts['confirmed']:,} confirmed · "
-        f"{count(counts['rejected'], 'false alarm')}"
+    return f"{counted(counts['unreviewed'])} to review · {counted(counts['confirmed'])} confirmed · " + (
+        f"{counted(COUNTED)} false alarms"
+        if counts["rejected"] >= COUNTED
+        else count(counts["rejected"], "false alarm")
     )
+
+
+def counted(number: int) -> str:
+    """Defects of a list are counted so far and no farther."""
+    return f"{number:,}+" if number >= COUNTED else f"{number:,}"

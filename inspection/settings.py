@@ -83,6 +83,8 @@ class StoreSettings(_Settings):
     database_url: str = Field("", description="SQLAlchemy URL; empty: the SQLite file DATA_DIR/loomwatch.db")
     redis_url: str = Field("", description="redis:// or unix:// URL; empty: DATA_DIR's private server")
     pictures_url: str = Field("", description="fsspec URL of the picture store; empty: DATA_DIR/pictures")
+    keep_days: float = Field(0.0, ge=0, description="rolls that ended longer ago are pruned; 0: kept for ever")
+    keep_free_gb: float = Field(0.0, ge=0, description="the oldest rolls are pruned until so many GB are free; 0: none")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
 
     @property

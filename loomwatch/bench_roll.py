@@ -1,5 +1,5 @@
 """A four-hour roll of 10,000 defects, for `loomwatch bench`: merged from its fragments, searched for periodic defects,
-and its map read. The roll is stored as a worker stores it; timed is what is done with all of it at once."""
+graded, and its map read. The roll is stored as a worker stores it; timed is what is done with all of it at once."""
 
 import tempfile
 import time
@@ -16,7 +16,8 @@ from storage.database import Database, open_database, upgrade
 from storage.defects.merging import components
 from storage.defects.series import check_roll
 from storage.defects.whole import columns_of, join, whole_of_fragment
-from storage.frames import store_report
+from storage.frames import store_reports
+from storage.grading.stored import grade_roll
 from storage.pictures import PictureStore
 from storage.reads.roll_map import roll_map
 from storage.rolls import close_roll, open_roll
@@ -26,6 +27,7 @@ LINE, STYLE = "bench", "plain"
 MM_PER_PX, HEIGHT_PX, WIDTH_PX = 0.2, 1024, 8000
 SPEED_M_MIN, HOURS = 20.0, 4.0
 PERIOD_MM = 628.3
+TOGETHER = 16  # frames in one transaction, as a worker stores them
 
 
 def time_roll(url: str = "", *, defects: int = 10_000, seed: int = 0) -> dict[str, Any]:
@@ -45,12 +47,14 @@ def time_roll(url: str = "", *, defects: int = 10_000, seed: int = 0) -> dict[st
             merged = _timed(times, "merged_s", lambda: merge(database, roll.id))
             with database.reading() as session:
                 series = _timed(times, "periodic_s", lambda: check_roll(session, roll.id))
+            graded = _timed(times, "graded_s", lambda: grade_roll(database, roll))
             drawn = _timed(times, "map_s", lambda: roll_map(database, roll))
     return {
         "fragments": stored,
         "defects": merged,
         "series": len(series),
         "on_map": len(drawn.defects),
+        "points": graded.grade.points.total,
         "stored_fragments_per_s": stored / filled_s,
         **times,
         "total_s": sum(times.values()),
@@ -82,9 +86,12 @@ def fill_roll(database: Database, pictures: PictureStore, *, defects: int, seed:
         _put(places, y_mm, x_px, int(width), int(height), frame_mm, score=float(rng.uniform(0.6, 2)))
     for number in range(round(40_000 / frame_mm)):
         _put(places, 2_000_000 + number * frame_mm, 5000, 6, HEIGHT_PX, frame_mm, score=0.9)
-    for sequence, found in sorted(places.items()):
-        at = start + timedelta(seconds=sequence * frame_mm / 1000 / SPEED_M_MIN * 60)
-        store_report(database, pictures, _report(sequence, at, found, frame_mm))
+    reports = [
+        _report(sequence, start + timedelta(seconds=sequence * frame_mm / 1000 / SPEED_M_MIN * 60), found, frame_mm)
+        for sequence, found in sorted(places.items())
+    ]
+    for first in range(0, len(reports), TOGETHER):
+        store_reports(database, pictures, reports[first : first + TOGETHER])
     return sum(len(found) for found in places.values())
 
 
@@ -146,7 +153,7 @@ def _report(sequence: int, at: datetime, found: Sequence[Defect], frame_mm: floa
         received_at_ns=at_ns,
         scored_at_ns=at_ns,
         defects=tuple(found),
-        crops=tuple((b"-", b"-") for _ in found),
+        crops=tuple((b"", b"") for _ in found),
     )
 
 

@@ -17,6 +17,7 @@ from cras_core.errors import CrasError
 from inspection.errors import LoomwatchError
 from loomwatch import (
     commands_dataset,
+    commands_db,
     commands_grading,
     commands_keys,
     commands_line,
@@ -43,6 +44,7 @@ commands_styles.register(app)
 commands_services.register(app)
 commands_keys.register(app)
 commands_records.register(app)
+commands_db.register(app)
 commands_grading.register(app)
 commands_report.register(app)
 commands_trends.register(app)

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     bench.command("pipeline", epilog=example("loomwatch bench pipeline --bundle bundles/sim --metres 4"))(
         bench_pipeline
     )
+    bench.command("storage", epilog=example("loomwatch bench storage --scale 0.02 --json storage.json"))(bench_storage)
     app.add_typer(bench, name="bench")
 
 
@@ -145,3 +146,29 @@ def bench_pipeline(
         f"{figures['tiles']} tiles in {figures['frames']} frames"
     )
     write_json(json_file, figures)
+
+
+def bench_storage(
+    scale: float = typer.Option(1.0, min=0.001, max=10.0, help="Of a year: 2 million frames, 3,000 rolls."),
+    postgresql: str = typer.Option("", help="URL of an empty PostgreSQL database to measure, too; it is filled."),
+    seconds: float = typer.Option(10.0, min=1.0, help="Of writing, each time."),
+    repeats: int = typer.Option(20, min=2, help="Of each read; the first does not count."),
+    json_file: Path = JSON,
+) -> None:
+    """Fill a year of one line, then time every screen's reads, writing, and the size on disk, beside the targets."""
+    from loomwatch.bench_storage import bench_storage as measure
+
+    figures = measure(
+        scale=scale,
+        postgresql_url=postgresql,
+        seconds=seconds,
+        repeats=repeats,
+        tell=lambda words: console.print(words),
+    )
+    table = Table("database", "what", "measured", "target", "")
+    for each in figures:
+        limit = f"{'at most' if each['most'] else 'at least'} {each['target']:g} {each['unit']}"
+        table.add_row(each["database"], each["name"], f"{each['value']:.2f} {each['unit']}", limit,
+                      "met" if each["met"] else "missed")  # fmt: skip
+    console.print(table)
+    write_json(json_file, {"scale": scale, "figures": figures})

@@ -1,4 +1,4 @@
-"""What is kept: rolls, lines, models, samples, the database."""
+"""What is kept: rolls, lines, models, samples."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from inspection.errors import SettingsError
 from inspection.settings import StoreSettings, load
 from loomwatch import commands_grading
 from loomwatch.terminal import console, example, folder
-from storage.database import Database, open_database, schema_status, upgrade
+from storage.database import Database, open_database
 
 DATA_DIR = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine.")
 BY = typer.Option("operator", "--by", help="Who does it, for the record.")
@@ -21,6 +21,8 @@ def register(app: typer.Typer) -> None:
     rolls.command("open", epilog=example("loomwatch rolls open R-1042 --style denim-12oz --line line-1"))(open_roll)
     rolls.command("close", epilog=example("loomwatch rolls close --line line-1"))(close_roll)
     rolls.command("list", epilog=example("loomwatch rolls list"))(list_rolls)
+    rolls.command("hold", epilog=example("loomwatch rolls hold R-1042 --reason 'claim of ACME'"))(hold_roll)
+    rolls.command("release", epilog=example("loomwatch rolls release R-1042"))(release_roll)
     commands_grading.register_on_rolls(rolls)
     app.add_typer(rolls, name="rolls")
 
@@ -44,11 +46,6 @@ def register(app: typer.Typer) -> None:
     samples.command("add", epilog=example("loomwatch samples add data/aitex/tiles --mm-per-px 0.2"))(add_samples)
     samples.command("list", epilog=example("loomwatch samples list"))(list_samples)
     app.add_typer(samples, name="samples")
-
-    db = typer.Typer(help="The database's version.", no_args_is_help=True)
-    db.command("upgrade", epilog=example("loomwatch db upgrade"))(upgrade_database)
-    db.command("status", epilog=example("loomwatch db status"))(database_status)
-    app.add_typer(db, name="db")
 
 
 def _open(data_dir: Path | None) -> tuple[StoreSettings, Database]:
@@ -106,6 +103,37 @@ def list_rolls(
             str(figures.defects),
         )
     console.print(table)
+
+
+def hold_roll(
+    name: str = typer.Argument(help="Roll number or name."),
+    reason: str = typer.Option(..., "--reason", help="Why it must be kept."),
+    line: str = typer.Option(None, "--line", help="Its line, where several have a roll of that name."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Keep a roll from being pruned, whatever its age."""
+    from storage import retention
+    from storage.roll_details import find_roll
+
+    _, database = _open(data_dir)
+    retention.hold_roll(database, find_roll(database, name=name, line=line), reason=reason, by=by)
+    console.print(f"roll {name} is on hold")
+
+
+def release_roll(
+    name: str = typer.Argument(help="Roll number or name."),
+    line: str = typer.Option(None, "--line", help="Its line, where several have a roll of that name."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """End a roll's hold."""
+    from storage import retention
+    from storage.roll_details import find_roll
+
+    _, database = _open(data_dir)
+    retention.release_roll(database, find_roll(database, name=name, line=line), by=by)
+    console.print(f"roll {name} is no longer on hold")
 
 
 def show_line(line: str = LINE, data_dir: Path = DATA_DIR) -> None:
@@ -275,17 +303,3 @@ def list_samples(data_dir: Path = DATA_DIR) -> None:
     for (style, source), count in sorted(counts.items()):
         table.add_row(style, source, str(count))
     console.print(table)
-
-
-def upgrade_database(data_dir: Path = DATA_DIR) -> None:
-    """Make the database, or bring it to this version."""
-    store = load(StoreSettings, data_dir=data_dir)
-    upgrade(store.database)
-    console.print(f"the database is at version {schema_status(store.database).current}")
-
-
-def database_status(data_dir: Path = DATA_DIR) -> None:
-    """Tell the database's version and this program's."""
-    store = load(StoreSettings, data_dir=data_dir)
-    status = schema_status(store.database)
-    console.print(f"database: {status.current or 'empty'}, program: {status.head}, state: {status.state}")

@@ -5,20 +5,34 @@ and on both databases all that one reading transaction sees is of one moment.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import Executable, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, reading_options, sqlite_path
+from inspection.types import FrameKey
+from storage.engine import (
+    errors_explained,
+    is_sqlite,
+    make_engine,
+    parse_url,
+    reading_options,
+    refuse_network_share,
+    sqlite_path,
+)
+from storage.partitions import make_partitions, month_of
 from storage.schema import SchemaStatus, refuse_unless_current, schema_status, status_of, upgrade
-from storage.tables import Table
+from storage.tables import FrameRow, Table
 from storage.trends.totals import write_totals
 
 __all__ = ["Database", "SchemaStatus", "open_database", "schema_status", "upgrade"]
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:number)")
+_LOCK_ALL = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 
 
 class Database:
@@ -31,6 +45,8 @@ class Database:
         self._sqlite = is_sqlite(self.url)
         self.known_names: set[tuple[str, str]] = set()  # kind and name of what is committed, so as not to ask again
         self._inserts: dict[type[Table], Executable] = {}
+        self._insert_frames: Executable | None = None
+        self._months: set[str] = set()  # that have partitions
         self._reader = self.engine.execution_options(**reading_options(self.url))
 
     def __str__(self) -> str:
@@ -68,13 +84,39 @@ class Database:
         SQLite has one writer at a time anyway; PostgreSQL takes an advisory lock.
         """
         if not self._sqlite:
-            number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
-            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+            session.connection().execute(_LOCK, {"number": _lock_number(name)})
         return not self._sqlite
+
+    def lock_all(self, session: Session, names: Iterable[str]) -> None:
+        """As `lock`, many in one question; always in the same order, so that two who want the same never block each
+        other."""
+        if not self._sqlite:
+            numbers = sorted({_lock_number(name) for name in names})
+            session.connection().execute(_LOCK_ALL, {"numbers": numbers})
 
     def insert_new(self, session: Session, table: type[Table], /, **values: Any) -> Any | None:
         """Inserts a row unless a unique constraint holds it already: its first key column, or None."""
         return session.connection().execute(self._insert(table), values).scalar()
+
+    def insert_frames(self, session: Session, rows: Sequence[dict[str, Any]]) -> dict[FrameKey, int]:
+        """Inserts frames at once, but for those whose key is there already; the new ones' numbers."""
+        if self._insert_frames is None:
+            insert = sqlite.insert(FrameRow) if self._sqlite else postgresql.insert(FrameRow)
+            self._insert_frames = insert.on_conflict_do_nothing().returning(
+                FrameRow.id, FrameRow.camera, FrameRow.session, FrameRow.sequence
+            )
+        found = session.connection().execute(self._insert_frames, rows)
+        return {FrameKey(camera, name, sequence): number for number, camera, name, sequence in found}
+
+    def make_room(self, times: Iterable[datetime]) -> None:
+        """Before frames of these times of capture are stored: PostgreSQL keeps each month in a partition of its own
+        (`storage.partitions`)."""
+        if not self._sqlite:
+            missing = {month_of(time) for time in times} - self._months
+            if missing:
+                with errors_explained(self.url):
+                    make_partitions(self.engine, missing)
+                self._months |= missing
 
     def _insert(self, table: type[Table]) -> Executable:
         """Made once a table: a frame inserts five rows, and building a statement costs more than running it."""
@@ -86,12 +128,17 @@ class Database:
         return statement
 
 
+def _lock_number(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
+
+
 def open_database(url: str) -> Database:
     """A database of just this program's version.
 
     Raises `SchemaError` for an older or newer one and `StorageError` when it cannot be reached; neither alters it.
     """
     database = Database(url)
+    refuse_network_share(database.url)
     if is_sqlite(database.url) and not sqlite_path(database.url).exists():
         refuse_unless_current(schema_status(url), str(database))  # looking must not make the file
     try:

@@ -2,7 +2,9 @@
 
 SQLite runs in WAL, so readers never wait for the writer; a writing transaction takes the write lock at once
 (`BEGIN IMMEDIATE`) and waits for it up to `BUSY_S`, because two writers that both began by reading would deadlock. A
-commit is on the disk when it returns (`synchronous = FULL`): an ingestor forgets a frame after it.
+commit is on the disk when it returns (`synchronous = FULL`): an ingestor forgets a frame after it. With NORMAL a power
+cut could take the last seconds of commits away, frames that nobody has any more; storing many frames in one
+transaction is what makes FULL cheap.
 """
 
 import sqlite3
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -67,6 +70,29 @@ def is_sqlite(url: URL) -> bool:
 def sqlite_path(url: URL) -> Path:
     """The file of a SQLite URL, also of one in SQLite's own form `file:PATH?mode=ro&uri=true`."""
     return Path((url.database or "").removeprefix("file:").partition("?")[0])
+
+
+SHARES = ("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "afpfs", "webdav", "davfs", "ceph", "glusterfs",
+          "lustre", "beegfs", "gpfs", "ocfs2", "gfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs",
+          "fuse.rclone", "fuse.davfs", "fuse.smbnetfs")  # fmt: skip
+
+
+def refuse_network_share(url: URL) -> None:
+    """SQLite's log is shared by memory, which programs on two hosts do not share, and file locks of network shares are
+    not kept reliably: a database there is damaged sooner or later. Raises `StorageError`."""
+    if not is_sqlite(url):
+        return
+    path = sqlite_path(url).absolute()
+    mounts = [(Path(part.mountpoint), part.fstype.lower(), part.opts) for part in psutil.disk_partitions(all=True)]
+    around = [mount for mount in mounts if mount[0] in (path, *path.resolve().parents)]
+    if not around:
+        return
+    place, kind, options = max(around, key=lambda mount: len(mount[0].parts))
+    if kind in SHARES or "remote" in options.split(","):
+        raise StorageError(
+            f"database {path} lies on a network share ({kind} at {place}), where SQLite files get damaged: put it on a "
+            "local disk (LOOMWATCH_DATA_DIR), or use PostgreSQL (LOOMWATCH_DATABASE_URL)"
+        )
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

@@ -1,20 +1,23 @@
 """What arrives from the line: inspected frames with their defects, gaps, and the cameras' own counts.
 
-Each is one transaction and idempotent by (camera, session, sequence), so that a record sent twice, even to two workers
-at once, is stored once. Frames and gaps share the sequence: a key stored as the one is not stored as the other. Crops
-go to the picture store first, under keys made from the frame's; without the store the frame is kept, its crops are not.
+Each is stored in one transaction, frames that are ready together in one for all of them, and is idempotent by (camera,
+session, sequence), so that a record sent twice, even to two workers at once, is stored once. Frames and gaps share the
+sequence: a key stored as the one is not stored as the other. Crops go to the picture store first, under keys made from
+the frame's; without the store the frame is kept, its crops are not.
 """
 
 import logging
 import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import bindparam, event, exists, or_, select
+from sqlalchemy import bindparam, event, select, union_all
 from sqlalchemy.orm import Session
 
-from inspection.errors import RecordRefused, StorageError
+from inspection.errors import RecordRefused
 from inspection.types import Capture, Defect, FrameHeader, FrameKey, FrameReport, Gap
 from storage.database import Database
 from storage.defects.geometry import form
@@ -24,7 +27,7 @@ from storage.defects.series import close_series, find_series
 from storage.defects.together import ends_of
 from storage.masks import encode_mask
 from storage.pictures import PictureStore, picture_key
-from storage.rolls import ensure_roll, roll_id_at
+from storage.rolls import ensure_rolls, rolls_of
 from storage.tables import CameraRow, CaptureRow, FrameRow, GapRow, LineRow, StyleRow
 from storage.trends.totals import count_frame, count_gap
 
@@ -32,72 +35,162 @@ logger = logging.getLogger(__name__)
 
 CLOCK_STEP = timedelta(seconds=2)
 
-# Built once, over the tables: every frame asks them, and to build a statement costs more than to run it.
+# Built once, over the tables: every batch asks them, and to build a statement costs more than to run it.
 _FRAMES, _GAPS = FrameRow.__table__, GapRow.__table__
 _OF_SESSION = (_FRAMES.c.camera == bindparam("camera")) & (_FRAMES.c.session == bindparam("session"))
-_STORED = select(
-    or_(
-        *(
-            exists().where(
-                table.c.camera == bindparam("camera"),
-                table.c.session == bindparam("session"),
-                table.c.sequence == bindparam("sequence"),
-            )
-            for table in (_FRAMES, _GAPS)
-        )
-    )
-)
-_NEIGHBOURS = select(
+_STORED = union_all(
     *(
-        select(_FRAMES.c.captured_at).where(_OF_SESSION, side).order_by(order).limit(1).scalar_subquery()
-        for side, order in (
-            (_FRAMES.c.sequence < bindparam("sequence"), _FRAMES.c.sequence.desc()),
-            (_FRAMES.c.sequence > bindparam("sequence"), _FRAMES.c.sequence),
+        select(table.c.sequence).where(
+            table.c.camera == bindparam("camera"),
+            table.c.session == bindparam("session"),
+            table.c.sequence.in_(bindparam("sequences", expanding=True)),
         )
+        for table in (_FRAMES, _GAPS)
     )
 )
+_BEFORE, _AFTER = (
+    select(_FRAMES.c.sequence, _FRAMES.c.captured_at).where(_OF_SESSION, side).order_by(order).limit(1)
+    for side, order in (
+        (_FRAMES.c.sequence < bindparam("sequence"), _FRAMES.c.sequence.desc()),
+        (_FRAMES.c.sequence > bindparam("sequence"), _FRAMES.c.sequence),
+    )
+)
+
+Outcome = bool | RecordRefused  # stored; False: it was there already; or why it never will be
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A report and the columns of its fragments, but for those that are known once it is placed."""
+
+    report: FrameReport
+    fragments: list[Values]
 
 
 def store_report(database: Database, pictures: PictureStore, report: FrameReport) -> bool:
     """Stores a frame and its defects; False when its key was there already.
 
-    Its defects are placed on the roll as fragments and join those that they belong together with.
-
     Raises `RecordRefused` when the report contradicts itself or what is stored of its session, or holds what the
     database does not take, another `StorageError` when the database refuses for now; nothing is stored then.
     """
-    _check(report)
-    if report.crops:  # a frame sent again: spare its pictures
+    (outcome,) = store_reports(database, pictures, [report])
+    if isinstance(outcome, RecordRefused):
+        raise outcome
+    return outcome
+
+
+def store_reports(database: Database, pictures: PictureStore, reports: Sequence[FrameReport]) -> list[Outcome]:
+    """Stores frames and their defects in one transaction; what became of each.
+
+    A defect of a frame is a fragment, placed on the frame's roll and joined with those that it belongs together with.
+    A report that is refused leaves the others as they are. Raises another `StorageError` than `RecordRefused` when the
+    database refuses for now; nothing of any report is stored then.
+    """
+    try:
+        return _store(database, pictures, reports)
+    except RecordRefused as error:  # the database does not take one of them, and does not say which
+        if len(reports) == 1:
+            return [error]
+        return [outcome for report in reports for outcome in store_reports(database, pictures, [report])]
+
+
+def _store(database: Database, pictures: PictureStore, reports: Sequence[FrameReport]) -> list[Outcome]:
+    outcomes: dict[int, Outcome] = {}
+    sound: dict[FrameKey, int] = {}
+    for index, report in enumerate(reports):
+        try:
+            _check(report)
+        except RecordRefused as error:
+            outcomes[index] = error
+            continue
+        if sound.setdefault(report.header.key, index) != index:
+            outcomes[index] = False  # twice in one batch
+    if sound and any(
+        any(map(any, reports[index].crops)) for index in sound.values()
+    ):  # a frame sent again: spare its pictures
         with database.reading() as session:
-            if _is_stored(session, report.header.key):
-                return False
-    crops = _put_crops(pictures, report)
-    fragments = [
-        _fragment_values(report, number, defect, mask=encode_mask(defect.mask), crop=crop, heat=heat)
-        for number, (defect, (crop, heat)) in enumerate(zip(report.defects, crops, strict=True))
-    ]
-    with database.session() as session:
-        if not _claim(database, session, report.header.key):
-            return False
-        header, now = report.header, datetime.now(UTC)
-        _refuse_clock(session, header)
-        styles = {report.style, *(defect.style for defect in report.defects)} - {""}
-        _ensure_names(database, session, line=header.line, camera=header.camera, styles=styles)
-        roll_id = ensure_roll(database, session, line=header.line, at=header.captured_at)
-        values = _frame_values(report, stored_at=now)
-        frame_id = database.insert_new(session, FrameRow, **values)
-        if frame_id is None:
-            return False
-        count_frame(session, values)
-        widen_roll(database, session, line=header.line, roll_id=roll_id, right_mm=_right_mm(header))
-        if fragments:
-            if lock_line(database, session, header.line):  # until then the roll's boundary may have moved
-                roll_id = roll_id_at(session, line=header.line, at=header.captured_at)
-            placed = [{**values, "frame_id": frame_id} for values in fragments]
-            defects = place_fragments(session, line=header.line, roll_id=roll_id, fragments=placed)
+            _leave_out(sound, _stored_keys(session, sound), outcomes)
+    prepared = _prepare(pictures, {index: reports[index] for index in sound.values()})
+    if prepared:
+        database.make_room({prepared[index].report.header.captured_at for index in prepared})
+        with database.session() as session:
+            database.lock_all(session, [_lock_of(key) for key in sound])
+            _leave_out(sound, _stored_keys(session, sound), outcomes)
+            outcomes |= _insert(database, session, {index: prepared[index] for index in sound.values()})
+    return [outcomes[index] for index in range(len(reports))]
+
+
+def _leave_out(sound: dict[FrameKey, int], stored: set[FrameKey], outcomes: dict[int, Outcome]) -> None:
+    for key in stored:
+        outcomes[sound.pop(key)] = False
+
+
+def _prepare(pictures: PictureStore, reports: dict[int, FrameReport]) -> dict[int, _Prepared]:
+    """All that needs no database: it is done before the transaction begins, which others wait for."""
+    crops = _put_crops(pictures, list(reports.values()))
+    return {
+        index: _Prepared(
+            report,
+            [
+                fragment_values(report, number, defect, mask=encode_mask(defect.mask), crop=crop, heat=heat)
+                for number, (defect, (crop, heat)) in enumerate(zip(report.defects, keys, strict=True))
+            ],
+        )
+        for (index, report), keys in zip(reports.items(), crops, strict=True)
+    }
+
+
+def _insert(database: Database, session: Session, prepared: dict[int, _Prepared]) -> dict[int, Outcome]:
+    """The frames of a batch, whose keys are held and not stored yet."""
+    outcomes: dict[int, Outcome] = _refuse_clocks(session, {index: each.report for index, each in prepared.items()})
+    taken = {index: each for index, each in prepared.items() if index not in outcomes}
+    if not taken:
+        return outcomes
+    reports = [each.report for each in taken.values()]
+    _ensure_names(database, session, reports)
+    lines = sorted({report.header.line for report in reports})
+    for line in lines:
+        times = [report.header.captured_at for report in reports if report.header.line == line]
+        ensure_rolls(database, session, line=line, times=times)
+    now = datetime.now(UTC)
+    rows = [frame_values(report, stored_at=now) for report in reports]
+    ids = database.insert_frames(session, rows)
+    for report, values in zip(reports, rows, strict=True):
+        if report.header.key in ids:
+            count_frame(session, values)
+    outcomes |= {index: each.report.header.key in ids for index, each in taken.items()}
+    for line in lines:
+        own = [each for each in taken.values() if each.report.header.line == line and each.report.header.key in ids]
+        _place(database, session, line, own, ids)
+    return outcomes
+
+
+def _place(
+    database: Database, session: Session, line: str, prepared: Sequence[_Prepared], ids: dict[FrameKey, int]
+) -> None:
+    """Puts the fragments of one line's frames on their rolls, roll by roll."""
+    times = [each.report.header.captured_at for each in prepared]
+    rolls = rolls_of(session, line=line, times=times)
+    # until the line is held, a roll's boundary may have moved
+    if any(each.fragments for each in prepared) and lock_line(database, session, line):
+        rolls = rolls_of(session, line=line, times=times)
+    by_roll: dict[int, list[_Prepared]] = {}
+    for each, roll_id in zip(prepared, rolls, strict=True):
+        by_roll.setdefault(roll_id, []).append(each)
+    for roll_id, own in by_roll.items():
+        headers = [each.report.header for each in own]
+        width_mm = widen_roll(
+            database, session, line=line, roll_id=roll_id, right_mm=max(_right_mm(header) for header in headers)
+        )
+        placed = [{**values, "frame_id": ids[each.report.header.key]} for each in own for values in each.fragments]
+        if placed:
+            defects = place_fragments(session, line=line, roll_id=roll_id, width_mm=width_mm, fragments=placed)
             find_series(session, defects)
-        close_series(session, roll_id=roll_id, counter=header.session, end_mm=header.position_mm + header.length_mm)
-    return True
+        ends: dict[str, float] = {}
+        for header in headers:
+            ends[header.session] = max(ends.get(header.session, -math.inf), header.position_mm + header.length_mm)
+        close_series(session, roll_id=roll_id, ends_mm=ends)
 
 
 def store_gap(database: Database, gap: Gap) -> bool:
@@ -109,8 +202,8 @@ def store_gap(database: Database, gap: Gap) -> bool:
     with database.session() as session:
         if not _claim(database, session, gap.key):
             return False
-        _ensure_names(database, session, line=gap.line, camera=gap.camera, styles=set())
-        ensure_roll(database, session, line=gap.line, at=gap.captured_at)
+        _ensure_names(database, session, [gap])
+        ensure_rolls(database, session, line=gap.line, times=[gap.captured_at])
         stored = database.insert_new(
             session,
             GapRow,
@@ -135,7 +228,7 @@ def store_capture(database: Database, capture: Capture) -> None:
         raise RecordRefused(f"session {capture.session} of camera {capture.camera}: captured_mm {capture.captured_mm}")
     now = datetime.now(UTC)
     with database.session() as session:
-        _ensure_names(database, session, line=capture.line, camera=capture.camera, styles=set())
+        _ensure_names(database, session, [capture])
         new = database.insert_new(
             session,
             CaptureRow,
@@ -156,69 +249,118 @@ def store_capture(database: Database, capture: Capture) -> None:
         row.ended = row.ended or capture.ended
 
 
-def _is_stored(session: Session, key: FrameKey) -> bool:
-    return bool(session.connection().execute(_STORED, key._asdict()).scalar())
+def _lock_of(key: FrameKey) -> str:
+    return f"record:{key.camera}:{key.session}:{key.sequence}"
+
+
+def _stored_keys(session: Session, keys: Iterable[FrameKey]) -> set[FrameKey]:
+    """Those of the keys that are there, as a frame or as a gap."""
+    by_session: dict[tuple[str, str], list[int]] = {}
+    for key in keys:
+        by_session.setdefault((key.camera, key.session), []).append(key.sequence)
+    connection = session.connection()
+    return {
+        FrameKey(camera, name, sequence)
+        for (camera, name), sequences in by_session.items()
+        for sequence in connection.execute(
+            _STORED, {"camera": camera, "session": name, "sequences": sequences}
+        ).scalars()
+    }
 
 
 def _claim(database: Database, session: Session, key: FrameKey) -> bool:
     """Holds the key for this transaction; False when it is stored already. Two tables share the keys, so a unique
     constraint alone would not do."""
-    database.lock(session, f"record:{key.camera}:{key.session}:{key.sequence}")
-    return not _is_stored(session, key)
+    database.lock(session, _lock_of(key))
+    return not _stored_keys(session, [key])
 
 
-def _refuse_clock(session: Session, header: FrameHeader) -> None:
+def _refuse_clocks(session: Session, reports: dict[int, FrameReport]) -> dict[int, Outcome]:
     """Within a session time goes on with the sequence; a host's clock that is set back would put cloth on another roll.
 
-    Small steps, as clocks are kept right with, are let through.
+    Small steps, as clocks are kept right with, are let through. Of a batch the first that fit are taken, as if each
+    had come by itself.
     """
-    earlier, later = session.connection().execute(_NEIGHBOURS, header.key._asdict()).one()
-    at = header.captured_at
-    if earlier is not None and at < earlier - CLOCK_STEP:
-        neighbour, word = earlier, "before"
-    elif later is not None and at > later + CLOCK_STEP:
-        neighbour, word = later, "after"
-    else:
-        return
-    raise RecordRefused(
-        f"frame {_name(header.key)}: captured_at {at.isoformat()} is {word} its neighbour's in the session, "
-        f"{neighbour.isoformat()}: the clock of the camera's host went back, set it right"
-    )
+    refused: dict[int, Outcome] = {}
+    seen: dict[tuple[str, str], list[tuple[int, datetime]]] = {}  # of a session: what is stored beside, and taken now
+    last: dict[tuple[str, str], int] = {}  # nothing is stored of a session behind this sequence number
+    for index, report in reports.items():
+        header, at = report.header, report.header.captured_at
+        taken = seen.setdefault((header.camera, header.session), [])
+        if header.sequence <= last.get((header.camera, header.session), header.sequence):
+            of_session = {"camera": header.camera, "session": header.session, "sequence": header.sequence}
+            found = [session.connection().execute(query, of_session).first() for query in (_BEFORE, _AFTER)]
+            taken += [(row.sequence, row.captured_at) for row in found if row is not None]
+            if found[1] is None:
+                last[header.camera, header.session] = header.sequence
+        before = max((each for each in taken if each[0] < header.sequence), default=None)
+        after = min((each for each in taken if each[0] > header.sequence), default=None)
+        if before is not None and at < before[1] - CLOCK_STEP:
+            neighbour, word = before[1], "before"
+        elif after is not None and at > after[1] + CLOCK_STEP:
+            neighbour, word = after[1], "after"
+        else:
+            taken.append((header.sequence, at))
+            continue
+        refused[index] = RecordRefused(
+            f"frame {_name(header.key)}: captured_at {at.isoformat()} is {word} its neighbour's in the session, "
+            f"{neighbour.isoformat()}: the clock of the camera's host went back, set it right"
+        )
+    return refused
 
 
-def _ensure_names(database: Database, session: Session, *, line: str, camera: str, styles: set[str]) -> None:
+def _ensure_names(database: Database, session: Session, records: Iterable[FrameReport | Gap | Capture]) -> None:
     """Always in this order: two transactions that add the same names then wait for, and never block, each other."""
-    now, wanted = datetime.now(UTC), {("line", line), ("camera", camera), *(("style", style) for style in styles)}
+    wanted: set[tuple[str, str]] = set()
+    lines: dict[str, str] = {}
+    for record in records:
+        source = record.header if isinstance(record, FrameReport) else record
+        wanted |= {("line", source.line), ("camera", source.camera)}
+        lines[source.camera] = source.line
+        if isinstance(record, FrameReport):
+            styles = {record.style, *(defect.style for defect in record.defects)} - {""}
+            wanted |= {("style", style) for style in styles}
     if wanted <= database.known_names:
         return
-    database.insert_new(session, LineRow, name=line, created_at=now)
-    database.insert_new(session, CameraRow, name=camera, line=line, created_at=now)
-    for style in sorted(styles):
+    now = datetime.now(UTC)
+    for line in sorted(set(lines.values())):
+        database.insert_new(session, LineRow, name=line, created_at=now)
+    for camera in sorted(lines):
+        database.insert_new(session, CameraRow, name=camera, line=lines[camera], created_at=now)
+    for style in sorted(name for kind, name in wanted if kind == "style"):
         database.insert_new(session, StyleRow, name=style, created_at=now)
     event.listen(session, "after_commit", lambda _: database.known_names.update(wanted), once=True)
 
 
-def _put_crops(pictures: PictureStore, report: FrameReport) -> list[tuple[str, str]]:
-    """Keys of each defect's crop and heat; "" for what could not be kept."""
+def _put_crops(pictures: PictureStore, reports: Sequence[FrameReport]) -> list[list[tuple[str, str]]]:
+    """Of each report keys of each defect's crop and heat; "" for what could not be kept."""
+    keys = [_picture_keys(report) for report in reports]
+    data = {
+        key: picture
+        for report, own in zip(reports, keys, strict=True)
+        for pair, both in zip(own, report.crops, strict=True)
+        for key, picture in zip(pair, both, strict=True)
+        if picture
+    }
+    failed = pictures.put_all(data)
+    for reason in sorted(set(failed.values())):
+        logger.warning("defects are stored without their pictures: %s", reason)
+    kept = data.keys() - failed.keys()
+    return [[(crop if crop in kept else "", heat if heat in kept else "") for crop, heat in own] for own in keys]
+
+
+def _picture_keys(report: FrameReport) -> list[tuple[str, str]]:
+    """A folder holds a thousand frames: of a folder each, making them would cost more than writing what is in them."""
     header = report.header
-    place = ("defects", header.line, header.camera, header.session, f"{header.sequence:09d}")
-    keys = []
-    for index, (crop, heat) in enumerate(report.crops):
-        wanted = ((picture_key(*place, f"{index}.png"), crop), (picture_key(*place, f"{index}_heat.png"), heat))
-        keys.append(tuple(_put(pictures, key, data) for key, data in wanted))
-    return [(crop, heat) for crop, heat in keys]
+    place = ("defects", header.line, header.camera, header.session, f"{header.sequence // 1000:06d}")
+    name = f"{header.sequence:09d}"
+    return [
+        (picture_key(*place, f"{name}-{index}.png"), picture_key(*place, f"{name}-{index}_heat.png"))
+        for index in range(len(report.crops))
+    ]
 
 
-def _put(pictures: PictureStore, key: str, data: bytes) -> str:
-    try:
-        pictures.put(key, data)
-    except StorageError as error:
-        logger.warning("a defect is stored without its picture: %s", error)
-        return ""
-    return key
-
-
-def _frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]:
+def frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]:
     header = report.header
     rows, columns = report.score_grid.shape
     return {
@@ -242,7 +384,7 @@ def _frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]
         "score_max": float(report.tile_scores.max()),
         "score_p50": float(np.median(report.tile_scores)),
         "scores": report.tile_scores.astype("<f4").tobytes(),
-        "grid": report.score_grid.astype("<f4").tobytes(),
+        "grid": report.score_grid.astype("<f2").tobytes(),
         "grid_rows": rows,
         "grid_columns": columns,
         "quality_flags": list(header.quality_flags),
@@ -252,7 +394,7 @@ def _frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]
     }
 
 
-def _fragment_values(
+def fragment_values(
     report: FrameReport, number: int, defect: Defect, *, mask: bytes, crop: str, heat: str
 ) -> dict[str, Any]:
     mm_per_px = report.header.mm_per_px

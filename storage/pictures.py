@@ -4,11 +4,12 @@ Rows hold keys; a key is a relative path (`defects/LINE/CAMERA/SESSION/SEQUENCE/
 locally it is written aside and renamed, and object stores show an object only when it is complete.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -52,11 +53,28 @@ class PictureStore:
                 f"picture store {url} cannot be used: {error}: install its driver or name a folder"
             ) from error
         self._local = isinstance(self._fs, LocalFileSystem)
+        self.folder = self._root if self._local else ""  # on this machine, "" elsewhere
 
     def put(self, key: str, data: bytes) -> None:
         """Keeps `data` under `key`, in place of what was there. Raises `StorageError`."""
         path = self._path(key)
         self._explained(key, lambda: self._put_local(Path(path), data) if self._local else self._put(path, data))
+
+    def put_all(self, pictures: Mapping[str, bytes]) -> dict[str, str]:
+        """Keeps many, on an object store at once; why some could not be kept, by key."""
+        if not self._local and len(pictures) > 1:
+            try:
+                self._explained("", lambda: self._fs.pipe({self._path(key): data for key, data in pictures.items()}))
+                return {}
+            except StorageError as error:
+                logger.debug("not all pictures went at once, now one by one: %s", error)
+        failed = {}
+        for key, data in pictures.items():
+            try:
+                self.put(key, data)
+            except StorageError as error:
+                failed[key] = str(error)
+        return failed
 
     def get(self, key: str) -> bytes:
         """Raises `StorageError` when there is no such picture or the store does not answer."""
@@ -84,6 +102,22 @@ class PictureStore:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
 
+    def delete_all(self, keys: Iterable[str]) -> list[str]:
+        """Removes pictures and the folders that they leave empty; the keys of those that could not be removed."""
+        left, folders = [], set()
+        for key in keys:
+            try:
+                self.delete(key)
+                folders.add(key.rpartition("/")[0])
+            except StorageError as error:
+                logger.debug("%s", error)
+                left.append(key)
+        if self._local:
+            for folder in folders:
+                with contextlib.suppress(OSError):  # others lie in it still
+                    Path(self._path(folder)).rmdir()
+        return left
+
     def _path(self, key: str) -> str:
         if not key or any(part in ("", ".", "..") for part in key.split("/")) or "\\" in key or "\0" in key:
             raise StorageError(f"not a key of the picture store: {key!r}")
@@ -94,10 +128,13 @@ class PictureStore:
         self._fs.pipe_file(path, data)
 
     def _put_local(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         try:
-            aside.write_bytes(data)
+            try:
+                aside.write_bytes(data)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                aside.write_bytes(data)
             os.replace(aside, path)  # noqa: PTH105 - says what it does
         except OSError:
             aside.unlink(missing_ok=True)

@@ -8,11 +8,12 @@ sets them right (`_follow`).
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from inspection.errors import StorageError
@@ -79,7 +80,7 @@ def open_roll(database: Database, *, line: str, name: str, style: str, by: str, 
         session.flush()
         _follow(database, session, line=line, since=at)
         audit.record(session, by=by, action="roll.open", subject=name, detail={"line": line, "at": at.isoformat()})
-        return _roll(row)
+        return as_roll(row)
 
 
 def close_roll(database: Database, *, line: str, by: str, at: datetime | None = None) -> Roll:
@@ -97,7 +98,7 @@ def close_roll(database: Database, *, line: str, by: str, at: datetime | None = 
         _follow(database, session, line=line, since=at)
         close_all_series(session, roll_id=row.id)
         audit.record(session, by=by, action="roll.close", subject=row.name, detail={"line": line, "at": at.isoformat()})
-        return _roll(row)
+        return as_roll(row)
 
 
 def correct_roll(
@@ -120,28 +121,36 @@ def correct_roll(
         if row is None or row.automatic:
             raise StorageError(f"line {line} has no roll {name} that staff opened: see loomwatch rolls list")
         before = {"opened_at": row.opened_at.isoformat(), "closed_at": row.closed_at and row.closed_at.isoformat()}
-        since = min(row.opened_at, opened_at or row.opened_at)
+        since, ended = min(row.opened_at, opened_at or row.opened_at), row.closed_at
         row.opened_at, row.closed_at = opened_at or row.opened_at, closed_at or row.closed_at
         if row.closed_at is not None:
             _refuse_backwards(name, row.opened_at, row.closed_at)
         _refuse_overlap(session, line=line, name=name, opened_at=row.opened_at, closed_at=row.closed_at, but=row.id)
+        until = None if ended is None or row.closed_at is None else max(ended, row.closed_at)
         session.flush()
-        _cover_by_automatic(database, session, line=line, since=since)
-        _follow(database, session, line=line, since=since)
+        _cover_by_automatic(database, session, line=line, since=since, until=until)
+        _follow(database, session, line=line, since=since, until=until)
         after = {"opened_at": row.opened_at.isoformat(), "closed_at": row.closed_at and row.closed_at.isoformat()}
         audit.record(
             session, by=by, action="roll.correct", subject=name, detail={"line": line, "before": before, "after": after}
         )
-        return _roll(row)
+        return as_roll(row)
 
 
-def list_rolls(database: Database, *, line: str | None = None) -> list[Roll]:
-    """All rolls, the latest first; of the automatic ones only those with cloth no other roll covers (any more)."""
+def list_rolls(
+    database: Database, *, line: str | None = None, since: datetime | None = None, until: datetime | None = None
+) -> list[Roll]:
+    """All rolls, the latest first; of the automatic ones only those with cloth no other roll covers (any more). since,
+    until: only those that were open in between."""
     with database.reading() as session:
         query = select(RollRow).order_by(RollRow.opened_at.desc(), RollRow.id.desc())
         if line is not None:
             query = query.where(RollRow.line == line)
-        rolls = [_roll(row) for row in session.scalars(query)]
+        if since is not None:
+            query = query.where(or_(RollRow.closed_at.is_(None), RollRow.closed_at > since))
+        if until is not None:
+            query = query.where(RollRow.opened_at < until)
+        rolls = [as_roll(row) for row in session.scalars(query)]
         return [roll for roll in rolls if not roll.automatic or _has_cloth(session, roll)]
 
 
@@ -150,12 +159,12 @@ def roll_at(database: Database, *, line: str, at: datetime) -> Roll | None:
     with database.reading() as session:
         row = _covering(session, line, at)
         if row is None:
-            row = session.scalar(
-                select(RollRow).where(
-                    RollRow.line == line, RollRow.automatic, RollRow.opened_at <= at, at < RollRow.closed_at
-                )
-            )
-        return None if row is None else _roll(row)
+            row = _row_named(session, line, f"auto {_day_of(at):%Y-%m-%d}")
+        return None if row is None else as_roll(row)
+
+
+def rolls_by_id(session: Session, ids: Iterable[int]) -> dict[int, Roll]:
+    return {row.id: as_roll(row) for row in session.scalars(select(RollRow).where(RollRow.id.in_(ids)))}
 
 
 def roll_figures(database: Database, roll: Roll) -> RollFigures:
@@ -190,58 +199,93 @@ def in_roll(roll: Roll, table: Cloth) -> ColumnElement[bool]:
     return and_(within, _uncovered(table)) if roll.automatic else within
 
 
-def ensure_roll(database: Database, session: Session, *, line: str, at: datetime) -> int:
-    """The id of the roll that covers `at`; makes the automatic one of the day when no other does. Called with each
-    frame and gap that is stored.
+def ensure_rolls(database: Database, session: Session, *, line: str, times: Sequence[datetime]) -> None:
+    """Makes the automatic rolls of the days of those times that no other roll covers. Called with all frames and gaps
+    that are stored.
 
-    The roll found is locked against a close or correction that would move its boundary over this frame unseen.
+    The rolls found are locked against a close or correction that would move their boundary over this cloth unseen.
     """
-    found = _roll_id(session, _COVERING_SHARED, line, at)
-    if found is None and (found := _roll_id(session, _AUTOMATIC, line, at)) is None:
-        _ensure_automatic(database, session, line, at)
-        found = _roll_id(session, _AUTOMATIC, line, at)
-    if found is None:
-        raise StorageError(f"line {line} has no roll for cloth captured at {at.isoformat()}")
-    return found
+    found = _staff_rolls(session, _STAFF_SHARED, line, times)
+    days = {_day_of(at) for at in times if _covers(found, at) is None}
+    for day in sorted(days - _automatic_rolls(session, line, days).keys()):
+        _ensure_automatic(database, session, line, day)
 
 
-def roll_id_at(session: Session, *, line: str, at: datetime) -> int:
-    """As `roll_at`, of a roll that is there."""
-    found = _roll_id(session, _COVERING, line, at) or _roll_id(session, _AUTOMATIC, line, at)
-    if found is None:
-        raise StorageError(f"line {line} has no roll for cloth captured at {at.isoformat()}")
-    return found
+def rolls_of(session: Session, *, line: str, times: Sequence[datetime]) -> list[int]:
+    """The numbers of the rolls that cloth captured at these times belongs to. Raises `StorageError` when one is not
+    known."""
+    found = _staff_rolls(session, _STAFF, line, times)
+    staff = [_covers(found, at) for at in times]
+    days = {_day_of(at) for at, number in zip(times, staff, strict=True) if number is None}
+    automatic = _automatic_rolls(session, line, days) if days else {}
+    numbers = []
+    for at, number in zip(times, staff, strict=True):
+        number = automatic.get(_day_of(at)) if number is None else number
+        if number is None:
+            raise StorageError(f"line {line} has no roll for cloth captured at {at.isoformat()}")
+        numbers.append(number)
+    return numbers
 
 
-def _roll_id(session: Session, query: Select[Any], line: str, at: datetime) -> int | None:
-    found = session.connection().execute(query, {"line": line, "at": at}).scalar()
-    return None if found is None else int(found)
+def _day_of(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-_ROLLS = RollRow.__table__  # statements that every frame asks are built once
-_WITHIN = (_ROLLS.c.line == bindparam("line")) & (_ROLLS.c.opened_at <= bindparam("at", type_=UtcDateTime()))
-_ENDS = bindparam("at", type_=UtcDateTime())
-_COVERING = select(_ROLLS.c.id).where(
-    _WITHIN, ~_ROLLS.c.automatic, or_(_ROLLS.c.closed_at.is_(None), _ROLLS.c.closed_at > _ENDS)
+def _staff_rolls(session: Session, query: Select[Any], line: str, times: Sequence[datetime]) -> list[Any]:
+    """Staff's rolls that can cover any of these times: they never overlap, so of those that opened before the first
+    time only the last one."""
+    between = {"line": line, "first": min(times), "last": max(times)}
+    return list(session.connection().execute(query, between).all())
+
+
+def _covers(rolls: Sequence[Any], at: datetime) -> int | None:
+    return next(
+        (roll.id for roll in rolls if roll.opened_at <= at and (roll.closed_at is None or at < roll.closed_at)), None
+    )
+
+
+def _automatic_rolls(session: Session, line: str, days: Iterable[datetime]) -> dict[datetime, int]:
+    names = {f"auto {day:%Y-%m-%d}": day for day in days}
+    if not names:
+        return {}
+    rows = session.connection().execute(_NAMED, {"line": line, "names": list(names)}).all()
+    return {names[row.name]: row.id for row in rows}
+
+
+_ROLLS = RollRow.__table__  # statements that every batch of frames asks are built once
+_BOUND = _ROLLS.alias("bound")
+_FIRST, _LAST = (bindparam(name, type_=UtcDateTime()) for name in ("first", "last"))
+_STAFF = select(_ROLLS.c.id, _ROLLS.c.opened_at, _ROLLS.c.closed_at).where(
+    _ROLLS.c.line == bindparam("line"),
+    ~_ROLLS.c.automatic,
+    _ROLLS.c.opened_at <= _LAST,
+    _ROLLS.c.opened_at
+    >= func.coalesce(
+        select(func.max(_BOUND.c.opened_at))
+        .where(_BOUND.c.line == bindparam("line"), ~_BOUND.c.automatic, _BOUND.c.opened_at <= _FIRST)
+        .scalar_subquery(),
+        _FIRST,
+    ),
 )
-_COVERING_SHARED = _COVERING.with_for_update(read=True)
-_AUTOMATIC = select(_ROLLS.c.id).where(_WITHIN, _ROLLS.c.automatic, _ROLLS.c.closed_at > _ENDS)
+_STAFF_SHARED = _STAFF.with_for_update(read=True, of=_ROLLS)
+_NAMED = select(_ROLLS.c.id, _ROLLS.c.name).where(
+    _ROLLS.c.line == bindparam("line"), _ROLLS.c.name.in_(bindparam("names", expanding=True))
+)
 
 
 def _covering(session: Session, line: str, at: datetime) -> RollRow | None:
-    return session.scalar(
-        select(RollRow).where(
-            RollRow.line == line,
-            ~RollRow.automatic,
-            RollRow.opened_at <= at,
-            or_(RollRow.closed_at.is_(None), RollRow.closed_at > at),
-        )
+    row = session.scalar(
+        select(RollRow)
+        .where(RollRow.line == line, ~RollRow.automatic, RollRow.opened_at <= at)
+        .order_by(RollRow.opened_at.desc())
+        .limit(1)
     )
+    return row if row is not None and (row.closed_at is None or row.closed_at > at) else None
 
 
 def _ensure_automatic(database: Database, session: Session, line: str, at: datetime) -> datetime:
     """Returns the end of that day."""
-    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = _day_of(at)
     name = f"auto {day:%Y-%m-%d}"
     end = day + timedelta(days=1)
     if _row_named(session, line, name) is None:  # an insert in vain would use up a number
@@ -251,14 +295,16 @@ def _ensure_automatic(database: Database, session: Session, line: str, at: datet
     return end
 
 
-def _cover_by_automatic(database: Database, session: Session, *, line: str, since: datetime) -> None:
-    """Makes the automatic rolls of all days from `since` on with cloth that no roll covers any more."""
+def _cover_by_automatic(
+    database: Database, session: Session, *, line: str, since: datetime, until: datetime | None = None
+) -> None:
+    """Makes the automatic rolls of all days from `since` on, until `until`, with cloth that no roll covers any more."""
     at: datetime | None = since
     while at is not None:
         firsts = [
             session.scalar(
                 select(func.min(table.captured_at)).where(
-                    table.line == line, table.captured_at >= at, _uncovered(table)
+                    table.line == line, table.captured_at >= at, _before(table, until), _uncovered(table)
                 )
             )
             for table in (FrameRow, GapRow)
@@ -267,43 +313,81 @@ def _cover_by_automatic(database: Database, session: Session, *, line: str, sinc
         at = _ensure_automatic(database, session, line, min(found)) if found else None
 
 
-def _follow(database: Database, session: Session, *, line: str, since: datetime) -> None:
-    """Takes the fragments captured from `since` on to the rolls that cover them now; defects are parted and joined."""
+def _before(table: Cloth, until: datetime | None) -> ColumnElement[bool]:
+    return true() if until is None else table.captured_at < until
+
+
+def _follow(database: Database, session: Session, *, line: str, since: datetime, until: datetime | None = None) -> None:
+    """Takes the fragments captured from `since` on, until `until`, to the rolls that cover them now; defects are parted
+    and joined."""
     session.flush()
     lock_line(database, session, line)
     rows = session.execute(
         select(FragmentRow.frame_id, FragmentRow.number, FragmentRow.roll_id, FragmentRow.captured_at)
         .join(FrameRow, FrameRow.id == FragmentRow.frame_id)
-        .where(FrameRow.line == line, FrameRow.captured_at >= since)
+        .where(FrameRow.line == line, FrameRow.captured_at >= since, _before(FrameRow, until))
     ).all()
     at_once: dict[datetime, int] = {}
     moved: dict[tuple[int, int], int] = {}
     for row in rows:
         if row.captured_at not in at_once:
-            at_once[row.captured_at] = roll_id_at(session, line=line, at=row.captured_at)
+            (at_once[row.captured_at],) = rolls_of(session, line=line, times=[row.captured_at])
         if at_once[row.captured_at] != row.roll_id:
             moved[row.frame_id, row.number] = at_once[row.captured_at]
     follow_rolls(session, line=line, roll_of=moved)
     touched = select(RollRow).where(RollRow.line == line, or_(RollRow.closed_at.is_(None), RollRow.closed_at >= since))
-    for roll in map(_roll, session.scalars(touched).all()):
+    if until is not None:
+        touched = touched.where(RollRow.opened_at <= until)
+    for roll in map(as_roll, session.scalars(touched).all()):
         settle_width(session, roll_id=roll.id, right_mm=widest(session, in_roll(roll, FrameRow)))
 
 
 def _uncovered(table: Cloth) -> ColumnElement[bool]:
+    """Of staff's rolls, which never overlap, only the last one that opened before can cover a row."""
     other = aliased(RollRow)
-    return ~exists().where(
-        other.line == table.line,
-        ~other.automatic,
-        other.opened_at <= table.captured_at,
-        or_(other.closed_at.is_(None), other.closed_at > table.captured_at),
+    covered = (
+        select(or_(other.closed_at.is_(None), other.closed_at > table.captured_at))
+        .where(other.line == table.line, ~other.automatic, other.opened_at <= table.captured_at)
+        .order_by(other.opened_at.desc())
+        .limit(1)
+        .correlate(table)
+        .scalar_subquery()
     )
+    return ~func.coalesce(covered, false())
+
+
+def _stretches(session: Session, roll: Roll) -> list[tuple[datetime, datetime | None]]:
+    """The times that belong to a roll; of an automatic one what is left of its day."""
+    if not roll.automatic:
+        return [(roll.opened_at, roll.closed_at)]
+    end = roll.closed_at or roll.opened_at + timedelta(days=1)
+    between = {"line": roll.line, "first": roll.opened_at, "last": end}
+    left, start = [], roll.opened_at
+    for other in sorted(session.connection().execute(_STAFF, between).all(), key=lambda other: other.opened_at):
+        if other.opened_at > start:
+            left.append((start, min(other.opened_at, end)))
+        start = max(start, other.closed_at or end)
+    return [*left, (start, end)] if start < end else left
 
 
 def _has_cloth(session: Session, roll: Roll) -> bool:
     return any(
-        session.scalar(select(table.id).where(in_roll(roll, table)).limit(1)) is not None
+        session.connection().execute(_ANY[table], {"line": roll.line, "start": start, "end": end}).first() is not None
+        for start, end in _stretches(session, roll)
         for table in (FrameRow, GapRow)
     )
+
+
+_ANY: dict[Cloth, Select[Any]] = {
+    table: select(table.id)
+    .where(
+        table.line == bindparam("line"),
+        table.captured_at >= bindparam("start", type_=UtcDateTime()),
+        table.captured_at < bindparam("end", type_=UtcDateTime()),
+    )
+    .limit(1)
+    for table in (FrameRow, GapRow)
+}
 
 
 def _open_row(session: Session, line: str) -> RollRow | None:
@@ -341,7 +425,7 @@ def _refuse_overlap(
         )
 
 
-def _roll(row: RollRow) -> Roll:
+def as_roll(row: RollRow) -> Roll:
     return Roll(
         id=row.id,
         line=row.line,

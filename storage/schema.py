@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from inspection.errors import SchemaError, StorageError
-from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, sqlite_path
+from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, refuse_network_share, sqlite_path
 from storage.grading.shipped import install_shipped
 from storage.tables import Table
 
@@ -77,6 +77,7 @@ def upgrade(url: str) -> SchemaStatus:
     Raises `SchemaError` for a newer database and `StorageError` when the database refuses; both leave it as it was.
     """
     parsed = parse_url(url)
+    refuse_network_share(parsed)
     if is_sqlite(parsed):
         _make_folder(sqlite_path(parsed).parent)
     engine = make_engine(parsed)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     false,
+    text,
 )
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -94,13 +95,42 @@ class RollRow(Table):
 
     __tablename__ = "rolls"
     id: Mapped[int] = mapped_column(primary_key=True)
-    line: Mapped[str] = mapped_column(ForeignKey("lines.name"), index=True)
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
     name: Mapped[str]
     style: Mapped[str]  # "" when none was entered
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
     automatic: Mapped[bool]
-    __table_args__ = (Unique("line", "name"),)
+    __table_args__ = (Unique("line", "name"), Index("ix_rolls_line_opened", "line", "automatic", "opened_at"))
+
+
+class RollHoldRow(Table):
+    """A roll that retention must not touch, and why."""
+
+    __tablename__ = "roll_holds"
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id"), primary_key=True)
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class PruningRow(Table):
+    """A roll whose cloth was forgotten (`storage.retention`): what there was of it, and why it went."""
+
+    __tablename__ = "prunings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    by: Mapped[str]
+    reason: Mapped[str]
+    line: Mapped[str]
+    roll: Mapped[str]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime]
+    frames: Mapped[int]
+    gaps: Mapped[int]
+    defects: Mapped[int]
+    pictures: Mapped[int]
+    pictures_left: Mapped[list[Any]]  # keys of those the picture store has not removed yet
 
 
 class RollDetailRow(Table):
@@ -150,8 +180,26 @@ class GradingChoiceRow(Table):
     created_at: Mapped[datetime]
 
 
+class ChoreRow(Table):
+    """What one process of many does once a period, such as pruning: the last period it was done in."""
+
+    __tablename__ = "chores"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    period: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+# What is added up of a roll's frames stands in the index, so that the rows, with their scores, need not be read.
+_OF_ROLLS = ("camera", "session", "sequence", "position_mm", "length_mm", "x_offset_mm", "fabric_width_mm")
+
+
 class FrameRow(Table):
-    """One inspected frame. `scores` are the tiles' image scores, `grid` the map's maxima in coarse cells."""
+    """One inspected frame. `scores` are the tiles' image scores, `grid` the map's maxima in coarse cells.
+
+    On PostgreSQL, frames and fragments are partitioned by month, and their keys hold `captured_at` too
+    (`storage.partitions`).
+    """
 
     __tablename__ = "frames"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -175,7 +223,7 @@ class FrameRow(Table):
     score_max: Mapped[float]
     score_p50: Mapped[float]  # median tile score
     scores: Mapped[bytes]  # (tiles,) float32, little endian
-    grid: Mapped[bytes]  # (grid_rows, grid_columns) float32, little endian
+    grid: Mapped[bytes]  # (grid_rows, grid_columns) float16, little endian
     grid_rows: Mapped[int]
     grid_columns: Mapped[int]
     quality_flags: Mapped[list[Any]]
@@ -184,7 +232,8 @@ class FrameRow(Table):
     stored_at: Mapped[datetime]
     __table_args__ = (
         Unique("camera", "session", "sequence"),
-        Index("ix_frames_line_time", "line", "captured_at"),
+        Index("ix_frames_line_time", "line", "captured_at", *_OF_ROLLS),
+        Index("ix_frames_camera_time", "camera", "captured_at"),
     )
 
 
@@ -202,7 +251,11 @@ class GapRow(Table):
     length_mm: Mapped[float]
     reason: Mapped[str]
     stored_at: Mapped[datetime]
-    __table_args__ = (Unique("camera", "session", "sequence"), Index("ix_gaps_line_time", "line", "captured_at"))
+    __table_args__ = (
+        Unique("camera", "session", "sequence"),
+        Index("ix_gaps_line_time", "line", "captured_at"),
+        Index("ix_gaps_camera_time", "camera", "captured_at"),
+    )
 
 
 class CaptureRow(Table):
@@ -298,7 +351,8 @@ class DefectRow(Table):
     peak_x_mm: Mapped[float]  # where its strongest fragment begins
     peak_y_mm: Mapped[float]
     outline: Mapped[bytes]
-    state: Mapped[str] = mapped_column(index=True)  # unreviewed, confirmed, rejected: follows from the next three
+    strength: Mapped[float] = mapped_column(server_default=text("0"))  # score in units of the threshold
+    state: Mapped[str]  # unreviewed, confirmed, rejected: follows from the next three
     confirmed: Mapped[bool]  # staff confirmed it, or a part of it
     rejected_strength: Mapped[float | None]  # of what staff rejected, score in units of the threshold
     unseen_strength: Mapped[float | None]  # of what nobody has reviewed
@@ -311,6 +365,9 @@ class DefectRow(Table):
     __table_args__ = (
         Index("ix_defects_line_time", "line", "captured_at"),
         Index("ix_defects_roll_lane", "roll_id", "lane", "y0_mm"),
+        Index("ix_defects_strength", "strength"),
+        Index("ix_defects_state_strength", "state", "strength"),
+        Index("ix_defects_style_strength", "style", "strength"),
     )
 
 
@@ -466,7 +523,7 @@ class SampleRow(Table):
     picture: Mapped[str] = mapped_column(unique=True)  # key in the picture store
     source: Mapped[str]  # golden (what the first model learned from) or review (a rejected defect)
     roll_group: Mapped[str]
-    defect_id: Mapped[int | None] = mapped_column(ForeignKey("defects.id", ondelete="SET NULL"))
+    defect_id: Mapped[int | None] = mapped_column(ForeignKey("defects.id", ondelete="SET NULL"), index=True)
     mm_per_px: Mapped[float]
     active: Mapped[bool]
     by: Mapped[str]

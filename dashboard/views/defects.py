@@ -133,7 +133,9 @@ def show_defect(detail: DefectDetail, wanted: DefectFilter, total: int) -> None:
         fits = not wanted.state or wanted.state == item.state
         rank = data.rank_of(wanted, item.id) + 1
         st.caption(
-            f"{rank:,} of {total:,}, worst first" if fits and rank <= total else f"{total:,} in this list",
+            f"{rank:,} of {words.counted(total)}, worst first"
+            if fits and rank <= total
+            else f"{words.counted(total)} in this list",
             width="stretch",
             text_alignment="right",
         )

@@ -56,6 +56,7 @@ _NEARBY = select(*_FRAGMENTS.columns).where(
     _FRAGMENTS.c.x0_mm <= bindparam("to_x"),
 )
 _INSERT_DEFECT = insert(DefectRow).returning(DefectRow.id)
+_INSERT_DEFECTS = insert(DefectRow).returning(DefectRow.id, DefectRow.frame_id, DefectRow.fragment)
 _INSERT_FRAGMENTS = insert(FragmentRow)
 _WIDTH = select(_WIDTHS.c.width_mm).where(_WIDTHS.c.roll_id == bindparam("roll"))
 
@@ -66,46 +67,71 @@ def lock_line(database: Database, session: Session, line: str) -> bool:
     return database.lock(session, f"defects:{line}")
 
 
-def place_fragments(session: Session, *, line: str, roll_id: int, fragments: Sequence[Values]) -> list[int]:
-    """Stores the fragments of one frame, as parts of defects that are there or as new ones; the defects' ids.
+def place_fragments(
+    session: Session, *, line: str, roll_id: int, width_mm: float, fragments: Sequence[Values]
+) -> list[int]:
+    """Stores new fragments of one roll, as parts of defects that are there or as new ones; the defects' ids.
 
-    The caller holds `lock_line`. `fragments`: all columns but defect_id and roll_id.
+    The caller holds `lock_line`. width_mm: the roll's. `fragments`: all columns but defect_id and roll_id; whole
+    frames.
     """
     if not fragments:
         return []
     near = _nearby(session, roll_id, fragments)
-    items = [_fragment(values) for values in (*fragments, *near)]
-    groups = _Groups(len(items))
+    values = [*fragments, *near]
+    groups = _Groups(len(values))
     by_defect: dict[int, int] = {}
-    for index, values in enumerate(near, start=len(fragments)):
-        groups.join(by_defect.setdefault(values["defect_id"], index), index)
-    for new in range(len(fragments)):
-        for other in range(new + 1, len(items)):
-            if not groups.same(new, other) and belong_together(items[new], items[other]):
-                groups.join(new, other)
-    width_mm = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
+    for index, each in enumerate(near, start=len(fragments)):
+        groups.join(by_defect.setdefault(each["defect_id"], index), index)
+    _join_all(values, groups, new=len(fragments))
     touched: list[int] = []
+    alone: list[tuple[Values, list[Values]]] = []  # columns of a new defect, its fragments
     rows: list[Values] = []
     for members in groups.members(range(len(fragments))):
         mine = [fragments[member] for member in members if member < len(fragments)]
         there = sorted({near[member - len(fragments)]["defect_id"] for member in members if member >= len(fragments)})
-        parts = [whole_of_fragment(values) for values in mine]
-        defect_id = _grow(session, line, roll_id, there, parts, width_mm=width_mm)
-        rows += [{**values, "defect_id": defect_id, "roll_id": roll_id} for values in mine]
+        parts = [whole_of_fragment(each) for each in mine]
+        if not there:
+            columns = _columns(session, join(parts), roll_id=roll_id, width_mm=width_mm)
+            new = {**columns, "line": line, "roll_id": roll_id, "series_id": None}
+            enter(session, new)
+            alone.append((new, mine))
+            continue
+        defect_id = _grow(session, roll_id, there, parts, width_mm=width_mm)
+        rows += [{**each, "defect_id": defect_id, "roll_id": roll_id} for each in mine]
         touched.append(defect_id)
+    if alone:
+        found = session.connection().execute(_INSERT_DEFECTS, [columns for columns, _ in alone]).all()
+        by_peak = {(row.frame_id, row.fragment): row.id for row in found}
+        for columns, mine in alone:
+            defect_id = by_peak[columns["frame_id"], columns["fragment"]]
+            rows += [{**each, "defect_id": defect_id, "roll_id": roll_id} for each in mine]
+            touched.append(defect_id)
     session.connection().execute(_INSERT_FRAGMENTS, rows)
     return touched
 
 
-def _grow(
-    session: Session, line: str, roll_id: int, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float
-) -> int:
+def _join_all(values: Sequence[Values], groups: "_Groups", *, new: int) -> None:
+    """Joins what belongs together of which at least one is among the first `new`: each is compared with those that
+    began before it along the roll and can still be reached."""
+    items = [_fragment(each) for each in values]
+    open_: list[int] = []
+    for index in sorted(range(len(items)), key=lambda item: (items[item].y0_mm, items[item].x0_mm, item)):
+        item = items[index]
+        open_ = [other for other in open_ if items[other].y1_mm + reach_mm(items[other]) + 1 >= item.y0_mm]
+        for other in open_:
+            if index >= new and other >= new:
+                continue
+            before = items[other]
+            if before.x0_mm - item.x1_mm > NEAR_MM + 1 or item.x0_mm - before.x1_mm > NEAR_MM + 1:
+                continue
+            if not groups.same(index, other) and belong_together(before, item):
+                groups.join(other, index)
+        open_.append(index)
+
+
+def _grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float) -> int:
     """Joins `parts` and the defects `there`; the id of what they are now."""
-    if not there:
-        columns = _columns(session, join(parts), roll_id=roll_id, width_mm=width_mm)
-        new = {**columns, "line": line, "roll_id": roll_id, "series_id": None}
-        enter(session, new)
-        return int(session.connection().execute(_INSERT_DEFECT, new).scalar_one())
     rows = session.scalars(
         select(DefectRow)
         .where(DefectRow.id.in_(there))
@@ -264,18 +290,9 @@ def _fragment(values: Values) -> Fragment:
 def components(fragments: Sequence[Values]) -> list[list[Values]]:
     """Fragments of one roll, by the defect they make together; each in order along the roll, as are the defects."""
     ordered = sorted(fragments, key=lambda values: (values["y0_mm"], values["x0_mm"], values["camera"]))
-    items = [_fragment(values) for values in ordered]
-    groups = _Groups(len(items))
-    places = np.array([(item.x0_mm, item.x1_mm, item.y1_mm) for item in items]).reshape(-1, 3)
-    open_: list[int] = []  # may still be reached by those that begin later
-    for index, item in enumerate(items):
-        open_ = [other for other in open_ if places[other, 2] + reach_mm(items[other]) + 1 >= item.y0_mm]
-        for other in open_:
-            apart = max(places[other, 0] - item.x1_mm, item.x0_mm - places[other, 1])
-            if apart <= NEAR_MM + 1 and not groups.same(index, other) and belong_together(items[other], item):
-                groups.join(other, index)
-        open_.append(index)
-    return [[ordered[member] for member in members] for members in groups.members(range(len(items)))]
+    groups = _Groups(len(ordered))
+    _join_all(ordered, groups, new=len(ordered))
+    return [[ordered[member] for member in members] for members in groups.members(range(len(ordered)))]
 
 
 def follow_rolls(session: Session, *, line: str, roll_of: dict[tuple[int, int], int]) -> None:
@@ -299,7 +316,7 @@ def follow_rolls(session: Session, *, line: str, roll_of: dict[tuple[int, int], 
         )
     parts = [part for defect_id in sorted(moved) for part in _part(session, line, defect_id)]
     for defect_id in parts:
-        _join_neighbours(session, line, defect_id)
+        _join_neighbours(session, defect_id)
 
 
 def _part(session: Session, line: str, defect_id: int) -> list[int]:
@@ -357,7 +374,7 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
     return ids
 
 
-def _join_neighbours(session: Session, line: str, defect_id: int) -> None:
+def _join_neighbours(session: Session, defect_id: int) -> None:
     """Joins a defect with those that its fragments belong together with."""
     if session.get(DefectRow, defect_id) is None:  # became part of another meanwhile
         return
@@ -371,7 +388,7 @@ def _join_neighbours(session: Session, line: str, defect_id: int) -> None:
         if any(belong_together(_fragment(values), fragment) for fragment in own)
     }
     if found:
-        _grow(session, line, roll_id, sorted({defect_id, *found}), [], width_mm=_width_of(session, roll_id))
+        _grow(session, roll_id, sorted({defect_id, *found}), [], width_mm=_width_of(session, roll_id))
 
 
 def _fragments_of(session: Session, defect_id: int) -> list[Values]:
@@ -386,22 +403,24 @@ def _width_of(session: Session, roll_id: int) -> float:
     return session.connection().execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
 
 
-def widen_roll(database: Database, session: Session, *, line: str, roll_id: int, right_mm: float) -> None:
-    """Notes how far right the fabric of a frame reaches. Cloth that proves wider has fewer full-width defects, and its
-    right edge lies elsewhere: these are judged anew."""
+def widen_roll(database: Database, session: Session, *, line: str, roll_id: int, right_mm: float) -> float:
+    """Notes how far right the fabric of frames reaches; the roll's width now. Cloth that proves wider has fewer
+    full-width defects, and its right edge lies elsewhere: these are judged anew."""
     width_mm = _step(right_mm)
     known = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
     if known is not None and known >= width_mm:
-        return
+        return float(known)
+    lock_line(database, session, line)
     if known is None and database.insert_new(session, RollWidthRow, roll_id=roll_id, width_mm=width_mm) is not None:
-        return  # the roll's first frame
+        return width_mm  # the roll's first frame
     session.execute(
         update(RollWidthRow)
         .where(RollWidthRow.roll_id == roll_id, RollWidthRow.width_mm < width_mm)
         .values(width_mm=width_mm)
     )
-    lock_line(database, session, line)
+    width_mm = _width_of(session, roll_id)
     _judge(session, roll_id, width_mm, only=("full_width", "edge"))
+    return width_mm
 
 
 def settle_width(session: Session, *, roll_id: int, right_mm: float) -> None:

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -48,25 +49,27 @@ class Measures:
 
 def outline_of(mask: Mask, *, x0_mm: float, y0_mm: float, mm_per_px: float) -> Outline:
     """Of a mask (H, W) with at least one pixel, whose corner [0, 0] lies at (x0_mm, y0_mm). Pixels are squares."""
-    rows, columns = np.nonzero(mask)
-    first = np.flatnonzero(np.diff(rows, prepend=-1))  # of each row that has pixels
-    last = np.append(first[1:], rows.size) - 1
-    ys, lefts, rights = rows[first], columns[first], columns[last] + 1
-    corners = np.concatenate(
-        [np.stack([side, edge], axis=1) for side in (lefts, rights) for edge in (ys, ys + 1)]
-    ).astype(np.int32)
-    hull_px = cv2.convexHull(corners)[:, 0, :].tolist()
+    by_row, by_column = mask.sum(axis=1), mask.sum(axis=0)
+    ys = np.flatnonzero(by_row)
+    lefts, rights = mask[ys].argmax(axis=1), mask.shape[1] - mask[ys, ::-1].argmax(axis=1)
+    corners = np.empty((4, ys.size, 2), np.int32)
+    corners[0::2, :, 0], corners[1::2, :, 0] = lefts, rights
+    corners[:2, :, 1], corners[2:, :, 1] = ys, ys + 1
+    hull_px = cv2.convexHull(corners.reshape(-1, 2))[:, 0, :].tolist()
     scale = mm_per_px * UM
     hull = _hull(
         (round(x0_mm * UM + x * scale), round(y0_mm * UM + y * scale))
         for x, y in hull_px
     )  # fmt: skip
-    x, y = x0_mm * UM + (columns.mean() + 0.5) * scale, y0_mm * UM + (rows.mean() + 0.5) * scale
-    dx, dy = columns - columns.mean(), rows - rows.mean()
-    area = rows.size * scale * scale
+    pixels = int(by_row.sum())
+    along, across = np.arange(mask.shape[0]), np.arange(mask.shape[1])
+    middle_x, middle_y = float(by_column @ across) / pixels, float(by_row @ along) / pixels
+    x, y = x0_mm * UM + (middle_x + 0.5) * scale, y0_mm * UM + (middle_y + 0.5) * scale
+    dx, dy = across - middle_x, along - middle_y
+    area = pixels * scale * scale
     # a pixel is no point: a square of side s spreads by s^2 / 12 about its middle
-    xx, xy, yy = ((float(np.mean(a * b)) + own) * scale * scale for a, b, own in (
-        (dx, dx, 1 / 12), (dx, dy, 0.0), (dy, dy, 1 / 12))
+    xx, xy, yy = ((spread / pixels + own) * scale * scale for spread, own in (
+        (float(by_column @ (dx * dx)), 1 / 12), (float(dy @ (mask @ dx)), 0.0), (float(by_row @ (dy * dy)), 1 / 12))
     )  # fmt: skip
     weight, mean_x, mean_y = round(area), round(x), round(y)
     return Outline(
@@ -91,6 +94,7 @@ def join_outlines(outlines: Iterable[Outline]) -> Outline:
     return Outline(hull=_hull(point for part in parts for point in part.hull), sums=(a, b, c, d, e, f))
 
 
+@lru_cache(maxsize=1024)  # a new fragment is measured by itself and as its defect
 def measure(outline: Outline) -> Measures:
     hull = np.array(outline.hull, np.float64) / UM  # (N, 2) mm
     x0, y0 = hull.min(axis=0)

@@ -5,11 +5,13 @@ the cloth. Long lines are left to the rule for running defects. A series stays o
 missed, its roll ends or its counter starts anew.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage.defects.machine import elements_of
@@ -29,6 +31,7 @@ from storage.tables import DefectRow, SeriesRow
 LANE_REACH_MM = 8.0
 LONG_MM = 1000.0  # along the roll; a longer defect is no mark
 _LIKE = {"point": 0, "area": 0, "edge": 0, "warp_line": 1, "diagonal": 1, "weft_line": 2, "full_width": 3}
+_ANYWHERE_MM = 1e9
 _LATER = WINDOW_EVENTS // 2  # of a defect that came late, how many behind it are looked at
 
 _DEFECTS, _SERIES = DefectRow.__table__, SeriesRow.__table__
@@ -40,12 +43,19 @@ _EVENT = [
     )
 ]
 _OWN = select(*_EVENT).where(_DEFECTS.c.id.in_(bindparam("ids", expanding=True)))
-_LANE = select(*_EVENT).where(
-    _DEFECTS.c.roll_id == bindparam("roll"),
-    _DEFECTS.c.lane.in_(bindparam("lanes", expanding=True)),
-    _DEFECTS.c.y0_mm >= bindparam("from_y"),
-    _DEFECTS.c.y0_mm <= bindparam("to_y"),
-)
+_LANE = {  # by form; a number of values that differs costs more than the question
+    like: select(*_EVENT).where(
+        _DEFECTS.c.roll_id == bindparam("roll"),
+        _DEFECTS.c.lane.in_([bindparam(f"lane{number}") for number in range(3)]),
+        _DEFECTS.c.y0_mm >= bindparam("from_y"),
+        _DEFECTS.c.y0_mm <= bindparam("to_y"),
+        or_(*(_DEFECTS.c.geometry == geometry for geometry, of in _LIKE.items() if of == like)),
+        _DEFECTS.c.state != "rejected",
+        _DEFECTS.c.x0_mm + _DEFECTS.c.x1_mm >= bindparam("from_x2"),
+        _DEFECTS.c.x0_mm + _DEFECTS.c.x1_mm <= bindparam("to_x2"),
+    )
+    for like in set(_LIKE.values())
+}
 _OPEN = select(
     *(_SERIES.c[name] for name in ("id", "counter", "last_mm", "period_mm"))
 ).where(_SERIES.c.roll_id == bindparam("roll"), _SERIES.c.open)  # fmt: skip
@@ -114,16 +124,22 @@ def check_roll(session: Session, roll_id: int) -> list[Periodic]:
     return list(found.values())
 
 
-def event_of(row: object) -> Event | None:
+def event_of(row: Any) -> Event | None:
     """A row of the columns `_EVENT`; None for what belongs to no lane: false alarms and long lines."""
-    if row.state == "rejected" or row.y1_mm - row.y0_mm > LONG_MM:  # type: ignore[attr-defined]
+    if row.state == "rejected" or row.y1_mm - row.y0_mm > LONG_MM:
         return None
-    values = {name: getattr(row, name) for name in Event.__slots__ if name not in ("like", "x_mm", "y_mm")}
     return Event(
-        **values,
-        like=_LIKE[row.geometry],  # type: ignore[attr-defined]
-        x_mm=(row.x0_mm + row.x1_mm) / 2,  # type: ignore[attr-defined]
-        y_mm=(row.y0_mm + row.y1_mm) / 2,  # type: ignore[attr-defined]
+        id=row.id,
+        camera=row.camera,
+        counter=row.counter,
+        roll_id=row.roll_id,
+        line=row.line,
+        lane=row.lane,
+        like=_LIKE[row.geometry],
+        series_id=row.series_id,
+        captured_at=row.captured_at,
+        x_mm=(row.x0_mm + row.x1_mm) / 2,
+        y_mm=(row.y0_mm + row.y1_mm) / 2,
     )
 
 
@@ -135,25 +151,23 @@ def same_lane(a: Event, b: Event) -> bool:
 
 def _lane_of(session: Session, event: Event) -> list[Event]:
     """The events of its lane along the roll, itself among them."""
-    near = range(max(0, event.lane - 1), event.lane + 2)
-    rows = (
-        session.connection()
-        .execute(
-            _LANE,
-            {
-                "roll": event.roll_id,
-                "lanes": [event.lane] if event.lane == FULL_WIDTH_LANE else list(near),
-                "from_y": event.y_mm - WINDOW_MM,
-                "to_y": event.y_mm + WINDOW_MM / 4,
-            },
-        )
-        .all()
-    )
+    x, wide = event.x_mm, event.lane == FULL_WIDTH_LANE
+    near = [FULL_WIDTH_LANE] * 3 if wide else [event.lane - 1, event.lane, event.lane + 1]
+    if event.lane == 0:
+        near[0] = 0  # -1 is that of full width
+    place = {
+        "roll": event.roll_id,
+        "from_y": event.y_mm - WINDOW_MM,
+        "to_y": event.y_mm + WINDOW_MM / 4,
+        # twice the middle; a little more than the reach, which `same_lane` judges
+        "from_x2": -_ANYWHERE_MM if wide else 2 * (x - LANE_REACH_MM) - 1,
+        "to_x2": _ANYWHERE_MM if wide else 2 * (x + LANE_REACH_MM) + 1,
+        **{f"lane{number}": lane for number, lane in enumerate(near)},
+    }
+    rows = session.connection().execute(_LANE[event.like], place).all()
     if len(rows) < MIN_HITS:
         return []
-    x, reach, like, wide = event.x_mm, LANE_REACH_MM, event.like, event.lane == FULL_WIDTH_LANE
-    close = (row for row in rows if wide or abs((row.x0_mm + row.x1_mm) / 2 - x) <= reach)
-    events = [event_of(row) for row in close if _LIKE[row.geometry] == like]
+    events = [event_of(row) for row in rows]
     lane = [other for other in events if other is not None and same_lane(event, other)]
     return sorted(lane, key=lambda other: (other.y_mm, other.id))
 
@@ -197,12 +211,11 @@ def closes_mm(last_mm: float, period_mm: float) -> float:
     return last_mm + (MAX_MISSES + 1) * period_mm + tolerance_mm(period_mm)
 
 
-def close_series(session: Session, *, roll_id: int, counter: str, end_mm: float) -> None:
-    """Closes the series of a counter that missed their fourth slot, the roll being inspected up to `end_mm`."""
+def close_series(session: Session, *, roll_id: int, ends_mm: Mapping[str, float]) -> None:
+    """Closes the series that missed their fourth slot. ends_mm: counter -> up to where the roll is inspected on it."""
     open_ = session.connection().execute(_OPEN, {"roll": roll_id}).all()
-    _close(
-        session, [row.id for row in open_ if row.counter == counter and closes_mm(row.last_mm, row.period_mm) < end_mm]
-    )
+    missed = [row for row in open_ if closes_mm(row.last_mm, row.period_mm) < ends_mm.get(row.counter, -math.inf)]
+    _close(session, [row.id for row in missed])
 
 
 def close_all_series(session: Session, *, roll_id: int) -> None:

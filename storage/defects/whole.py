@@ -171,6 +171,7 @@ def columns_of(whole: Whole, *, cloth_width_mm: float) -> dict[str, Any]:
         "lane": FULL_WIDTH_LANE if geometry == "full_width" else max(0, int(middle // LANE_MM)),
         "score": whole.peak.score,
         "threshold": whole.peak.threshold,
+        "strength": whole.peak.strength,
         "style": whole.peak.style,
         "peak_x_mm": whole.peak.x_mm,
         "peak_y_mm": whole.peak.y_mm,

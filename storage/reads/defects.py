@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
-from storage.reads.review_state import State, count_states, state_of, strength_of
-from storage.reads.roll_runs import Run, is_running, roll_runs
-from storage.rolls import in_roll, roll_at
+from storage.reads.review_state import STATES, State, state_of
+from storage.reads.roll_runs import runs_in
+from storage.rolls import in_roll, rolls_by_id
 from storage.tables import (
     CameraRow,
     DefectRow,
@@ -48,11 +49,11 @@ class DefectFilter:
                 .where(FragmentRow.defect_id == DefectRow.id, FragmentRow.camera == self.camera)
                 .correlate(DefectRow)
             )
-            parts.append(or_(DefectRow.camera == self.camera, seen))
+            parts.append(seen)
         if self.state:
             parts.append(DefectRow.state == self.state)
         if self.min_strength > 0:
-            parts.append(strength_of(DefectRow.score, DefectRow.threshold) >= self.min_strength)
+            parts.append(DefectRow.strength >= self.min_strength)
         return and_(True, *parts)
 
 
@@ -125,6 +126,7 @@ class DefectDetail:
     series: Series | None
 
 
+COUNTED = 10_000  # defects of a list are counted up to here
 Shown = tuple[DefectRow, FragmentRow, FrameRow]  # a defect, its strongest fragment, that one's frame
 
 _WITH_PEAK = (
@@ -137,17 +139,27 @@ _WITH_PEAK = (
 def list_defects(
     database: Database, wanted: DefectFilter, *, limit: int, offset: int = 0
 ) -> tuple[list[DefectItem], int]:
-    """A page of defects, worst first, and how many there are in all."""
+    """A page of defects, worst first, and how many there are in all, `COUNTED` at most."""
     condition = wanted.condition()
     with database.reading() as session:
-        total = session.scalar(select(func.count(DefectRow.id)).where(condition)) or 0
-        rows = session.execute(
-            _WITH_PEAK.where(condition)
-            .order_by(strength_of(DefectRow.score, DefectRow.threshold).desc(), DefectRow.id)
+        total = _count(session, condition)
+        ids = session.scalars(
+            select(DefectRow.id)
+            .where(condition)
+            .order_by(DefectRow.strength.desc(), DefectRow.id)
             .limit(limit)
             .offset(offset)
         ).all()
-    return _items(database, [(row, peak, frame) for row, peak, frame in rows]), total
+        rows = session.execute(
+            _WITH_PEAK.where(DefectRow.id.in_(ids)).order_by(DefectRow.strength.desc(), DefectRow.id)
+        ).all()
+        return _items(session, [(row, peak, frame) for row, peak, frame in rows]), total
+
+
+def _count(session: Session, condition: ColumnElement[bool]) -> int:
+    """Nobody pages through more, and to count all of a year takes as long as to read it."""
+    few = select(DefectRow.id).where(condition).limit(COUNTED).subquery()
+    return session.scalar(select(func.count()).select_from(few)) or 0
 
 
 def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
@@ -161,39 +173,45 @@ def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
                 .limit(limit)
             )
             rows += [(row, peak, frame) for row, peak, frame in found]
-    rows.sort(key=lambda shown: (shown[0].captured_at, shown[0].id), reverse=True)
-    return _items(database, rows[:limit])
+        rows.sort(key=lambda shown: (shown[0].captured_at, shown[0].id), reverse=True)
+        return _items(session, rows[:limit])
 
 
 def count_by_state(database: Database, wanted: DefectFilter) -> dict[State, int]:
-    """How many defects are in each state, the filter's own state left aside."""
+    """How many defects are in each state, `COUNTED` at most, the filter's own state left aside."""
     with database.reading() as session:
-        return count_states(session, replace(wanted, state="").condition())
+        return {state: _count(session, replace(wanted, state=state).condition()) for state in STATES}
 
 
 def rank_of(database: Database, wanted: DefectFilter, defect_id: int) -> int:
-    """How many defects of the filter stand before this one (which itself need not fit the filter)."""
-    strength = strength_of(DefectRow.score, DefectRow.threshold)
-    own = select(strength).where(DefectRow.id == defect_id).scalar_subquery()
-    before = or_(strength > own, and_(strength == own, DefectRow.id < defect_id))
+    """How many defects of the filter stand before this one (which itself need not fit the filter), `COUNTED` at
+    most."""
     with database.reading() as session:
-        return session.scalar(select(func.count(DefectRow.id)).where(wanted.condition(), before)) or 0
+        own = session.scalar(select(DefectRow.strength).where(DefectRow.id == defect_id))
+        if own is None:
+            return 0
+        stronger = _count(session, and_(wanted.condition(), DefectRow.strength > own))
+        if stronger == COUNTED:
+            return COUNTED
+        same = and_(wanted.condition(), DefectRow.strength == own, DefectRow.id < defect_id)
+        return min(COUNTED, stronger + _count(session, same))
 
 
 def neighbours_of(database: Database, wanted: DefectFilter, defect_id: int) -> tuple[int | None, int | None]:
     """The defects of the filter before and after this one in the order worst first."""
-    rank = rank_of(database, wanted, defect_id)
-    strength = strength_of(DefectRow.score, DefectRow.threshold)
+    order = DefectRow.strength, DefectRow.id
     with database.reading() as session:
-        ids = session.scalars(
-            select(DefectRow.id)
-            .where(wanted.condition(), DefectRow.id != defect_id)
-            .order_by(strength.desc(), DefectRow.id)
-            .limit(2 if rank else 1)
-            .offset(max(0, rank - 1))
-        ).all()
-    before = ids[0] if rank else None
-    after = ids[-1] if len(ids) == (2 if rank else 1) else None
+        own = session.scalar(select(DefectRow.strength).where(DefectRow.id == defect_id))
+        if own is None:
+            return None, None
+        query = select(DefectRow.id).where(wanted.condition()).limit(1)
+        same = DefectRow.strength == own
+        before = session.scalar(query.where(same, DefectRow.id < defect_id).order_by(order[1].desc()))
+        if before is None:
+            before = session.scalar(query.where(DefectRow.strength > own).order_by(order[0], order[1].desc()))
+        after = session.scalar(query.where(same, DefectRow.id > defect_id).order_by(order[1]))
+        if after is None:
+            after = session.scalar(query.where(DefectRow.strength < own).order_by(order[0].desc(), order[1]))
     return before, after
 
 
@@ -221,7 +239,7 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
         )
         sample = session.scalar(select(SampleRow.id).where(SampleRow.defect_id == defect_id, SampleRow.active).limit(1))
         series = session.get(SeriesRow, row.series_id) if row.series_id is not None else None
-    item = _items(database, [(row, peak, frame)])[0]
+        item = _items(session, [(row, peak, frame)])[0]
     zero_mm = (row.y0_mm + row.y1_mm) / 2 - item.y_mm  # of the roll, on the defect's counter
     return DefectDetail(
         item=item,
@@ -244,16 +262,12 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
     )
 
 
-def _items(database: Database, rows: Sequence[Shown]) -> list[DefectItem]:
-    rolls: list[Roll] = []
-    runs: dict[tuple[int, str, str], Run] = {}  # roll, camera, session
+def _items(session: Session, rows: Sequence[Shown]) -> list[DefectItem]:
+    by_id = rolls_by_id(session, {row.roll_id for row, _, _ in rows})
+    runs = {(roll.id, run.camera, run.session): run for roll in by_id.values() for run in runs_in(session, roll)}
     items = []
     for row, peak, frame in rows:
-        roll = next((roll for roll in rolls if _covers(roll, row)), None)
-        roll = roll or roll_at(database, line=row.line, at=row.captured_at)
-        if roll is not None and roll not in rolls:
-            rolls.append(roll)
-            runs |= {(roll.id, run.camera, run.session): run for run in roll_runs(database, roll)}
+        roll = by_id.get(row.roll_id)
         run = runs.get((roll.id, row.camera, frame.session)) if roll is not None else None
         y_mm = (row.y0_mm + row.y1_mm) / 2
         left_px = peak.x0_px - round((peak.x0_mm - frame.x_offset_mm) / frame.mm_per_px)
@@ -289,12 +303,6 @@ def _items(database: Database, rows: Sequence[Shown]) -> list[DefectItem]:
             )
         )
     return items
-
-
-def _covers(roll: Roll, row: DefectRow) -> bool:
-    """Surely; an automatic roll may be covered by others."""
-    at = row.captured_at
-    return not roll.automatic and roll.line == row.line and roll.opened_at <= at and is_running(roll, at=at)
 
 
 def style_names(database: Database) -> list[str]:

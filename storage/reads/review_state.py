@@ -21,7 +21,7 @@ def strength_of(score: Any, threshold: Any) -> ColumnElement[float]:
 
 
 def count_states(session: Session, condition: ColumnElement[bool]) -> dict[State, int]:
-    """How many defects of the condition are in each state."""
+    """How many defects of the condition are in each state; for a condition that few defects fulfil."""
     rows = session.execute(select(DefectRow.state, func.count(DefectRow.id)).where(condition).group_by(DefectRow.state))
     found = {state: count for state, count in rows}  # noqa: C416 - rows are no pairs for the type checker
     return {state: found.get(state, 0) for state in STATES}

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from inspection.types import Roll
 from storage.database import Database
 from storage.reads.gap_words import reason_in_words
-from storage.reads.review_state import strength_of
 from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
 from storage.rolls import in_roll
@@ -48,7 +47,6 @@ def roll_map(database: Database, roll: Roll) -> RollMap:
 
 
 def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run]) -> pd.DataFrame:
-    strength = strength_of(DefectRow.score, DefectRow.threshold)
     rows = session.execute(
         select(
             DefectRow.id,
@@ -61,13 +59,13 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
             DefectRow.area_mm2,
             DefectRow.size_mm,
             DefectRow.geometry,
-            strength.label("strength"),
+            DefectRow.strength,
             DefectRow.state,
             DefectRow.style,
             DefectRow.captured_at,
         )
         .where(in_roll(roll, DefectRow))
-        .order_by(strength.desc(), DefectRow.id)
+        .order_by(DefectRow.strength.desc(), DefectRow.id)
         .limit(MAP_DEFECTS)
     )
     return pd.DataFrame(

@@ -18,7 +18,7 @@ from storage.grading.stored import GradedRoll, grade_in
 from storage.reads.gap_words import reason_in_words
 from storage.reports.shifts import Period
 from storage.rolls import Cloth, in_roll, list_rolls
-from storage.tables import DefectRow, FrameRow, GapRow
+from storage.tables import DefectRow, FrameRow, GapRow, LineRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +87,7 @@ def read_period_report(
     database: Database, period: Period, settings: ReportSettings, *, line: str | None = None, at: datetime | None = None
 ) -> PeriodReport:
     """Of all lines, or one. Raises `StorageError`."""
-    candidates = [
-        roll
-        for roll in list_rolls(database, line=line)
-        if roll.opened_at < period.end and (roll.closed_at is None or roll.closed_at > period.start)
-    ]
+    candidates = list_rolls(database, line=line, since=period.start, until=period.end)
     with database.reading() as session:
         rolls = tuple(
             grade_in(session, roll)
@@ -171,7 +167,8 @@ def period_facts(report: PeriodReport) -> dict[str, Any]:
 
 def _during(period: Period, table: Cloth, line: str | None = None) -> ColumnElement[bool]:
     within = and_(table.captured_at >= period.start, table.captured_at < period.end)
-    return within if line is None else and_(within, table.line == line)
+    # all lines are named, too: the index begins with the line
+    return and_(within, table.line.in_(select(LineRow.name)) if line is None else table.line == line)
 
 
 def _line_figures(session: Session, period: Period, line: str | None) -> tuple[LineFigures, ...]:

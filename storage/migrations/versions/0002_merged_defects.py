@@ -202,7 +202,7 @@ def _moved(connection: sa.Connection, row: Any) -> tuple[dict[str, Any], dict[st
         "code": "",
         "series_id": None,
     }
-    return defect, fragment
+    return {name: value for name, value in defect.items() if name in _table_once("defects").c}, fragment
 
 
 _tables: dict[str, sa.Table] = {}

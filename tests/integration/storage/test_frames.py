@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from inspection.errors import RecordRefused, StorageError
 from inspection.types import Mask
 from storage.database import open_database
-from storage.frames import store_capture, store_gap, store_report
+from storage.frames import store_capture, store_gap, store_report, store_reports
 from storage.masks import decode_mask
 from storage.pictures import PictureStore
 from storage.tables import CameraRow, CaptureRow, DefectRow, FragmentRow, FrameRow, GapRow, LineRow, StyleRow
@@ -40,7 +40,7 @@ def test_a_report_comes_back_as_it_was(database, pictures):
     assert frame.captured_at == at(1)
     assert (frame.position_mm, frame.length_mm, frame.fabric_width_mm) == (7 * LENGTH_MM, LENGTH_MM, 128.0)
     assert np.allclose(np.frombuffer(frame.scores, "<f4"), np.linspace(0, 0.9, 16))
-    grid = np.frombuffer(frame.grid, "<f4").reshape(frame.grid_rows, frame.grid_columns)
+    grid = np.frombuffer(frame.grid, "<f2").reshape(frame.grid_rows, frame.grid_columns)
     assert np.array_equal(grid, np.arange(12).reshape(3, 4))
     assert (frame.tiles, frame.inference_ms) == (16, 20.0)
     assert frame.score_max == pytest.approx(0.9)
@@ -227,3 +227,46 @@ def test_a_clock_that_goes_back_within_a_session_is_refused(database, pictures):
     assert [count(database, table) for table in (FrameRow, FragmentRow)] == [1, 0]
     assert store_report(database, pictures, make_report(6, captured_at=at(5 - 1 / 60)))  # a clock that is kept right
     assert store_report(database, pictures, make_report(header=make_header(0, session="next", captured_at=at(1))))
+
+
+def test_in_a_batch_each_report_has_its_own_fate(database, pictures):
+    """New, there already, twice in the batch, contradicting itself, out of time, and what no database takes."""
+    assert store_report(database, pictures, make_report(0))
+    batch = [
+        make_report(0),
+        make_report(1, captured_at=at(1), defects=(make_defect(),)),
+        make_report(1, captured_at=at(1)),
+        make_report(2, threshold=float("nan")),
+        make_report(3, captured_at=at(0.5)),
+        make_report(4, captured_at=at(2), defects=(make_defect(),)),
+    ]
+    outcomes = store_reports(database, pictures, batch)
+    assert [outcome if isinstance(outcome, bool) else str(outcome) for outcome in outcomes] == [
+        False,
+        True,
+        False,
+        "frame camera-1/session-1/2: threshold must be a finite number, got nan",
+        "frame camera-1/session-1/3: captured_at 2026-03-14T08:00:30+00:00 is before its neighbour's in the session, "
+        "2026-03-14T08:01:00+00:00: the clock of the camera's host went back, set it right",
+        True,
+    ]
+    assert [count(database, table) for table in (FrameRow, FragmentRow)] == [3, 2]
+
+
+def test_what_postgresql_does_not_take_is_refused_alone(postgresql_url, pictures):
+    with open_database(postgresql_url) as database:
+        batch = [make_report(0), make_report(1, model="a\0b"), make_report(2)]
+        outcomes = store_reports(database, pictures, batch)
+        assert [isinstance(outcome, RecordRefused) for outcome in outcomes] == [False, True, False]
+        assert count(database, FrameRow) == 2
+
+
+def test_frames_of_several_cameras_rolls_and_months_go_into_one_batch(database, pictures):
+    month = 31 * 24 * 60
+    batch = [
+        make_report(header=make_header(0, camera=f"camera-{camera}", captured_at=at(minutes)), defects=(make_defect(),))
+        for camera, minutes in enumerate((0, month, 0, -month))
+    ]
+    assert store_reports(database, pictures, batch) == [True] * 4
+    with database.reading() as session:
+        assert len(set(session.scalars(select(FragmentRow.roll_id)))) == 3

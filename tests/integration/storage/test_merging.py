@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 
 from storage.database import open_database
 from storage.defects.merging import components
-from storage.frames import store_report
+from storage.frames import store_report, store_reports
 from storage.pictures import PictureStore
 from storage.reads.defects import DefectFilter, list_defects, read_defect
 from storage.reviews import review_defect
@@ -221,10 +221,14 @@ def test_the_order_of_arrival_and_what_comes_twice_do_not_matter(sqlite_database
         data.draw(st.permutations([*places, *data.draw(st.lists(st.sampled_from(places), max_size=3))]))
         for _ in range(2)
     ]
-    for order in orders:
+    for together, order in enumerate(orders):  # one by one, then all in one transaction
         empty(sqlite_database)
-        for report in (reports[place] for place in order):
-            store_report(sqlite_database, pictures, report)
+        arriving = [reports[place] for place in order]
+        if together:
+            store_reports(sqlite_database, pictures, arriving)
+        else:
+            for report in arriving:
+                store_report(sqlite_database, pictures, report)
         found.append(defects(sqlite_database))
     assert found[0] == found[1]
     assert [tuple(parts) for parts, _ in found[0]] == plain_components(reports)

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from storage.database import Database, open_database, schema_status, upgrade
 from storage.engine import parse_url
 from storage.frames import store_gap
 from storage.masks import encode_mask
+from storage.partitions import PARTITIONED
 from storage.tables import Table
 from tests.records import make_gap
 
@@ -50,18 +52,31 @@ def test_looking_at_a_missing_file_does_not_make_it(tmp_path):
 
 
 def test_the_migrations_make_just_the_tables(database_url):
+    """PostgreSQL's partitioned tables hold the time of capture in every key, and defects refer to no frame there."""
+    partitioned = database_url.startswith("postgresql")
+    expected = {
+        ("remove_constraint", "uq_frames_camera_session_sequence"),
+        ("add_constraint", "uq_frames_camera_session_sequence"),
+        ("remove_fk", "fk_fragments_frame_id"),
+        ("add_fk", "fk_fragments_frame_id"),
+        ("add_fk", "fk_defects_frame_id"),
+    }
     with Database(database_url) as database, database.engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": "loomwatch_version", "compare_server_default": True}
         )
-        assert compare_metadata(context, Table.metadata) == []
+        differences = {(difference[0], difference[1].name) for difference in compare_metadata(context, Table.metadata)}
+        assert differences == (expected if partitioned else set())
         for table in Table.metadata.sorted_tables:
             inspector = inspect(connection)
-            assert inspector.get_pk_constraint(table.name)["constrained_columns"] == list(
-                table.primary_key.columns.keys()
-            )
+            time = ["captured_at"] if partitioned and table.name in PARTITIONED else []
+            assert inspector.get_pk_constraint(table.name)["constrained_columns"] == [
+                *table.primary_key.columns.keys(),
+                *time,
+            ]
             names = {key["name"] for key in inspector.get_foreign_keys(table.name)}
-            assert names == {str(key.name) for key in table.foreign_key_constraints}
+            wanted = {str(key.name) for key in table.foreign_key_constraints}
+            assert names == wanted - ({"fk_defects_frame_id"} if partitioned else set())
 
 
 def test_migrations_lead_down_again(database_url):
@@ -295,3 +310,14 @@ def test_defects_of_the_first_tables_are_merged_defects_and_come_back(empty_url)
             after = connection.execute(text("SELECT * FROM defects ORDER BY id")).mappings().all()
             assert connection.execute(text("SELECT defect_id FROM reviews")).scalar() == 3
         assert [dict(row) for row in after] == [dict(row) for row in before]
+
+
+def test_a_file_on_a_network_share_is_refused_with_the_reason(tmp_path, monkeypatch):
+    """The mounts are the system's; here one more is told."""
+    share = namedtuple("sdiskpart", "device mountpoint fstype opts")("server:/mill", str(tmp_path), "nfs4", "rw")
+    monkeypatch.setattr("storage.engine.psutil.disk_partitions", lambda all: [share])  # noqa: A006
+    url = f"sqlite:///{tmp_path}/line/loomwatch.db"
+    for act in (upgrade, open_database):
+        with pytest.raises(StorageError, match=rf"network share \(nfs4 at {tmp_path}\).*use PostgreSQL"):
+            act(url)
+    assert not (tmp_path / "line").exists()
