@@ -120,7 +120,7 @@ def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...
             severity=cast(Severity, row.severity),
             code=row.code,
             series="" if row.series_id is None else str(row.series_id),
-            strength=row.score / row.threshold if row.threshold else row.score,
+            strength=row.strength,
         )
         for row in rows
     )

@@ -136,7 +136,7 @@ def test_an_older_backup_is_brought_to_this_version(sqlite_url, tmp_path, pictur
     with open_database(f"sqlite:///{tmp_path}/old.db") as old, old.engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
-        command.downgrade(config, "0003")
+        command.downgrade(config, "0004")
     into = f"sqlite:///{tmp_path}/new/loomwatch.db"
     upgrade(into)
     restore(into, tmp_path / "old.db")
