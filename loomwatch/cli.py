@@ -16,6 +16,7 @@ from rich.console import Console
 from cras_core.errors import CrasError
 from inspection.errors import LoomwatchError
 from loomwatch import (
+    commands_alarms,
     commands_dataset,
     commands_grading,
     commands_keys,
@@ -44,6 +45,7 @@ commands_keys.register(app)
 commands_records.register(app)
 commands_grading.register(app)
 commands_report.register(app)
+commands_alarms.register(app)
 
 
 def _version(value: bool) -> None:
