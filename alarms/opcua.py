@@ -8,11 +8,13 @@ that subscribed to events was sent it; until one has, notices wait.
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from asyncua import Server, ua
 from asyncua.server.user_managers import User, UserManager, UserRole
@@ -36,6 +38,7 @@ FIELDS = {  # of the event type, beyond those that every event has
     "State": ua.VariantType.String,
     "Occurrences": ua.VariantType.Int64,
 }
+START_S = 120.0  # a server builds its thousands of standard nodes first, seconds on a busy machine
 T = TypeVar("T")
 
 for noisy in ("asyncua", "asyncua.server"):
@@ -77,6 +80,7 @@ class OpcUaSender:
 
     def _serve(self) -> "_Served":
         if self._served is None:
+            self._check_port()
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="opcua", daemon=True)
@@ -85,14 +89,22 @@ class OpcUaSender:
             self._served = self._run(_start(self._sink, self._secrets, password))
         return self._served
 
+    def _check_port(self) -> None:
+        """Before the nodes are built: a try must cost little."""
+        parts = urlsplit(self._sink.endpoint)
+        try:
+            socket.create_server((parts.hostname or "", parts.port or 4840)).close()
+        except OSError as error:
+            raise SinkAway(f"cannot serve {self._sink.endpoint}: {error.strerror}") from error
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._loop is not None
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result(30.0)
-        except OSError as error:
-            raise SinkAway(f"cannot serve {self._sink.endpoint}: {error.strerror or error}") from error
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_S)
         except TimeoutError as error:
             raise SinkAway(f"the OPC UA server at {self._sink.endpoint} does not answer") from error
+        except OSError as error:
+            raise SinkAway(f"cannot serve {self._sink.endpoint}: {error.strerror or error}") from error
 
 
 class _Users(UserManager):

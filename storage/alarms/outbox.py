@@ -134,15 +134,12 @@ def forget_delivered(session: Session, *, at: datetime) -> None:
 
 def backlog_of(database: Database, sink: str) -> Backlog:
     with database.reading() as session:
-        counts = dict(
-            session.execute(
-                select(AlarmDeliveryRow.state, func.count(AlarmDeliveryRow.id))
-                .where(AlarmDeliveryRow.sink == sink)
-                .group_by(AlarmDeliveryRow.state)
-            )
-            .tuples()
-            .all()
+        totals = session.execute(
+            select(AlarmDeliveryRow.state, func.count(AlarmDeliveryRow.id))
+            .where(AlarmDeliveryRow.sink == sink)
+            .group_by(AlarmDeliveryRow.state)
         )
+        counts: dict[str, int] = {state: number for state, number in totals}
         problem = session.scalar(
             select(AlarmDeliveryRow.problem)
             .where(AlarmDeliveryRow.sink == sink, AlarmDeliveryRow.state == "waiting")
