@@ -135,11 +135,11 @@ def forget_delivered(session: Session, *, at: datetime) -> None:
 def backlog_of(database: Database, sink: str) -> Backlog:
     with database.reading() as session:
         totals = session.execute(
-            select(AlarmDeliveryRow.state, func.count(AlarmDeliveryRow.id))
+            select(AlarmDeliveryRow.state, func.count(AlarmDeliveryRow.id).label("number"))
             .where(AlarmDeliveryRow.sink == sink)
             .group_by(AlarmDeliveryRow.state)
         )
-        counts: dict[str, int] = {state: number for state, number in totals}
+        counts: dict[str, int] = {row.state: row.number for row in totals}
         problem = session.scalar(
             select(AlarmDeliveryRow.problem)
             .where(AlarmDeliveryRow.sink == sink, AlarmDeliveryRow.state == "waiting")
