@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alarms.sender import Sender, SinkAway, SinkRefused, make_sender
+from alarms.sender import NobodyListens, Sender, SinkAway, SinkRefused, make_sender
 from inspection.errors import LoomwatchError
 from storage.alarms.alarm_store import alarms_for
 from storage.alarms.outbox import finish, give_up, next_delivery
@@ -67,6 +67,7 @@ class Courier(threading.Thread):
         self._stop_asked = threading.Event()
         self._sender: Sender | None = None
         self._failures = 0
+        self._waits_for = 0
         self._refresh_at = self._give_up_at = 0.0
 
     def leave(self) -> None:
@@ -101,6 +102,13 @@ class Courier(threading.Thread):
             finish(self._database, delivery.id, state="missed", problem=str(error))
             log.error("sink %s refuses notice %s: %s", self.sink.name, delivery.uid, error)
             return 0.0
+        except NobodyListens as error:
+            assert delivery is not None
+            if self._waits_for != delivery.id:  # written down once, not twice a second
+                self._waits_for = delivery.id
+                finish(self._database, delivery.id, state="waiting", problem=str(error))
+                log.warning("sink %s: %s, its notices wait", self.sink.name, error)
+            return LOOK_S
         except (SinkAway, LoomwatchError) as error:
             self._fail(str(error), None if delivery is None else delivery.id)
             return AGAIN_S[min(self._failures - 1, len(AGAIN_S) - 1)]

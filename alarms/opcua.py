@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from asyncua import Server, ua
 from asyncua.server.user_managers import User, UserManager, UserRole
 
-from alarms.sender import SinkAway, read_secret
+from alarms.sender import NobodyListens, SinkAway, read_secret
 from inspection.errors import SettingsError
 from storage.alarms.alarm_store import Alarm
 from storage.alarms.outbox import Delivery
@@ -59,7 +59,7 @@ class OpcUaSender:
         served = self._serve()
         self._run(served.show(alarms))
         if not served.subscribers():
-            raise SinkAway("no OPC UA client has subscribed to events")
+            raise NobodyListens("no OPC UA client has subscribed to events")
         self._run(served.tell(delivery))
 
     def refresh(self, alarms: Sequence[Alarm]) -> None:
@@ -107,7 +107,7 @@ class OpcUaSender:
             raise SinkAway(f"cannot serve {self._sink.endpoint}: {error.strerror or error}") from error
 
 
-class _Users(UserManager):
+class _Users(UserManager):  # type: ignore[misc]
     """One user, or anybody where none is named."""
 
     def __init__(self, username: str, password: str) -> None:
@@ -167,7 +167,7 @@ async def _start(sink: OpcUaSink, secrets: Path, password: str) -> _Served:
     place = await server.nodes.objects.add_object(index, "Loomwatch")
     counts = tuple(
         [
-            await place.add_variable(ua.NodeId(name, index), name, 0, ua.VariantType.UInt32)
+            await place.add_variable(index, name, 0, ua.VariantType.UInt32)
             for name in ("OpenAlarms", "UnacknowledgedAlarms")
         ]
     )

@@ -14,6 +14,10 @@ class SinkAway(Exception):
     """The sink could not be told now: it is tried again. The text says why, without a secret."""
 
 
+class NobodyListens(SinkAway):
+    """The sink itself serves, and nobody has come yet: it goes on serving."""
+
+
 class SinkRefused(Exception):
     """The sink will never take this notice: it is recorded as missed."""
 
