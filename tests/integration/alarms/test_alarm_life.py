@@ -1,7 +1,10 @@
 """An alarm's life in the database, whatever happens to it in whatever order: latched, none lost, none raised twice."""
 
+import atexit
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,14 +26,22 @@ START = datetime(2026, 3, 14, 8, 0, tzinfo=UTC)
 SEVERE = parse_rule({"name": "holes", "kind": "severe_defect", "escalate_s": 600, "rate_limit_s": 0})
 
 
+@cache
+def migrated_file() -> Path:
+    """Migrated once, copied for each example."""
+    path = Path(tempfile.mkdtemp()) / "template.db"
+    atexit.register(shutil.rmtree, path.parent)
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
 class AlarmLife(RuleBasedStateMachine):
     """Beside the database a model of its own: which defects raised, whether the condition holds, who is to look."""
 
     @initialize()
     def begin(self):
         self.folder = tempfile.TemporaryDirectory()
-        self.url = f"sqlite:///{Path(self.folder.name) / 'l.db'}"
-        upgrade(self.url)
+        self.url = f"sqlite:///{shutil.copy(migrated_file(), self.folder.name)}"
         self.database = open_database(self.url)
         set_sink(
             self.database,
