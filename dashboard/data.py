@@ -16,6 +16,8 @@ from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, StoreSettings, load
 from inspection.types import Roll
 from storage import jobs, registry, reviews
+from storage.alarms import alarm_store
+from storage.alarms.alarm_store import Alarm
 from storage.database import Database, open_database
 from storage.grading import stored
 from storage.grading.grade import Grade
@@ -148,6 +150,12 @@ def cameras() -> list[CameraFigures]:
 @st.cache_data(ttl=0.5, show_spinner=False)
 def score_trend(line: str, camera: str) -> pd.DataFrame:
     return camera_reads.score_trend(store().database, line=line, camera=camera)
+
+
+@st.cache_data(ttl=0.5, show_spinner=False)
+def open_alarms() -> list[Alarm]:
+    """Those to acknowledge first."""
+    return alarm_store.list_alarms(store().database)
 
 
 @st.cache_data(ttl=2, show_spinner=False)
@@ -351,6 +359,18 @@ def name_defect(defect_id: int, code: str) -> None:
 def set_severity(defect_id: int, severity: str) -> None:
     """Says how severe a defect is, in the operator's name."""
     reviews.set_severity(store().database, defect_id, severity=severity, by=operator())
+    forget_reads()
+
+
+def see_alarms(ids: list[int]) -> None:
+    """Records who was shown alarms first; only people who have written their name."""
+    if ids and operator() != OPERATOR:
+        alarm_store.see_alarms(store().database, ids, by=operator())
+        open_alarms.clear()
+
+
+def acknowledge_alarm(alarm_id: int) -> None:
+    alarm_store.acknowledge_alarm(store().database, alarm_id, by=operator())
     forget_reads()
 
 

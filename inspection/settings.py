@@ -274,6 +274,26 @@ class DashboardSettings(_Settings):
     refresh_s: float = Field(1.0, gt=0, description="between refreshes of live parts")
 
 
+class AlarmSettings(_Settings):
+    """The alarm service. Its rules and sinks are in the database (`loomwatch alarms`)."""
+
+    model_config = SettingsConfigDict(env_prefix="LOOMWATCH_ALARMS_")
+    table: ClassVar[str] = "alarms"
+
+    poll_s: float = Field(1.0, gt=0, le=60, description="between looks at what the line recorded")
+    lease_s: float = Field(15.0, ge=1, le=600, description="a service that was not heard of for so long is replaced")
+    secrets_dir: str = Field("", description="folder of the sinks' secrets, a file each; empty: DATA_DIR/secrets")
+
+    def secrets(self, store: StoreSettings) -> Path:
+        return _absolute(Path(self.secrets_dir)) if self.secrets_dir else store.data_dir / "secrets"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.lease_s < 3 * self.poll_s:
+            raise ValueError(f"lease_s must be at least three times poll_s, {self.poll_s:g}, got {self.lease_s:g}")
+        return self
+
+
 class ReportSettings(_Settings):
     """Certificates and reports: the plant's name, its clock and its shifts."""
 
@@ -320,6 +340,7 @@ SERVICES: tuple[type[_Settings], ...] = (
     WorkerSettings,
     TrainerSettings,
     DashboardSettings,
+    AlarmSettings,
     ReportSettings,
 )
 

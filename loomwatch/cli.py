@@ -16,6 +16,7 @@ from rich.console import Console
 from cras_core.errors import CrasError
 from inspection.errors import LoomwatchError
 from loomwatch import (
+    commands_alarms,
     commands_dataset,
     commands_db,
     commands_grading,
@@ -48,6 +49,7 @@ commands_db.register(app)
 commands_grading.register(app)
 commands_report.register(app)
 commands_trends.register(app)
+commands_alarms.register(app)
 
 
 def _version(value: bool) -> None:

@@ -119,7 +119,8 @@ def dashboard(
 
 
 def alive(data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine.")) -> None:
-    """Tell whether this host's worker or trainer gives signs of life; exit code 2 if not. For health checks."""
+    """Tell whether this host's worker, trainer or alarm service gives signs of life; exit code 2 if not. For health
+    checks."""
     from storage.live import Live
 
     host = socket.gethostname()

@@ -1,4 +1,5 @@
-"""A whole line on one machine: the private Redis, and under the supervisor worker, trainer, dashboard and cameras."""
+"""A whole line on one machine: the private Redis, and under the supervisor worker, trainer, alarms, dashboard
+and cameras."""
 
 import json
 import threading
@@ -70,6 +71,7 @@ class Machine:
         if not self._try_runtimes:
             worker["LOOMWATCH_WORKER_RUNTIME"] = "torch-float32"
         self.supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=shared))
+        self.supervisor.start(Service(name="alarms", command=loomwatch("alarms", "run"), environment=shared))
         if self._dashboard:
             dashboard = {
                 **shared,

@@ -46,7 +46,7 @@ class LiveCamera:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """A service's own word on how it is; `kind` is ingest, worker, trainer or dashboard."""
+    """A service's own word on how it is; `kind` is worker, trainer or alarms."""
 
     name: str
     kind: str

@@ -583,3 +583,116 @@ class AuditRow(Table):
     ]  # roll.open, roll.close, profile.add, defect.review, sample.add, model.import, model.promote, ...
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class AlarmRuleRow(Table):
+    """A rule of alarms (`storage.alarms.rules`); line "": for all lines that have none of this name."""
+
+    __tablename__ = "alarm_rules"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    line: Mapped[str]
+    content: Mapped[dict[str, Any]]
+    by: Mapped[str]
+    updated_at: Mapped[datetime]
+    __table_args__ = (Unique("name", "line"),)
+
+
+class AlarmSinkRow(Table):
+    """Where notices of alarms go (`storage.alarms.sinks`)."""
+
+    __tablename__ = "alarm_sinks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    content: Mapped[dict[str, Any]]
+    by: Mapped[str]
+    updated_at: Mapped[datetime]
+
+
+class AlarmRow(Table):
+    """One alarm, from its first raise until it is acknowledged and over (`storage.alarms.life`)."""
+
+    __tablename__ = "alarms"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rule: Mapped[str]
+    kind: Mapped[str]
+    line: Mapped[str]
+    subject: Mapped[str]  # which camera, series, ...; "" where the line itself is meant
+    priority: Mapped[str]
+    message: Mapped[str]
+    value: Mapped[float | None]
+    active: Mapped[bool]
+    open: Mapped[bool]
+    occurrences: Mapped[int]
+    raised_at: Mapped[datetime]
+    waiting_since: Mapped[datetime | None]
+    cleared_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    seen_by: Mapped[str]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str]
+    note: Mapped[str]
+    escalated_at: Mapped[datetime | None]
+    noticed_at: Mapped[datetime | None]  # when sinks were last given a raise of it
+    held: Mapped[bool]  # its latest event waits for the rate limit
+    __table_args__ = (
+        Index(
+            "uq_alarms_open",
+            "rule",
+            "line",
+            "subject",
+            unique=True,
+            sqlite_where=text("open"),
+            postgresql_where=text("open"),
+        ),
+        Index("ix_alarms_rule_line", "rule", "line", "subject", "noticed_at"),
+        Index("ix_alarms_open", "open", "raised_at"),
+    )
+
+
+class AlarmOccurrenceRow(Table):
+    """A defect or series that an alarm stands for; it raises a rule once, whatever becomes of the alarm."""
+
+    __tablename__ = "alarm_occurrences"
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    alarm_id: Mapped[int] = mapped_column(ForeignKey("alarms.id", ondelete="CASCADE"), index=True)
+
+
+class AlarmEventRow(Table):
+    """What happened to an alarm, when and by whom; `content` is what sinks are told. Its `uid` never changes."""
+
+    __tablename__ = "alarm_events"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(unique=True)
+    alarm_id: Mapped[int] = mapped_column(ForeignKey("alarms.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]  # raised, recurred, cleared, seen, acknowledged, escalated
+    at: Mapped[datetime]
+    by: Mapped[str]  # "" for the alarm service itself
+    content: Mapped[dict[str, Any]]
+
+
+class AlarmDeliveryRow(Table):
+    """The outbox: an event that a sink is to be told. Told ones are kept for a while, missed ones as long as alarms."""
+
+    __tablename__ = "alarm_deliveries"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sink: Mapped[str]
+    event_id: Mapped[int] = mapped_column(ForeignKey("alarm_events.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]  # waiting, delivered, missed
+    attempts: Mapped[int]
+    problem: Mapped[str]  # of the latest try, "" after one that went well
+    queued_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_alarm_deliveries_sink", "sink", "state", "id"),)
+
+
+class AlarmServiceRow(Table):
+    """One row: who acts, until when, and how far the record is read."""
+
+    __tablename__ = "alarm_service"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    holder: Mapped[str]
+    until: Mapped[datetime]
+    frame_id: Mapped[int]
+    gap_id: Mapped[int]

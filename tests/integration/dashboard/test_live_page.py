@@ -139,3 +139,30 @@ def test_a_cameras_warning_is_visible_until_a_frame_comes_without_it(
     with line.session() as session:
         session.execute(update(FrameRow).where(FrameRow.id == latest).values(quality_flags=[]))
     assert not any("clean the lens" in warning.value for warning in open_page("live").warning)
+
+
+def test_an_alarm_stands_on_the_page_until_somebody_acknowledges_it(
+    line: Database, live: Live, open_page: OpenPage
+) -> None:
+    from storage.alarms import alarm_store
+    from storage.alarms.alarm_store import Signal
+    from storage.alarms.rules import parse_rule
+
+    rule = parse_rule({"name": "camera-down", "kind": "camera_down"})
+    told = [Signal(subject=name, level="raise", text=f"camera *{name}* is silent") for name in ("a", "b")]
+    with line.session() as session:
+        alarm_store.observe(session, rule, line="line-1", signals=told, at=datetime.now(UTC))
+    page = open_page("live")
+    assert "camera \\*a\\* is silent" in text_of(page)
+    assert {alarm.seen_by for alarm in alarm_store.list_alarms(line)} == {""}  # nobody has given a name
+    page.text_input(key="operator").set_value("Eva").run()
+    assert {alarm.seen_by for alarm in alarm_store.list_alarms(line)} == {"Eva"}
+    first = alarm_store.list_alarms(line)[0]
+    page.button(key=f"acknowledge.{first.id}").click().run()
+    after = next(alarm for alarm in alarm_store.list_alarms(line) if alarm.id == first.id)
+    assert (after.state, after.acknowledged_by) == ("acknowledged", "Eva")
+    words = text_of(page)
+    assert "acknowledged by Eva" in words
+    assert [str(button.key) for button in page.button if button.label == "Acknowledge"] == [
+        f"acknowledge.{alarm.id}" for alarm in alarm_store.list_alarms(line) if alarm.id != first.id
+    ]

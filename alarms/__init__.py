@@ -1,0 +1,1 @@
+"""The alarm service: reads the record, raises and clears alarms, tells sinks."""
