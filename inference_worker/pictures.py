@@ -38,7 +38,8 @@ def preview(fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_p
 def _heated(fabric: Pixels, ratios: Scores) -> Pixels:
     cloth = to_rgb(fabric).astype(np.float32)
     strength = np.clip((ratios - HEAT_FROM) / (HEAT_TO - HEAT_FROM), 0, 1)[:, :, None] * 0.75
-    return (cloth * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength).astype(np.uint8)
+    blended = cloth * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength
+    return np.asarray(blended, np.uint8)
 
 
 def _outlined(picture: Pixels, defects: Sequence[Defect], *, left_px: int, scale: tuple[float, float]) -> Pixels:
