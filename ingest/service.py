@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import zmq
 
 from ingest.admission import Admission
@@ -52,6 +53,7 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
         allow_plain_tcp=settings.allow_plain_tcp,
         prefix=PREFIX,
     )
+    cv2.setNumThreads(1)  # a thread a camera is the rule here; OpenCV's own would wait busily for each other
     with contextlib.ExitStack() as stack:
         sources = [(camera, _open(camera, open_source, stack)) for camera in settings.cameras]
         bell = stack.enter_context(contextlib.closing(Bell()))
