@@ -37,16 +37,16 @@ def run_dashboard(settings: DashboardSettings, store: StoreSettings, stop: threa
     """
     check_port(settings.host, settings.port)
     ended = stop or threading.Event()
-    former = _watch_signals(ended)
-    child = subprocess.Popen(command(settings), env=environment(settings, store))
-    logger.info("dashboard at http://%s:%d", settings.host, settings.port)
     database = Database(store.database)
+    former = _watch_signals(ended)
     monitor = Monitor(
         "dashboard",
         host=settings.monitor_host,
         port=settings.monitor_port,
         problems=lambda: problems(settings, database),
     )
+    child = subprocess.Popen(command(settings), env=environment(settings, store))
+    logger.info("dashboard at http://%s:%d", settings.host, settings.port)
     try:
         with monitor:
             _wait(child, ended)
