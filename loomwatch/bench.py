@@ -4,6 +4,7 @@ alone."""
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ from storage.tables import CaptureRow, FrameRow, GapRow
 LINE = "bench"
 START_S = 300.0  # for a worker to load its model
 SAMPLE_S = 0.5
+SPOOL_FRAMES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +126,14 @@ class BenchLine:
                 raise ServiceError(f"{name} has no model after {START_S:.0f} s: look at its log")
             time.sleep(0.1)
 
-    def start_camera(self, camera: CameraSettings, *, tile_px: int) -> None:
-        """A spool in memory only, so that a camera that can wait waits, and no disk is measured."""
+    def start_camera(self, camera: CameraSettings, *, tile_px: int, frame_mb: float) -> None:
+        """A spool of a few frames, in memory only: a camera that can wait waits, and no disk is measured."""
         given = {
             "LOOMWATCH_INGEST_NAME": "ingest",
             "LOOMWATCH_INGEST_LINE": LINE,
             "LOOMWATCH_INGEST_ENDPOINT": default_endpoint(self.store.data_dir),
             "LOOMWATCH_INGEST_SPOOL_DIR": str(self.store.data_dir / "spool"),
+            "LOOMWATCH_INGEST_SPOOL_MEMORY_MB": str(math.ceil(SPOOL_FRAMES * frame_mb)),
             "LOOMWATCH_INGEST_SPOOL_DISK_MB": "0",
             "LOOMWATCH_INGEST_CAMERAS": json.dumps([camera.model_dump()]),
             "LOOMWATCH_INGEST_TILE_PX": str(tile_px),
@@ -146,8 +149,8 @@ class BenchLine:
         """Lets the line run for `seconds` after `warm_s`, then stops the camera in order. `kill_every_s`: kills a
         worker that often, in turn; 0: none. Returns what was seen of each service, and frames inspected a second
         meanwhile."""
-        deadline = time.monotonic() + START_S
-        while not self.frames():
+        deadline, there = time.monotonic() + START_S, self.frames()
+        while self.frames() == there:
             self.supervisor.check()
             if time.monotonic() > deadline:
                 raise ServiceError("no frame was inspected: look at the logs")

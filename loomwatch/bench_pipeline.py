@@ -44,7 +44,7 @@ def time_constant(*, seconds: float, width_mm: float = 2000.0, mm_per_px: float 
     camera = _camera(width_mm=width_mm, mm_per_px=mm_per_px)
     with BenchLine() as line:
         line.start_worker("worker-1", CONSTANT)
-        line.start_camera(camera, tile_px=256)
+        line.start_camera(camera, tile_px=256, frame_mb=3 * _mpx(width_mm, mm_per_px))
         watched, frames_per_s = line.watch(("ingest", "worker-1"), seconds=seconds, warm_s=min(10.0, seconds / 4))
         account, latencies = line.account(), line.latencies_ms()
     mpx_s = frames_per_s * _mpx(width_mm, mm_per_px)
@@ -69,12 +69,12 @@ def time_real(bundle: Path, *, seconds: float, style: str, runtime: str, width_m
         model = registry.import_bundle(line.database, bundle, line.store.models_dir, source="imported", by="bench")
         registry.promote(line.database, model.name, by="bench")
         line.start_worker("worker-1", environment)
-        line.start_camera(alone.camera(speed_m_min=0), tile_px=alone.tile_px)
+        line.start_camera(alone.camera(speed_m_min=0), tile_px=alone.tile_px, frame_mb=alone.frame_mb)
         watched, frames_per_s = line.watch(("ingest", "worker-1"), seconds=seconds, warm_s=min(5.0, seconds / 4))
         full = line.account()
         tiles_per_s = frames_per_s * alone.tiles_a_frame
         speed_m_min = frames_per_s / 2 * LINES * alone.mm_per_px / 1000 * 60
-        line.start_camera(alone.camera(speed_m_min=speed_m_min), tile_px=alone.tile_px)
+        line.start_camera(alone.camera(speed_m_min=speed_m_min), tile_px=alone.tile_px, frame_mb=alone.frame_mb)
         line.watch(("ingest", "worker-1"), seconds=max(seconds, 20 / frames_per_s), warm_s=min(5.0, seconds / 4))
         latencies, half = line.latencies_ms(), line.account()
     second = alone.tiles_per_s(ALONE_S)
@@ -109,7 +109,9 @@ def time_kills(
     with BenchLine() as line:
         for name in ("worker-1", "worker-2"):
             line.start_worker(name, CONSTANT)
-        line.start_camera(_camera(width_mm=width_mm, mm_per_px=mm_per_px), tile_px=256)
+        line.start_camera(
+            _camera(width_mm=width_mm, mm_per_px=mm_per_px), tile_px=256, frame_mb=3 * _mpx(width_mm, mm_per_px)
+        )
         watched, frames_per_s = line.watch(
             ("ingest", "worker-1", "worker-2"),
             seconds=seconds,
@@ -154,6 +156,7 @@ class ScorerAlone:
         left, right = find_edges(frame) or (0, frame.shape[1])
         self._tiles = cut_image(frame[:, left:right], tile_px=self.tile_px, overlap_px=0)
         self.tiles_a_frame = len(self._tiles)
+        self.frame_mb = self._tiles.nbytes / 1e6
 
     def camera(self, *, speed_m_min: float) -> CameraSettings:
         return _camera(width_mm=self._width_mm, mm_per_px=self.mm_per_px, style=self._style, speed_m_min=speed_m_min)
