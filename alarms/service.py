@@ -10,8 +10,10 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -20,12 +22,14 @@ from alarms.evaluate import Evaluation, evaluate
 from alarms.facts import LineFacts, WorkersFact
 from alarms.record import BEHIND, Record
 from inspection.errors import LoomwatchError, StorageError
+from inspection.monitor import Monitor
 from inspection.settings import AlarmSettings, StoreSettings
 from storage.alarms import alarm_store
 from storage.alarms.lease import give_lease_back, take_lease
-from storage.alarms.outbox import forget_delivered
+from storage.alarms.outbox import backlog_of, forget_delivered
 from storage.alarms.rule_store import rules_in, rules_of
 from storage.alarms.rules import AnyRule
+from storage.alarms.sink_store import list_sinks
 from storage.database import Database, open_database
 from storage.engine import is_sqlite
 from storage.live import Live, ServiceState
@@ -203,18 +207,26 @@ def run_alarms(store: StoreSettings, settings: AlarmSettings, stop: threading.Ev
         live = Live(store.redis)
         watch = Watch(database, live, settings)
         couriers = Couriers(database, settings.secrets(store))
+        monitor = Monitor(
+            "alarms",
+            host=settings.monitor_host,
+            port=settings.monitor_port,
+            problems=lambda: [problem] if (problem := database.problem()) else [],
+            collect=lambda: alarm_metrics(acts=watch.acts, waiting=_waiting(database)),
+        )
         log.info("alarm service %s begins", watch.holder)
         try:
-            while not stop.is_set():
-                more, problem = False, ""
-                try:
-                    more = watch.look(datetime.now(UTC))
-                    couriers.keep(watch.acts)
-                except LoomwatchError as error:  # the database is away: the next look tries again
-                    problem = str(error)
-                    log.warning("%s", problem)
-                _publish(live, watch, problem)
-                stop.wait(0.0 if more else settings.poll_s)
+            with monitor:
+                while not stop.is_set():
+                    more, problem = False, ""
+                    try:
+                        more = watch.look(datetime.now(UTC))
+                        couriers.keep(watch.acts)
+                    except LoomwatchError as error:  # the database is away: the next look tries again
+                        problem = str(error)
+                        log.warning("%s", problem)
+                    _publish(live, watch, problem)
+                    stop.wait(0.0 if more else settings.poll_s)
         finally:
             couriers.close()
             try:
@@ -223,6 +235,24 @@ def run_alarms(store: StoreSettings, settings: AlarmSettings, stop: threading.Ev
                 log.warning("the lease runs out by itself: %s", error)
             live.close()
             log.info("alarm service %s ends", watch.holder)
+
+
+def alarm_metrics(*, acts: bool, waiting: dict[str, int]) -> Iterator[Metric]:
+    """waiting: notices not delivered yet, a sink."""
+    yield GaugeMetricFamily("loomwatch_alarms_acting", "1 while this service acts, 0 while it stands by.", value=acts)
+    notices = GaugeMetricFamily(
+        "loomwatch_alarms_waiting_notices", "Notices that a sink has not been told yet.", labels=["sink"]
+    )
+    for sink, count in waiting.items():
+        notices.add_metric([sink], count)
+    yield notices
+
+
+def _waiting(database: Database) -> dict[str, int]:
+    try:
+        return {sink.name: backlog_of(database, sink.name).waiting for sink in list_sinks(database)}
+    except LoomwatchError:  # `/ready` says so
+        return {}
 
 
 def _publish(live: Live, watch: Watch, problem: str) -> None:

@@ -14,6 +14,7 @@ import streamlit as st
 from dashboard import pictures
 from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, StoreSettings, load
+from inspection.states import CameraState
 from inspection.types import Roll
 from storage import jobs, registry, reviews
 from storage.alarms import alarm_store
@@ -22,7 +23,7 @@ from storage.database import Database, open_database
 from storage.grading import stored
 from storage.grading.grade import Grade
 from storage.jobs import Job
-from storage.live import Live, LiveCamera, ServiceState
+from storage.live import Live, LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.masks import decode_mask
 from storage.pictures import PictureStore
 from storage.reads import cameras as camera_reads
@@ -64,6 +65,13 @@ class LiveView:
     cameras: dict[str, LiveCamera]
     services: tuple[ServiceState, ...]
     problem: str
+    ingestors: tuple[LiveIngest, ...] = ()
+    workers: tuple[LiveWorker, ...] = ()
+
+    def ingest_of(self, camera: str) -> tuple[LiveIngest, CameraState] | None:
+        """The camera's process and its own state; the newest where a camera has moved to another process."""
+        found = [(each, its) for each in self.ingestors for its in each.state.cameras if its.camera == camera]
+        return max(found, key=lambda pair: pair[0].at_ns, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +134,8 @@ def live_view() -> LiveView:
             cameras={camera.camera: camera for camera in live.cameras()},
             services=tuple(live.services()),
             problem="",
+            ingestors=tuple(live.ingestors()),
+            workers=tuple(live.workers()),
         )
     except StorageError as error:
         _redis_problem.clear()

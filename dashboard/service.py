@@ -1,6 +1,7 @@
 """The dashboard as a service: checks its port, starts Streamlit with the right flags, and ends it in order."""
 
 import errno
+import http.client
 import logging
 import os
 import signal
@@ -9,18 +10,22 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from dashboard.theme import STREAMLIT_THEME
 from inspection.errors import ServiceError
+from inspection.monitor import Monitor
 from inspection.settings import DashboardSettings, StoreSettings
+from storage.database import Database
 
 logger = logging.getLogger(__name__)
 
 APP = Path(__file__).parent / "app.py"
 PORT_PATIENCE_S = 3.0
+ANSWER_S = 3.0
 PATIENCE_S = 8.0  # for Streamlit to end after it was asked to
 
 
@@ -32,19 +37,45 @@ def run_dashboard(settings: DashboardSettings, store: StoreSettings, stop: threa
     """
     check_port(settings.host, settings.port)
     ended = stop or threading.Event()
+    database = Database(store.database)
     former = _watch_signals(ended)
+    monitor = Monitor(
+        "dashboard",
+        host=settings.monitor_host,
+        port=settings.monitor_port,
+        problems=lambda: problems(settings, database),
+    )
     child = subprocess.Popen(command(settings), env=environment(settings, store))
     logger.info("dashboard at http://%s:%d", settings.host, settings.port)
     try:
-        while not ended.wait(0.2):
-            # Ctrl+C on a terminal reaches both processes, and this one may notice the other's end first
-            if (code := child.poll()) is not None and not ended.wait(1.0):
-                raise ServiceError(f"the dashboard ended by itself with code {code}: its log above says why")
+        with monitor:
+            _wait(child, ended)
     finally:
         _end(child)
         for number, handler in former.items():
             signal.signal(number, handler)
     logger.info("dashboard stopped")
+
+
+def problems(settings: DashboardSettings, database: Database) -> list[str]:
+    """What keeps the screens from being seen: Streamlit, or the database behind them."""
+    found = []
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    try:
+        with urllib.request.urlopen(f"http://{host}:{settings.port}/_stcore/health", timeout=ANSWER_S):
+            pass
+    except (OSError, http.client.HTTPException) as error:
+        found.append(f"Streamlit does not answer: {error}")
+    if problem := database.problem():
+        found.append(problem)
+    return found
+
+
+def _wait(child: subprocess.Popen[bytes], ended: threading.Event) -> None:
+    while not ended.wait(0.2):
+        # Ctrl+C on a terminal reaches both processes, and this one may notice the other's end first
+        if (code := child.poll()) is not None and not ended.wait(1.0):
+            raise ServiceError(f"the dashboard ended by itself with code {code}: its log above says why")
 
 
 def check_port(host: str, port: int, *, patience_s: float = PORT_PATIENCE_S) -> None:

@@ -45,8 +45,13 @@ class Inspected:
     """A frame's report, and its cloth and heat (scores in units of the threshold) for the screens."""
 
     report: FrameReport
-    fabric: Pixels  # (H, fabric width, C)
+    tiled: TiledFrame
     ratios: Scores  # (H, fabric width)
+
+    @property
+    def fabric(self) -> Pixels:
+        """(H, fabric width, C). Put together anew each time: most frames are never looked at."""
+        return join(self.tiled)
 
 
 def score_tiles(scorer: FrameScorer, tiles: Pixels, *, style: str, batch_size: int) -> TileResult:
@@ -73,7 +78,6 @@ def inspect_frame(
     scores, ratios = stitch_frame(tiled, result)
     scored_at_ns = time.time_ns()
     defects = find_defects(tiled, result, scores, ratios, merge_mm=merge_mm)
-    fabric = join(tiled)
     names, votes = np.unique(result.styles, return_counts=True)
     main_style = str(names[np.argmax(votes)])
     threshold = next(float(t) for t, name in zip(result.thresholds, result.styles, strict=True) if name == main_style)
@@ -89,13 +93,13 @@ def inspect_frame(
         received_at_ns=received_at_ns,
         scored_at_ns=scored_at_ns,
         defects=defects,
-        crops=pictures.crops(fabric, ratios, defects, header, tile_px=tiled.tile_px),
+        crops=pictures.crops(join(tiled), ratios, defects, header, tile_px=tiled.tile_px) if defects else (),
     )
-    return Inspected(report=report, fabric=fabric, ratios=ratios)
+    return Inspected(report=report, tiled=tiled, ratios=ratios)
 
 
 def score_grid(scores: Scores, *, cell_px: int) -> Scores:
     """(H, W) -> the maximum of each cell of `cell_px` pixels, the last ones partial: (rows, columns)."""
     starts = [np.arange(0, side, cell_px) for side in scores.shape]
-    by_row = np.maximum.reduceat(scores, starts[0], axis=0)
+    by_row = np.stack([scores[start : start + cell_px].max(axis=0) for start in starts[0]])
     return np.maximum.reduceat(by_row, starts[1], axis=1)

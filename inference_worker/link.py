@@ -22,6 +22,7 @@ from inspection.wire import (
     Received,
     Record,
     RecordKey,
+    StateMessage,
     Welcome,
     key_of,
 )
@@ -78,7 +79,7 @@ class Link:
         match message:
             case Welcome():
                 return self._welcomed(message, now), None
-            case Beat():
+            case Beat() | StateMessage():
                 return [], None
         key = key_of(message)
         if key in self.in_hand:

@@ -20,16 +20,37 @@ def heat(ratios: Scores) -> Pixels:
 
 def overlay(fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_px: int) -> Pixels:
     """Cloth (H, W[, C]) with its heat on top and its defects outlined: RGB (H, W, 3). left_px: the fabric's edge."""
+    return _outlined(_heated(fabric, ratios), defects, left_px=left_px, scale=(1.0, 1.0))
+
+
+def preview(fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_px: int, longest_px: int) -> Pixels:
+    """As `overlay`, at most `longest_px` on its longest side; nothing but shrinking is done at full size."""
+    small = shrink(fabric, longest_px=longest_px)
+    height, width = small.shape[:2]
+    if ratios.max() <= HEAT_FROM:
+        heat = np.zeros((height, width), np.float32)
+    else:
+        heat = np.asarray(cv2.resize(ratios, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    scale = (width / ratios.shape[1], height / ratios.shape[0])
+    return _outlined(_heated(small, heat), defects, left_px=left_px, scale=scale)
+
+
+def _heated(fabric: Pixels, ratios: Scores) -> Pixels:
     cloth = to_rgb(fabric).astype(np.float32)
     strength = np.clip((ratios - HEAT_FROM) / (HEAT_TO - HEAT_FROM), 0, 1)[:, :, None] * 0.75
-    blended = (cloth * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength).astype(np.uint8)
-    inside = np.zeros(ratios.shape, np.uint8)
+    blended = cloth * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength
+    return np.asarray(blended, np.uint8)
+
+
+def _outlined(picture: Pixels, defects: Sequence[Defect], *, left_px: int, scale: tuple[float, float]) -> Pixels:
+    """`scale`: of the picture's columns and rows to the frame's."""
+    thickness = max(1, round(max(picture.shape[:2]) / 500))
     for defect in defects:
-        place = np.s_[defect.y0_px : defect.y1_px, defect.x0_px - left_px : defect.x1_px - left_px]
-        inside[place] |= defect.mask
-    outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    thickness = max(1, round(max(blended.shape[:2]) / 500))
-    return np.asarray(cv2.drawContours(blended, outlines, -1, (255, 210, 0), thickness), np.uint8)
+        outlines, _ = cv2.findContours(defect.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        corner = np.array((defect.x0_px - left_px, defect.y0_px))
+        placed = [np.rint((points + corner) * scale).astype(np.int32) for points in outlines]
+        picture = np.asarray(cv2.drawContours(picture, placed, -1, (255, 210, 0), thickness), np.uint8)
+    return picture
 
 
 def to_rgb(pixels: Pixels) -> Pixels:
@@ -45,7 +66,7 @@ def shrink(pixels: Pixels, *, longest_px: int) -> Pixels:
     if scale >= 1:
         return pixels
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)  # drops a single channel
 
 
 def encode(pixels: NDArray[np.uint8], *, suffix: str) -> bytes:

@@ -26,6 +26,7 @@ from inspection.connections import CHECK_S, Connections, descriptor_of, receive
 from inspection.endpoints import Endpoint, parse_endpoint
 from inspection.errors import ServiceError, SettingsError, WireError
 from inspection.keys import own_key, public_key
+from inspection.states import IngestState
 from inspection.wakeup import Bell
 from inspection.wire import (
     MAX_HEADER_BYTES,
@@ -35,6 +36,7 @@ from inspection.wire import (
     FromWorker,
     Record,
     RecordKey,
+    StateMessage,
     decode_to_worker,
     encode,
     key_of,
@@ -47,6 +49,7 @@ MESSAGES_A_TURN = 64
 LOUD_DROPS = 10
 LINGER_MS = 1000  # for the last Done and Bye
 RENEW_S = 10.0  # without a Welcome; then the connection is made anew
+MAX_PARTS = 64  # of an ingestor's state
 FORGET_S = 10.0  # of silence; then an ingestor whose address is listed no more is forgotten
 
 
@@ -108,6 +111,7 @@ class Receiver:
         self._goodbye = True
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+        self._states: dict[tuple[str, int], IngestState] = {}
         self._cut_before = 0  # on connections that were made anew since
         self.malformed = 0
 
@@ -151,6 +155,13 @@ class Receiver:
         """To be called after the record's transaction has committed, and not before."""
         self._finished.append(key_of(record))
         self._bell.ring()
+
+    def states(self) -> list[IngestState]:
+        """What ingestors have told of themselves since the last call."""
+        told = []
+        while self._states:
+            told.append(self._states.popitem()[1])
+        return told
 
     @property
     def connected(self) -> int:
@@ -272,6 +283,8 @@ class Receiver:
             wire.connections.heard(descriptor_of(frames[0]))
             try:
                 message = decode_to_worker([frame.buffer for frame in frames])
+                if isinstance(message, StateMessage):
+                    self._states[wire.link.place, min(message.part, MAX_PARTS)] = message.state
                 answers, record = wire.link.hear(message, now=time.monotonic())
             except WireError as error:
                 self.malformed += 1

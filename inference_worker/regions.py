@@ -7,6 +7,7 @@ at the threshold or at half of the peak beside it, whichever comes first.
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 from inspection.tiling import join, origins_of, stitch
 from inspection.types import Defect, FrameHeader, Mask, Pixels, Scores, TiledFrame, TileResult
@@ -24,9 +25,11 @@ def stitch_frame(tiled: TiledFrame, result: TileResult) -> tuple[Scores, Scores]
     """
     header = tiled.header
     height, width = header.height_px, header.fabric_right_px - header.fabric_left_px
-    ratios = result.maps / np.maximum(result.thresholds, 1e-12)[:, None, None]
+    thresholds = np.maximum(result.thresholds, 1e-12).astype(np.float32)
     scores = stitch(result.maps, height, width, overlap_px=tiled.overlap_px)
-    return scores, stitch(ratios.astype(np.float32), height, width, overlap_px=tiled.overlap_px)
+    if np.all(thresholds == thresholds[0]):  # as in most frames: one style
+        return scores, scores / thresholds[0]
+    return scores, stitch(result.maps / thresholds[:, None, None], height, width, overlap_px=tiled.overlap_px)
 
 
 def outline(ratios: Scores, *, reach_px: int) -> Mask:
@@ -54,29 +57,48 @@ def find_defects(
     """Defects of one frame, worst first. `scores`, `ratios`: from `stitch_frame`."""
     header = tiled.header
     merge_px = round(merge_mm / header.mm_per_px)
-    # half the distance that merges: what a stronger neighbour hides would have been part of it
-    count, labels = label_regions(outline(ratios, reach_px=merge_px // 2), merge_px=merge_px)
+    reach_px = (
+        merge_px // 2
+    )  # half the distance that merges: what a stronger neighbour hides would have been part of it
+    part = _around_what_is_over(ratios, reach_px)
+    if part is None:
+        return ()
+    top, left = part[0].start, part[1].start
+    _, labels = label_regions(outline(ratios[part], reach_px=reach_px), merge_px=merge_px)
     defects = []
-    fabric = grey_of(tiled) if count else np.zeros((0, 0), np.uint8)
-    for number in range(1, count + 1):
-        inside = labels == number
-        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-        mask = inside[y0:y1, x0:x1]
-        peak = np.unravel_index(int(np.argmax(np.where(inside, ratios, -1.0))), ratios.shape)
-        tile = tile_at(tiled, int(peak[0]), int(peak[1]) + header.fabric_left_px)
+    fabric = grey_of(tiled)
+    for number, place in enumerate(find_objects(labels), start=1):
+        rows = slice(top + place[0].start, top + place[0].stop)
+        columns = slice(left + place[1].start, left + place[1].stop)
+        mask = labels[place] == number
+        highest = np.unravel_index(int(np.argmax(np.where(mask, ratios[rows, columns], -1.0))), mask.shape)
+        peak = rows.start + int(highest[0]), columns.start + int(highest[1])
+        tile = tile_at(tiled, peak[0], peak[1] + header.fabric_left_px)
+        hole = shows_background(
+            fabric, (rows, columns), mask, background=header.background_level, mm_per_px=header.mm_per_px
+        )
         defects.append(
             _place(
                 header,
-                (x0, x1, y0, y1),
+                (columns.start, columns.stop, rows.start, rows.stop),
                 mask,
                 score=float(scores[peak]),
                 threshold=float(result.thresholds[tile]),
                 style=result.styles[tile],
-                hole=shows_background(fabric, inside, background=header.background_level, mm_per_px=header.mm_per_px),
+                hole=hole,
             )
         )
     return tuple(sorted(defects, key=lambda defect: defect.score / max(defect.threshold, 1e-12), reverse=True))
+
+
+def _around_what_is_over(ratios: Scores, reach_px: int) -> tuple[slice, slice] | None:
+    """The smallest part of a frame with everything over 1 and what lies within reach of it. Most frames have none."""
+    if not ratios.max(initial=0.0) > 1.0:  # nor is a map that is no number
+        return None
+    over = ratios > 1.0
+    found = [np.flatnonzero(over.any(axis=axis)) for axis in (1, 0)]
+    rows, columns = (slice(max(int(each[0]) - reach_px, 0), int(each[-1]) + reach_px + 1) for each in found)
+    return rows, columns
 
 
 def _place(
@@ -117,24 +139,31 @@ def grey_of(tiled: TiledFrame) -> Pixels:
     return np.asarray(cv2.cvtColor(fabric, cv2.COLOR_RGB2GRAY), np.uint8) if fabric.shape[2] == 3 else fabric[:, :, 0]
 
 
-def shows_background(fabric: Pixels, inside: Mask, *, background: float, mm_per_px: float) -> bool | None:
+def shows_background(
+    fabric: Pixels, place: tuple[slice, slice], mask: Mask, *, background: float, mm_per_px: float
+) -> bool | None:
     """Whether cloth is missing inside a region: a patch of at least `HOLE_MM2` that looks as the background does.
 
-    fabric: (H, W) grey; inside: (H, W); background: its grey level beside the fabric, -1 when none was seen. None when
-    it cannot be told: no background in the frame, or cloth as bright as it.
+    fabric: (H, W) grey; mask: the region, in rows and columns `place` of it; background: its grey level beside the
+    fabric, -1 when none was seen. None when it cannot be told: no background in the frame, or cloth as bright as it.
     """
-    if background < 0 or not inside.any():
+    if background < 0 or not mask.any():
         return None
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    place = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    thin = np.s_[:: max(1, fabric.shape[0] // 256), :: max(1, fabric.shape[1] // 256)]
-    around = fabric[thin][~inside[thin]]
+    rows, columns = (np.arange(0, side, max(1, side // 256)) for side in fabric.shape)
+    outside = np.ones((rows.size, columns.size), np.bool_)
+    inner_rows, inner_columns = (
+        np.flatnonzero((each >= part.start) & (each < part.stop))
+        for each, part in zip((rows, columns), place, strict=True)
+    )
+    inside = mask[np.ix_(rows[inner_rows] - place[0].start, columns[inner_columns] - place[1].start)]
+    outside[np.ix_(inner_rows, inner_columns)] = ~inside
+    around = fabric[np.ix_(rows, columns)][outside]
     if not around.size:
         return None
     low, high = np.percentile(around, [HOLE_TAIL, 100 - HOLE_TAIL])
     if low - HOLE_LEVELS <= background <= high + HOLE_LEVELS:
         return None
-    missing = (np.abs(fabric[place].astype(np.int16) - background) <= HOLE_LEVELS) & inside[place]
+    missing = (np.abs(fabric[place].astype(np.int16) - background) <= HOLE_LEVELS) & mask
     _, _, stats, _ = cv2.connectedComponentsWithStats(missing.astype(np.uint8), connectivity=4)
     largest = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
     return largest * mm_per_px**2 >= HOLE_MM2

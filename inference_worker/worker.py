@@ -10,28 +10,29 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from cras_core.errors import CrasError
-from inference_worker import pictures
 from inference_worker.constant import ConstantSlot
+from inference_worker.figures import Figures
 from inference_worker.inspect import FrameScorer, Inspected, inspect_frame
 from inference_worker.pruning import start_pruning
 from inference_worker.receiver import Keys, Receiver, read_keys
+from inference_worker.screen import Screen
+from inference_worker.teller import Slot, Teller
 from inference_worker.watchdog import Watchdog
 from inspection.endpoints import parse_endpoint, refuse_plain
 from inspection.errors import RecordRefused, SettingsError, StorageError
+from inspection.monitor import Monitor
 from inspection.settings import StoreSettings, WorkerSettings
-from inspection.types import Capture, Gap, TiledFrame, warnings_of
+from inspection.types import Capture, Gap, TiledFrame
 from inspection.wire import Record
 from storage.database import Database, open_database
 from storage.frames import Outcome, store_capture, store_gap, store_reports
-from storage.live import Live, LiveCamera, ServiceState
+from storage.live import Live
 from storage.pictures import PictureStore
 from storage.rolls import roll_at
 
@@ -40,17 +41,7 @@ log = logging.getLogger(__name__)
 TOGETHER = 16  # frames stored in one transaction, when so many are ready
 TOGETHER_S = 0.05  # no frame waits longer for others to be stored with
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
-OVERLAY_PX = 1280
 PREFIX = "LOOMWATCH_WORKER_"
-
-
-class Slot(Protocol):
-    """Where the running model is: `slot.ModelSlot` or `constant.ConstantSlot`."""
-
-    problem: str
-
-    def scorer(self) -> FrameScorer | None: ...
-    def wait(self, timeout_s: float) -> None: ...
 
 
 class Worker:
@@ -75,16 +66,26 @@ class Worker:
         self._pictures = PictureStore(store.pictures)
         self._runtimes = store.data_dir / "runtimes"
         self._live = Live(store.redis)
-        self._finished: deque[tuple[float, int]] = deque(maxlen=64)  # (time, tiles) of the last frames
-        self._last: dict[str, tuple[int, float]] = {}  # camera -> (time of capture, position) of its last frame
+        self._figures = Figures()
+        self._screen = Screen(self._live, self._figures)
+        self._teller = Teller(self.name, live=self._live, database=self._database, figures=self._figures)
+        self._monitor = Monitor(
+            "worker",
+            host=settings.monitor_host,
+            port=settings.monitor_port,
+            problems=self._teller.problems,
+            collect=self._teller.collect,
+        )
 
     def run(self) -> None:
         settings = self._settings
         start_pruning(self._store, self._database, self._pictures, name=self.name, stop=self._stop)
-        with self._slot() as slot, self._watchdog:
+        with self._slot() as slot, self._watchdog, self._teller as teller, self._monitor:
+            teller.slot = slot
             scorer = self._first_model(slot)
             if scorer is None:
                 return
+            teller.running = scorer
             with Receiver(
                 settings.ingestors,
                 worker=self.name,
@@ -93,16 +94,15 @@ class Worker:
                 discover_s=settings.discover_s,
             ) as receiver:
                 log.info("worker %s takes frames from %s", self.name, ", ".join(settings.ingestors))
-                told = 0.0
+                teller.receiver = receiver
                 while not self._stop.is_set():
                     record = receiver.receive(0.2)
                     self._watchdog.begin()
                     for done in self._handle(record, receiver, lambda: slot.scorer() or scorer):
                         receiver.done(done)
+                    teller.running = slot.scorer() or scorer
+                    self._screen.show()  # after the Done: nobody waits for a picture
                     self._watchdog.end()
-                    if time.monotonic() - told > 1.0:
-                        told = time.monotonic()
-                        self._tell(slot)
         log.info("worker %s stopped", self.name)
 
     def _slot(self) -> AbstractContextManager[Slot]:
@@ -130,17 +130,8 @@ class Worker:
         while not self._stop.is_set():
             if (scorer := slot.scorer()) is not None:
                 return scorer
-            self._tell(slot)
             slot.wait(0.5)
         return None
-
-    def _tell(self, slot: Slot) -> None:
-        running = slot.scorer()
-        state = "waiting" if running is None else "problem" if slot.problem else "running"
-        detail = slot.problem or (f"{running.name} by {running.runtime_name}" if running else "")
-        self._live.publish_service(
-            ServiceState(name=self.name, kind="worker", state=state, detail=detail, at_ns=time.time_ns())
-        )
 
     def _handle(self, record: Record | None, receiver: Receiver, scorer: Callable[[], FrameScorer]) -> Iterator[Record]:
         """Inspects and stores a record and, with it, those that are ready behind it; each that is stored. What is
@@ -199,10 +190,12 @@ class Worker:
                 if self._store_gap(tiled.header.gap(f"refused: {outcome}")):
                     yield tiled
             else:
-                self._show(found)
+                self._figures.inspected(found.report, stored_at_ns=time.time_ns())
+                self._screen.take(found)
                 yield tiled
 
     def _store_gap(self, gap: Gap) -> bool:
+        self._figures.gap(gap)
         try:
             return self._stored(lambda: store_gap(self._database, gap))
         except RecordRefused as error:
@@ -235,6 +228,7 @@ class Worker:
             except StorageError as error:
                 wait_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
                 log.error("cannot store, next try in %.1f s: %s", wait_s, error)
+                self._figures.store_retries.inc()
                 attempt += 1
                 if self._stop.wait(wait_s):
                     return False
@@ -246,34 +240,3 @@ class Worker:
         except RecordRefused as error:
             log.error("%s", error)
             return True
-
-    def _show(self, inspected: Inspected) -> None:
-        """Live figures and the camera's last picture, for the screens; lost without harm when Redis is away."""
-        report, header = inspected.report, inspected.report.header
-        now = time.monotonic()
-        self._finished.append((now, len(report.tile_scores)))
-        span_s = now - self._finished[0][0]
-        tiles_per_s = sum(tiles for _, tiles in list(self._finished)[1:]) / span_s if span_s > 0 else 0.0
-        before = self._last.get(header.camera)
-        self._last[header.camera] = (header.captured_at_ns, header.position_mm)
-        speed = 0.0
-        if before and header.captured_at_ns > before[0] and header.position_mm > before[1]:
-            speed = (header.position_mm - before[1]) * 60 / 1000 / ((header.captured_at_ns - before[0]) / 1e9)
-        overlay = pictures.overlay(inspected.fabric, inspected.ratios, report.defects, left_px=header.fabric_left_px)
-        picture = pictures.shrink(overlay, longest_px=OVERLAY_PX)
-        self._live.publish_camera(
-            LiveCamera(
-                line=header.line,
-                camera=header.camera,
-                overlay_jpeg=pictures.encode(picture, suffix=".jpg"),
-                position_mm=header.position_mm + header.length_mm,
-                speed_m_min=speed,
-                latency_ms=(time.time_ns() - header.captured_at_ns) / 1e6,
-                tiles_per_s=tiles_per_s,
-                score=float(report.tile_scores.max()),
-                threshold=report.threshold,
-                model=report.model,
-                at_ns=time.time_ns(),
-                warnings=warnings_of(header.quality_flags),
-            )
-        )

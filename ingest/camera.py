@@ -20,11 +20,12 @@ from ingest.gates import Gates
 from ingest.share import own_share
 from ingest.shots import Shot, Source
 from ingest.spool import Session, Spool
+from ingest.tally import Tally
 from inspection.errors import ImageError, SourceError, WireError
 from inspection.settings import CameraSettings, IngestSettings
 from inspection.tiling import cut
-from inspection.types import FLAGS, Frame, FrameHeader, Gap, TiledFrame
-from inspection.wire import MAX_NAME, MAX_TEXT, decode_to_worker, encode_record
+from inspection.types import FLAGS, Frame, FrameHeader, Gap, TiledFrame, warnings_of
+from inspection.wire import MAX_NAME, MAX_TEXT, MAX_WARNINGS, decode_to_worker, encode_record
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Camera(threading.Thread):
         self._base_mm = 0.0  # where the positions of a source that counts from 0 begin
         self._ends: deque[tuple[float, int]] = deque(maxlen=SPEED_SHOTS)  # (end in mm, time of capture) of shots
         self._flagged: set[str] = set()  # what is being warned of
+        self.tally = Tally(camera.name)
 
     def close(self) -> None:
         """Ends the source's shots; from any thread, after `stop` was set."""
@@ -75,15 +77,23 @@ class Camera(threading.Thread):
             self._source.close()
 
     def run(self) -> None:
+        try:
+            self._run()
+        finally:
+            self.tally.ended()
+
+    def _run(self) -> None:
         failures = 0
         if self._source is None:
             self._left = _Left(end_mm=0.0, at_ns=time.time_ns(), speed_mm_s=0.0, absolute=False)
         while True:
             if self._source is not None:
+                self.tally.opened()
                 frames = self._run_source(self._source)
                 if frames is None or self._stop_asked.is_set() or not self._source.live:
                     return
                 failures = 0 if frames else failures
+                self.tally.lost()
             while not self._reopen(failures):
                 if self._stop_asked.is_set():
                     self._tell_outage_at_the_stop()
@@ -106,9 +116,9 @@ class Camera(threading.Thread):
                     shot = self._placed(shot, session)
                     if end_mm is not None and shot.position_mm - end_mm > self._camera.mm_per_px / 2:
                         lost = replace(shot, position_mm=end_mm, length_mm=shot.position_mm - end_mm)
-                        session.put(self._gap(lost, session, "camera_lost"), wait=False, stop=self._stop_asked)
+                        self._put(session, self._gap(lost, session, "camera_lost"), wait=False)
                     end_mm = shot.position_mm + shot.length_mm
-                    if not session.put(self._record(shot, session), wait=not source.live, stop=self._stop_asked):
+                    if not self._put(session, self._record(shot, session), wait=not source.live):
                         return None
                     self._note(shot)
                     if time.monotonic() - counted_at >= COUNT_S:
@@ -181,13 +191,25 @@ class Camera(threading.Thread):
             position_mm=left.end_mm,
             length_mm=length_mm,
         )
-        session.put(self._gap(lost, session, reason), wait=False, stop=self._stop_asked)
+        self._put(session, self._gap(lost, session, reason), wait=False)
 
     def _tell_outage_at_the_stop(self) -> None:
         if self._left is not None:
             session = self._begin()
             self._tell_outage(session, None)
             self._end(session)
+
+    def _put(self, session: Session, record: TiledFrame | Gap, *, wait: bool) -> bool:
+        if not session.put(record, wait=wait, stop=self._stop_asked):
+            return False
+        match record:
+            case Gap():
+                self.tally.passed(pixels=0, end_mm=record.position_to_mm, length_mm=record.length_mm)
+            case TiledFrame(header=header):
+                end_mm = header.position_mm + header.length_mm
+                pixels = header.height_px * header.width_px
+                self.tally.passed(pixels=pixels, end_mm=end_mm, length_mm=header.length_mm)
+        return True
 
     def _record(self, shot: Shot, session: Session) -> TiledFrame | Gap:
         """The shot as the next record of the session: cut, or a gap that says why not."""
@@ -249,7 +271,9 @@ class Camera(threading.Thread):
         for code in codes.keys() - self._flagged:
             log.warning("camera %s: %s (%s)", self._camera.name, FLAGS.get(code, code), codes[code])
         self._flagged = set(codes)
-        return tuple(_clean(flag)[:MAX_NAME] for flag in codes.values())
+        told = tuple(_clean(flag)[:MAX_NAME] for flag in codes.values())
+        self.tally.warned(warnings_of(told)[:MAX_WARNINGS])
+        return told
 
     def _gap(self, shot: Shot, session: Session, reason: str) -> Gap:
         gap = Gap(

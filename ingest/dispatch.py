@@ -30,6 +30,14 @@ class Dispatch:
     def peers(self) -> list[bytes]:
         return self._leases.peers
 
+    @property
+    def credit(self) -> int:
+        return self._leases.open_credit
+
+    @property
+    def leased(self) -> int:
+        return self._leases.leased
+
     def take(self, peer: bytes, message: FromWorker, *, now: float) -> Welcome | None:
         """A worker's message, and the answer to it. Raises `WireError` for a Hello that cannot be."""
         if isinstance(message, Hello):

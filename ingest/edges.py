@@ -29,6 +29,7 @@ BAND_LINES = 32
 MAX_BANDS = 8
 BLOCK_PX = 16
 MEAN_PX = 9  # of the running mean: yarns up to some 12 px apart stay in the residual
+APART = (np.arange(MEAN_PX) == MEAN_PX // 2) - np.full(MEAN_PX, 1 / MEAN_PX)  # a pixel less the mean around it
 SHIFTS = ((0, 1), (0, 2), (0, 3), (1, 0), (2, 0), (3, 0), (1, 1), (1, -1))  # (lines, columns)
 MIN_ORDER = 0.28
 MIN_TEXTURE = 0.8  # grey levels; below, order is rounding or the camera's own
@@ -93,11 +94,11 @@ def _bands(pixels: Pixels) -> tuple[list[_Profile], Floats]:
     residuals = np.empty((starts.size, lines, width), np.float32)
     for start, residual in zip(starts, residuals, strict=True):
         part = pixels[start : start + lines]
-        grey = (cv2.cvtColor(part, cv2.COLOR_RGB2GRAY) if part.ndim == 3 else part).astype(np.float32)
-        across = grey - cv2.blur(grey, (MEAN_PX, 1))
-        np.subtract(across, cv2.blur(across, (1, MEAN_PX)), out=residual)
-        texture = cv2.blur(np.abs(residual).mean(axis=0)[None, :], (MEAN_PX, 1))[0]
-        profiles.append(_Profile(grey.mean(axis=0), np.asarray(texture, np.float32)))
+        grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY) if part.ndim == 3 else np.ascontiguousarray(part)
+        residual[...] = cv2.sepFilter2D(grey, cv2.CV_32F, APART, APART)
+        texture = cv2.blur(cv2.reduce(np.abs(residual), 0, cv2.REDUCE_AVG), (MEAN_PX, 1))[0]
+        level = cv2.reduce(grey, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[0]
+        profiles.append(_Profile(np.asarray(level, np.float32), np.asarray(texture, np.float32)))
     return profiles, residuals
 
 

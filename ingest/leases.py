@@ -178,6 +178,11 @@ class Leases:
     def leased(self) -> int:
         return len(self._leased)
 
+    @property
+    def open_credit(self) -> int:
+        """Records that workers ask for and that are not there yet."""
+        return sum(worker.credit for worker in self._workers.values())
+
     def name(self, peer: bytes) -> str:
         return self._workers[peer].name
 

@@ -20,28 +20,30 @@ import zmq
 from ingest.admission import Admission
 from ingest.dispatch import MAX_WORKERS, Dispatch
 from ingest.spool import Spool
+from ingest.watch import Watch
 from inspection.connections import CHECK_S, Connections, descriptor_of, receive
 from inspection.errors import ServiceError, WireError
 from inspection.wakeup import Bell
-from inspection.wire import MAX_HEADER_BYTES, Beat, FromWorker, Hello, decode_from_worker, encode
+from inspection.wire import MAX_HEADER_BYTES, Beat, FromWorker, Hello, decode_from_worker, encode, state_messages
 
 log = logging.getLogger(__name__)
 
 MESSAGES_A_TURN = 1000  # read before anything else gets its turn
+LOOK_S = 1.0  # between states told to the workers
 WAITING_MESSAGES = 64  # of one connection, in libzmq
 LOUD_DROPS = 10  # dropped messages logged as warnings; a peer that sends nothing else must not fill the log
 
 
 class Sender:
     """Use with `with`: binds at once, sends until the block ends. `bell` is the one the spool rings. With `admission`
-    only listed keys get in.
+    only listed keys get in; with `watch` the workers are told once a second how this ingestor is.
 
     Raises `ServiceError` when the endpoint cannot be bound.
     """
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, spool: Spool, bell: Bell, *, lease_s: float,
-        heartbeat_s: float, tries: int = 3, admission: Admission | None = None,
+        heartbeat_s: float, tries: int = 3, admission: Admission | None = None, watch: Watch | None = None,
     ) -> None:  # fmt: skip
         self._endpoint = endpoint
         self._bell = bell
@@ -53,7 +55,9 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._stopping = False
         self._lock_file: IO[bytes] | None = None
+        self._watch = watch
         self._next_beat = 0.0
+        self._next_look = 0.0
         self.error: BaseException | None = None  # what ended the thread, if anything did
         self.malformed = 0  # messages dropped
 
@@ -97,6 +101,16 @@ class Sender:
     @property
     def workers(self) -> int:
         return len(self._dispatch.peers)
+
+    @property
+    def credit(self) -> int:
+        """Records that workers ask for and that are not there yet. For the sender's own thread."""
+        return self._dispatch.credit
+
+    @property
+    def leased(self) -> int:
+        """Records with workers."""
+        return self._dispatch.leased
 
     @property
     def sent(self) -> int:
@@ -193,6 +207,12 @@ class Sender:
             self._drop_revoked()
             for peer in self._dispatch.peers:
                 self._push(peer, encode(Beat()))
+        if self._watch is not None and now >= self._next_look:
+            self._next_look = now + LOOK_S
+            told = [encode(message) for message in state_messages(self._watch.look(self))]
+            for peer in self._dispatch.peers:
+                for parts in told:
+                    self._push(peer, parts)
 
     def _push(self, peer: bytes, parts: Sequence[bytes | memoryview]) -> None:
         try:

@@ -7,10 +7,13 @@ last the spool, which writes what is left to disk for the next start.
 
 import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 from pathlib import Path
 
+import cv2
 import zmq
 
 from ingest.admission import Admission
@@ -19,10 +22,13 @@ from ingest.sender import Sender
 from ingest.shots import Source
 from ingest.sources import open_source
 from ingest.spool import Spool
+from ingest.watch import Watch
 from inspection.endpoints import parse_endpoint, refuse_plain
 from inspection.errors import ServiceError, SettingsError, SourceAwayError
+from inspection.monitor import Monitor
 from inspection.settings import CameraSettings, IngestSettings
 from inspection.wakeup import Bell
+from inspection.wire import MAX_NAME
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +53,7 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
         allow_plain_tcp=settings.allow_plain_tcp,
         prefix=PREFIX,
     )
+    cv2.setNumThreads(1)  # a thread a camera is the rule here; OpenCV's own would wait busily for each other
     with contextlib.ExitStack() as stack:
         sources = [(camera, _open(camera, open_source, stack)) for camera in settings.cameras]
         bell = stack.enter_context(contextlib.closing(Bell()))
@@ -64,6 +71,8 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
         admission = None
         if settings.keys_dir:
             admission = stack.enter_context(Admission(context, Path(settings.keys_dir), settings.key))
+        name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        watch = Watch(name[:MAX_NAME], line=settings.line, spool=spool, admission=admission)
         sender = stack.enter_context(
             Sender(
                 context,
@@ -74,6 +83,16 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
                 heartbeat_s=settings.heartbeat_s,
                 tries=settings.tries,
                 admission=admission,
+                watch=watch,
+            )
+        )
+        stack.enter_context(
+            Monitor(
+                "ingest",
+                host=settings.monitor_host,
+                port=settings.monitor_port,
+                problems=watch.problems,
+                collect=watch.collect,
             )
         )
         halt = threading.Event()
@@ -82,6 +101,7 @@ def run_ingest(settings: IngestSettings, stop: threading.Event, *, open_source: 
             for camera, source in sources
         ]
         for camera in cameras:
+            watch.add(camera.tally)
             camera.start()
         try:
             while sender.alive and (any(camera.is_alive() for camera in cameras) or not spool.empty):

@@ -4,6 +4,7 @@ With a speed it behaves like a real line-scan camera: lines come when the cloth 
 few frames wait in the camera; a reader later than that loses the oldest, and is told how much it lost.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -81,7 +82,8 @@ class SimulatedCamera(Source):
 
     def shots(self) -> Iterator[Shot]:
         frame_mm = self._lines * self.cloth.mm_per_px
-        frames = -(-self.run.length_m * 1000 // frame_mm)  # infinite for a cloth without end
+        length_mm = self.run.length_m * 1000
+        frames = length_mm if math.isinf(length_mm) else -(-length_mm // frame_mm)
         started_ns = self._clock.now_ns()
         offset_ns = self._clock.utc_ns() - started_ns
         frame_ns = frame_mm / (self.run.speed_m_min / 60 * 1000) * 1e9 if self.live else 0.0

@@ -13,7 +13,7 @@ import fcntl
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -47,12 +47,19 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolFigures:
-    """What waits, now."""
+    """What waits, now, and the gaps there have been since the start."""
 
     records: int
     gaps: int
     memory_bytes: int
+    memory_limit_bytes: int
     disk_bytes: int
+    disk_limit_bytes: int
+    waiting: dict[str, int]  # records, by camera
+    all_gaps: dict[tuple[str, str], int]  # by camera and code of their reason
+
+    def gaps_of(self, camera: str) -> dict[str, int]:
+        return {reason: count for (name, reason), count in self.all_gaps.items() if name == camera}
 
 
 class Session:
@@ -104,6 +111,7 @@ class Spool:
         self._sessions: dict[Path, Session] = {}
         self._fresh: deque[RecordKey] = deque()
         self._memory_bytes = self._disk_bytes = self._gaps = 0
+        self._all_gaps: Counter[tuple[str, str]] = Counter()
         self._disk_retry_at = 0.0
         self._closed = False
         self._lock_file: IO[bytes] | None = None
@@ -213,7 +221,11 @@ class Spool:
                 records=len(self._entries),
                 gaps=self._gaps,
                 memory_bytes=self._memory_bytes,
+                memory_limit_bytes=self._memory_limit,
                 disk_bytes=self._disk_bytes,
+                disk_limit_bytes=self._disk_limit,
+                waiting=Counter(key.camera for key in self._entries),
+                all_gaps=dict(self._all_gaps),
             )
 
     def close(self) -> None:
@@ -318,6 +330,7 @@ class Spool:
     def _add_gap(self, session: Session, gap: Gap) -> bool:
         """With many gaps waiting, one that follows a gap which no worker has seen makes that longer instead: without
         any worker for days, a camera must not fill the memory with gaps."""
+        self._count_gap(gap)
         before_key = RecordKey("record", gap.camera, gap.session, gap.sequence - 1)
         before = self._entries.get(before_key)
         if self._gaps >= MANY_GAPS and before is not None and not before.sent and isinstance(before.record, Gap):
@@ -331,11 +344,15 @@ class Spool:
         self._add(session, gap, _Entry(session, gap, 0, 0))
         return True
 
+    def _count_gap(self, gap: Gap) -> None:
+        self._all_gaps[gap.camera, gap.reason.partition(":")[0]] += 1
+
     def _turn_into_gap(self, key: RecordKey, entry: _Entry, reason: str) -> Gap:
         journal = entry.session.journal
         passed = msgspec.structs.replace(journal.waiting[key.sequence], reason=reason)
         journal.passed(passed)
         gap = journal.gap(passed)
+        self._count_gap(gap)
         self._release(key, entry)
         entry.record, entry.memory_bytes, entry.disk_bytes = gap, 0, 0
         self._gaps += 1
@@ -388,7 +405,9 @@ class Spool:
                 entry = _Entry(session, None, 0, files[sequence])
                 self._disk_bytes += entry.disk_bytes
             else:
-                entry = _Entry(session, journal.gap(passed), 0, 0)
+                gap = journal.gap(passed)
+                self._count_gap(gap)
+                entry = _Entry(session, gap, 0, 0)
                 self._gaps += 1
             self._entries[key] = entry
             self._fresh.append(key)

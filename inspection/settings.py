@@ -160,6 +160,7 @@ class IngestSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="LOOMWATCH_INGEST_")
     table: ClassVar[str] = "ingest"
 
+    name: str = Field("", description="of this ingest process; empty: host name and process id")
     line: str = Field("line-1", min_length=1, max_length=64, description="name of the textile line")
     cameras: tuple[CameraSettings, ...] = Field((), description="the cameras of this process (JSON in the environment)")
     processes: Literal["together", "each"] = Field(
@@ -183,6 +184,8 @@ class IngestSettings(_Settings):
     heartbeat_s: float = Field(1.0, gt=0, description="between signs of life; five missed mean gone")
     dark_level: float = Field(8.0, ge=0, le=255, description="fabric with a lower mean is too dark to inspect")
     bright_level: float = Field(250.0, ge=0, le=255, description="fabric with a higher mean is saturated")
+    monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
+    monitor_port: int = Field(9810, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much is logged")
 
     @property
@@ -246,6 +249,8 @@ class WorkerSettings(_Settings):
         -1.0, description="for benchmarks: instead of a model a constant score, which takes this long a frame; -1: off"
     )
     merge_mm: float = Field(10.0, ge=0, description="regions of one frame at most this far apart are one defect")
+    monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
+    monitor_port: int = Field(9820, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
 
     @model_validator(mode="before")
     @classmethod
@@ -261,6 +266,8 @@ class TrainerSettings(_Settings):
 
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, description="CPU threads for training; 0: the library's choice")
+    monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
+    monitor_port: int = Field(9830, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
 
 
 class DashboardSettings(_Settings):
@@ -272,6 +279,8 @@ class DashboardSettings(_Settings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8501, ge=1, le=65535, description="port to listen on")
     refresh_s: float = Field(1.0, gt=0, description="between refreshes of live parts")
+    monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
+    monitor_port: int = Field(9840, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
 
 
 class AlarmSettings(_Settings):
@@ -282,6 +291,8 @@ class AlarmSettings(_Settings):
 
     poll_s: float = Field(1.0, gt=0, le=60, description="between looks at what the line recorded")
     lease_s: float = Field(15.0, ge=1, le=600, description="a service that was not heard of for so long is replaced")
+    monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
+    monitor_port: int = Field(9850, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
     secrets_dir: str = Field("", description="folder of the sinks' secrets, a file each; empty: DATA_DIR/secrets")
 
     def secrets(self, store: StoreSettings) -> Path:

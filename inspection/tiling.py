@@ -83,20 +83,33 @@ def stitch(tiles: Scores | Pixels, height_px: int, width_px: int, *, overlap_px:
     columns = spans(width_px, tile_px=tile_px, overlap_px=overlap_px)
     if len(tiles) != len(rows) * len(columns):
         raise ImageError(f"{width_px} x {height_px} px takes {len(rows) * len(columns)} tiles, got {len(tiles)}")
-    out = np.zeros((height_px, width_px, *tiles.shape[3:]), np.float64)
-    total = np.zeros((height_px, width_px), np.float64)
-    row_weights, column_weights = _weights(rows, tile_px), _weights(columns, tile_px)
+    out = np.zeros((height_px, width_px, *tiles.shape[3:]), np.float32)
+    across = _shares(columns, width_px, tile_px)
     index = 0
-    for row, by_row in zip(rows, row_weights, strict=True):
-        for column, by_column in zip(columns, column_weights, strict=True):
-            weight = by_row[:, None] * by_column[None, :]
-            tile = tiles[index].astype(np.float64)
-            area = np.s_[row : row + tile_px, column : column + tile_px]
-            out[area] += tile * (weight if tile.ndim == 2 else weight[:, :, None])
-            total[area] += weight
+    for row, by_row in zip(rows, _shares(rows, height_px, tile_px), strict=True):
+        for column, by_column in zip(columns, across, strict=True):
+            area = out[row : row + tile_px, column : column + tile_px]
+            if by_row is None and by_column is None:  # most tiles: nobody else knows anything of these pixels
+                area[...] = tiles[index]
+            else:
+                down = np.ones((tile_px, 1)) if by_row is None else by_row[:, None]
+                share = (down if by_column is None else down * by_column).astype(np.float32)
+                area += tiles[index] * (share if tiles.ndim == 3 else share[:, :, None])
             index += 1
-    out /= total if out.ndim == 2 else total[:, :, None]
-    return out.astype(np.float32)
+    return out
+
+
+def _shares(starts: list[int], length_px: int, tile_px: int) -> list[NDArray[np.float64] | None]:
+    """Each window's weights over the sum of all windows' there; None for one that overlaps no other."""
+    weights = _weights(starts, tile_px)
+    total = np.zeros(length_px)
+    windows = np.zeros(length_px, np.int64)
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + tile_px] += weight
+        windows[start : start + tile_px] += 1
+    shares = [weight / total[start : start + tile_px] for start, weight in zip(starts, weights, strict=True)]
+    alone = [windows[start : start + tile_px].max() == 1 for start in starts]
+    return [None if single else share for share, single in zip(shares, alone, strict=True)]
 
 
 def join(tiled: TiledFrame) -> Pixels:

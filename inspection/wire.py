@@ -9,6 +9,7 @@ worker (DEALER) -> ingestor (ROUTER)       one part
 ingestor -> worker
     Welcome answer to a Hello: lease, heartbeat interval    one part
     Beat                                                    one part
+    StateMessage how the ingestor is, once a second         one part; costs no credit, nobody answers it
     FrameMessage                           two parts: header, raw tile pixels (N, T, T, C) uint8, C order
     GapMessage, CaptureMessage             one part
 
@@ -18,12 +19,14 @@ checked before any pixel is touched, and whatever does not fit is a `WireError`.
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from inspection.errors import ImageError, SettingsError, WireError
+from inspection.states import CameraState, IngestState
 from inspection.tiling import spans
 from inspection.types import Capture, FrameHeader, Gap, TiledFrame
 
@@ -34,6 +37,10 @@ MAX_SIDE_PX = 65_536
 MAX_TILE_PX = 4_096
 MAX_CREDIT = 1_024
 MAX_NAME = 128  # characters of a line, camera, session or worker
+MAX_CAMERAS = 16  # in one state
+MAX_REASONS = 32  # of gaps, a camera
+MAX_WARNINGS = 4  # a camera
+MAX_COUNT = 2**53  # what JSON and Redis' readers take exactly
 MAX_TEXT = 4_096  # characters of an origin or a reason
 MAX_SEQUENCE = 2**31 - 1
 MAX_POSITION_MM = 1e12
@@ -112,9 +119,16 @@ class CaptureMessage(msgspec.Struct, frozen=True, tag="capture"):
     capture: Capture
 
 
+class StateMessage(msgspec.Struct, frozen=True, tag="state"):
+    """`part`: an ingestor of more than `MAX_CAMERAS` cameras sends its state in several."""
+
+    part: int
+    state: IngestState
+
+
 FromWorker = Hello | Credit | Done | Beat | Bye
-ToWorker = Welcome | Beat | FrameMessage | GapMessage | CaptureMessage
-Received = Welcome | Beat | TiledFrame | Gap | Capture
+ToWorker = Welcome | Beat | StateMessage | FrameMessage | GapMessage | CaptureMessage
+Received = Welcome | Beat | StateMessage | TiledFrame | Gap | Capture
 
 _encoder = msgspec.msgpack.Encoder()
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
@@ -124,9 +138,18 @@ _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def encode(message: FromWorker | Welcome) -> list[bytes]:
+def encode(message: FromWorker | Welcome | StateMessage) -> list[bytes]:
     """A message without pixels, as ZeroMQ parts."""
     return [_encoder.encode(message)]
+
+
+def state_messages(state: IngestState) -> list[StateMessage]:
+    """An ingestor's state, in as many messages as its cameras take."""
+    parts = range(0, max(len(state.cameras), 1), MAX_CAMERAS)
+    return [
+        StateMessage(part, replace(state, cameras=state.cameras[start : start + MAX_CAMERAS]))
+        for part, start in enumerate(parts)
+    ]
 
 
 def encode_record(record: Record) -> list[bytes | memoryview]:
@@ -188,6 +211,8 @@ def decode_to_worker(parts: Sequence[bytes | memoryview]) -> Received:
             return _checked_gap(message.gap)
         case CaptureMessage():
             return _checked_capture(message.capture)
+        case StateMessage():
+            _check_state(message)
         case Welcome():
             _check_number("lease_s", message.lease_s, 1e-3, 86_400)
             _check_number("heartbeat_s", message.heartbeat_s, 1e-3, 3_600)
@@ -255,6 +280,34 @@ def _checked_capture(capture: Capture) -> Capture:
     _check_number("started_at_ns", capture.started_at_ns, 0, 2**63 - 1)
     _check_number("captured_mm", capture.captured_mm, 0, MAX_POSITION_MM)
     return capture
+
+
+def _check_state(message: StateMessage) -> None:
+    state = message.state
+    _check_number("part", message.part, 0, MAX_SIDE_PX)
+    _check_name("ingestor", state.name)
+    _check_name("line", state.line)
+    _check_numbers(state)
+    if len(state.cameras) > MAX_CAMERAS:
+        raise WireError(f"a state has at most {MAX_CAMERAS} cameras, got {len(state.cameras)}")
+    for camera in state.cameras:
+        _check_name("camera", camera.camera)
+        _check_numbers(camera)
+        if len(camera.gaps) > MAX_REASONS or len(camera.warnings) > MAX_WARNINGS:
+            raise WireError(f"a camera has at most {MAX_REASONS} reasons of gaps and {MAX_WARNINGS} warnings")
+        for name in (*camera.gaps, *camera.warnings):
+            _check_name("reason or warning", name)
+        for count in camera.gaps.values():
+            _check_number("gaps", count, 0, MAX_COUNT)
+
+
+def _check_numbers(state: IngestState | CameraState) -> None:
+    """All but a position are counts, sizes or rates."""
+    for field in fields(state):
+        value = getattr(state, field.name)
+        if isinstance(value, int | float):
+            least = -MAX_POSITION_MM if field.name == "position_mm" else 0
+            _check_number(field.name, value, least, MAX_COUNT)
 
 
 def _check_names(record: FrameHeader | Gap) -> None:

@@ -1,48 +1,214 @@
-"""Figures of speed: the whole line with real processes, as fast as it goes. See `bench_scorer` for the model alone."""
+"""A line of real processes for benchmarks, in a temporary folder, and what it does: speed, memory, CPU, latencies, and
+whether captured = inspected + gaps. See `bench_pipeline` for what is measured with it, `bench_scorer` for the model
+alone."""
 
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
 import tempfile
-import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Self
 
+import numpy as np
+import psutil
+from sqlalchemy import func, select
+
+from inspection.endpoints import default_endpoint
+from inspection.errors import ServiceError
 from inspection.settings import CameraSettings, StoreSettings, load
-from loomwatch.figures import figures_since
-from loomwatch.machine import Machine
-from storage import registry
+from loomwatch.supervisor import Service, Supervisor, loomwatch
 from storage.database import open_database, upgrade
+from storage.live import Live
+from storage.redis_server import start_private_redis
+from storage.tables import CaptureRow, FrameRow, GapRow
 
 LINE = "bench"
+START_S = 300.0  # for a worker to load its model
+SAMPLE_S = 0.5
+SPOOL_FRAMES = 4
 
 
-def time_pipeline(bundle: Path, *, metres: float, style: str) -> dict[str, Any]:
-    """One camera of simulated cloth through real processes, in a temporary data folder."""
-    with tempfile.TemporaryDirectory(prefix="loomwatch-bench-") as place:
-        store = load(StoreSettings, data_dir=Path(place), database_url="", redis_url="", pictures_url="")
-        upgrade(store.database)
-        database = open_database(store.database)
-        model = registry.import_bundle(database, bundle, store.models_dir, source="imported", by="bench")
-        registry.promote(database, model.name, by="bench")
-        camera = CameraSettings(
-            name="camera-1",
-            source=f"sim://{style}?speed_m_min=0&length_m={metres:g}",
-            mm_per_px=model.manifest["mm_per_px"],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Of all that the cameras of a line captured. `missing`: neither inspected nor a gap; `twice`: stored again."""
+
+    captured: int
+    inspected: int
+    gaps: dict[str, int]  # by the code of their reason
+    missing: int
+    twice: int
+
+
+@dataclass(slots=True)
+class Watched:
+    """One service while it is measured; a service that was started again is watched as one."""
+
+    rss_mb: list[tuple[float, float]] = field(default_factory=list)  # (seconds, MB)
+    cpu_s: float = 0.0
+    _pid: int = 0
+    _last_cpu_s: float = 0.0
+
+    def sample(self, pid: int | None, at_s: float) -> None:
+        with contextlib.suppress(psutil.Error):
+            if pid is None:
+                return
+            process = psutil.Process(pid)
+            times, rss = process.cpu_times(), process.memory_info().rss
+            cpu_s = times.user + times.system
+            if pid == self._pid:
+                self.cpu_s += cpu_s - self._last_cpu_s
+            self._pid, self._last_cpu_s = pid, cpu_s
+            self.rss_mb.append((at_s, rss / 1e6))
+
+    @property
+    def growth_mb(self) -> float:
+        """Median of the last third less that of the middle third; the first is the start."""
+        thirds = np.array_split(np.array([mb for _, mb in self.rss_mb] or [0.0]), 3)
+        middle, last = (float(np.median(third)) if third.size else 0.0 for third in thirds[1:])
+        return last - middle
+
+    @property
+    def highest_mb(self) -> float:
+        return max((mb for _, mb in self.rss_mb), default=0.0)
+
+
+class BenchLine:
+    """Use with `with`: database, Redis, and the services that are started. Everything is gone afterwards."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.killed = 0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loomwatch-bench-")))
+            self.store = load(StoreSettings, data_dir=folder, database_url="", redis_url="", pictures_url="")
+            upgrade(self.store.database)
+            self.database = stack.enter_context(open_database(self.store.database))
+            redis = start_private_redis(folder, folder / "logs" / "redis.log")
+            stack.callback(redis.stop)
+            self.live = Live(redis.url)
+            self.supervisor = stack.enter_context(Supervisor(self.store.logs_dir))
+            self._environment = {
+                "LOOMWATCH_DATA_DIR": str(folder),
+                "LOOMWATCH_DATABASE_URL": self.store.database,
+                "LOOMWATCH_REDIS_URL": redis.url,
+                "LOOMWATCH_PICTURES_URL": self.store.pictures,
+            }
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start_worker(self, name: str, environment: Mapping[str, str]) -> None:
+        """Returns when it runs a model."""
+        given = {
+            **self._environment,
+            "LOOMWATCH_WORKER_NAME": name,
+            "LOOMWATCH_WORKER_INGESTORS": default_endpoint(self.store.data_dir),
+            "LOOMWATCH_WORKER_MONITOR_PORT": "0",
+            **environment,
+        }
+        self.supervisor.start(Service(name=name, command=loomwatch("worker"), environment=given))
+        deadline = time.monotonic() + START_S
+        while not any(worker.name == name and worker.state == "running" for worker in self.live.workers()):
+            self.supervisor.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{name} has no model after {START_S:.0f} s: look at its log")
+            time.sleep(0.1)
+
+    def start_camera(self, camera: CameraSettings, *, tile_px: int, frame_mb: float) -> None:
+        """A spool of a few frames, in memory only: a camera that can wait waits, and no disk is measured."""
+        given = {
+            "LOOMWATCH_INGEST_NAME": "ingest",
+            "LOOMWATCH_INGEST_LINE": LINE,
+            "LOOMWATCH_INGEST_ENDPOINT": default_endpoint(self.store.data_dir),
+            "LOOMWATCH_INGEST_SPOOL_DIR": str(self.store.data_dir / "spool"),
+            "LOOMWATCH_INGEST_SPOOL_MEMORY_MB": str(math.ceil(SPOOL_FRAMES * frame_mb)),
+            "LOOMWATCH_INGEST_SPOOL_DISK_MB": "0",
+            "LOOMWATCH_INGEST_CAMERAS": json.dumps([camera.model_dump()]),
+            "LOOMWATCH_INGEST_TILE_PX": str(tile_px),
+            "LOOMWATCH_INGEST_DRAIN_S": "120",
+            "LOOMWATCH_INGEST_MONITOR_PORT": "0",
+        }
+        command = (sys.executable, "-m", "loomwatch.replay")
+        self.supervisor.start(Service(name="ingest", command=command, environment=given, stop_s=150.0))
+
+    def watch(
+        self, names: tuple[str, ...], *, seconds: float, warm_s: float, kill_every_s: float = 0.0
+    ) -> tuple[dict[str, Watched], float]:
+        """Lets the line run for `seconds` after `warm_s`, then stops the camera in order. `kill_every_s`: kills a
+        worker that often, in turn; 0: none. Returns what was seen of each service, and frames inspected a second
+        meanwhile."""
+        deadline, there = time.monotonic() + START_S, self.frames()
+        while self.frames() == there:
+            self.supervisor.check()
+            if time.monotonic() > deadline:
+                raise ServiceError("no frame was inspected: look at the logs")
+            time.sleep(0.1)
+        time.sleep(warm_s)
+        watched = {name: Watched() for name in names}
+        workers = [name for name in names if name != "ingest"]
+        started, before, began = time.monotonic(), self.frames(), datetime.now(UTC)
+        kill_at = started + kill_every_s if kill_every_s else float("inf")
+        while (now := time.monotonic()) - started < seconds:
+            for name, service in watched.items():
+                service.sample(self.supervisor.pid(name), now - started)
+            if now >= kill_at:
+                kill_at = now + kill_every_s
+                pid = self.supervisor.pid(workers[self.killed % len(workers)])
+                self.killed += 1
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(SAMPLE_S)
+        rate = (self.frames() - before) / (time.monotonic() - started)
+        self.began = began
+        self.supervisor.stop("ingest")
+        self._wait_for_the_last_count()
+        return watched, rate
+
+    def frames(self) -> int:
+        with self.database.reading() as session:
+            return session.scalar(select(func.count()).select_from(FrameRow)) or 0
+
+    def latencies_ms(self) -> list[float]:
+        """From capture to commit, of the frames captured since the watch began."""
+        with self.database.reading() as session:
+            return list(session.scalars(select(FrameRow.latency_ms).where(FrameRow.captured_at >= self.began)))
+
+    def account(self) -> Account:
+        with self.database.reading() as session:
+            captured = {
+                (row.camera, row.session): row.frames
+                for row in session.execute(select(CaptureRow.camera, CaptureRow.session, CaptureRow.frames))
+            }
+            frames = session.execute(select(FrameRow.camera, FrameRow.session, FrameRow.sequence)).all()
+            gaps = session.execute(select(GapRow.camera, GapRow.session, GapRow.sequence, GapRow.reason)).all()
+        stored = [tuple(row[:3]) for row in (*frames, *gaps)]
+        wanted = {(*session, number) for session, count in captured.items() for number in range(count)}
+        reasons = [row.reason.partition(":")[0] for row in gaps]
+        return Account(
+            captured=len(wanted),
+            inspected=len(frames),
+            gaps={reason: reasons.count(reason) for reason in sorted(set(reasons))},
+            missing=len(wanted - set(stored)),
+            twice=len(stored) - len(set(stored)),
         )
-        stop = threading.Event()
-        with Machine(store, dashboard=None, cameras=False, try_runtimes=False) as machine:
-            machine.wait_for_worker(stop)
-            start = datetime.now(UTC)
-            machine.run_cameras([camera], line=LINE, tile_px=model.manifest["tile_px"], stop=stop)
-            machine.check()
-        figures = figures_since(database, start)
-        database.close()
-    return {
-        "frames": figures.frames,
-        "tiles": figures.tiles,
-        "tiles_per_s": figures.tiles_per_s,
-        "metres_per_min": figures.tiles_per_s / figures.tiles * figures.inspected_mm / 1000 * 60
-        if figures.tiles
-        else 0.0,
-        "latency_p50_ms": figures.latency_p50_ms,
-        "latency_p95_ms": figures.latency_p95_ms,
-    }
+
+    def _wait_for_the_last_count(self) -> None:
+        """The ingestor's last count may be stored a moment after it has left."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with self.database.reading() as session:
+                if all(session.scalars(select(CaptureRow.ended)).all()):
+                    return
+            time.sleep(0.1)

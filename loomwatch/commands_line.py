@@ -65,7 +65,9 @@ def up(
     start_logging("up", level=store.log_level, file=store.logs_dir / "up.log")
     with (
         stop_on_signal() as stop,
-        Machine(store, dashboard=settings, cameras=bool(cameras), each=each) as machine,
+        Machine(
+            store, dashboard=settings, cameras=bool(cameras), each=each, monitor_port=ingest.monitor_port
+        ) as machine,
     ):
         console.print(f"dashboard: {machine.address}   data: {store.data_dir}   (Ctrl+C stops everything)")
         if not cameras:

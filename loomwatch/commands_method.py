@@ -28,9 +28,13 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example("loomwatch export bundles/aitex --out exports/aitex"))(export)
     bench = typer.Typer(help="How fast it is on this machine.", no_args_is_help=True)
     bench.command("scorer", epilog=example("loomwatch bench scorer --bundle bundles/aitex"))(bench_scorer)
-    bench.command("pipeline", epilog=example("loomwatch bench pipeline --bundle bundles/sim --metres 4"))(
-        bench_pipeline
-    )
+    bench.command(
+        "pipeline",
+        epilog=example(
+            "loomwatch bench pipeline",
+            "loomwatch bench pipeline --bundle bundles/sim --minutes 10 --json pipeline.json",
+        ),
+    )(bench_pipeline)
     bench.command("storage", epilog=example("loomwatch bench storage --scale 0.02 --json storage.json"))(bench_storage)
     app.add_typer(bench, name="bench")
 
@@ -132,20 +136,45 @@ def _bench_table(figures: dict[str, Any]) -> Table:
 
 
 def bench_pipeline(
-    bundle: Path = BUNDLE,
-    metres: float = typer.Option(4.0, min=0.2, help="Metres of simulated cloth to run."),
-    style: str = typer.Option("plain", help="The simulator's weave."),
+    bundle: Path = typer.Option(None, "--bundle", help="Bundle folder; without one only the runs with a constant."),
+    only: list[str] = typer.Option([], "--only", help="constant, real or kills, again for more; by default all."),
+    minutes: float = typer.Option(0.25, min=0.05, help="Minutes of each run."),
+    kill_every: float = typer.Option(0.0, min=0.0, help="Seconds between kills; 0: 60, or a quarter of a short run."),
+    style: str = typer.Option("plain", help="The simulator's weave, for the bundle."),
+    runtime: str = typer.Option("torch-float32", help="The bundle's runtime."),
+    width_mm: float = typer.Option(412.0, min=60.0, help="Width of the cloth that the bundle inspects."),
     json_file: Path = JSON,
 ) -> None:
-    """Time the whole line as fast as it goes: cutting, sending, inspecting, storing."""
-    from loomwatch.bench import time_pipeline
+    """Measure the whole line with real processes: speed, CPU, memory, latency, and that nothing is lost."""
+    from loomwatch import bench_pipeline as runs
 
-    figures = time_pipeline(folder(bundle, what="bundle"), metres=metres, style=style)
-    console.print(
-        f"{figures['tiles_per_s']:.1f} tiles/s, {figures['metres_per_min']:.2f} camera metres a minute, "
-        f"{figures['tiles']} tiles in {figures['frames']} frames"
-    )
-    write_json(json_file, figures)
+    known = ("constant", "real", "kills")
+    if wrong := [name for name in only if name not in known]:
+        raise SettingsError(f"--only takes {', '.join(known)}, got {wrong[0]!r}")
+    if "real" in only and bundle is None:
+        raise SettingsError("--only real needs --bundle")
+    chosen = only or [name for name in known if name != "real" or bundle is not None]
+    seconds = minutes * 60
+    results: dict[str, Any] = {}
+    for name in chosen:
+        match name:
+            case "constant":
+                results[name] = runs.time_constant(seconds=seconds)
+            case "real":
+                place = folder(bundle, what="bundle")
+                results[name] = runs.time_real(place, seconds=seconds, style=style, runtime=runtime, width_mm=width_mm)
+            case "kills":
+                results[name] = runs.time_kills(seconds=seconds, kill_every_s=kill_every or min(60.0, seconds / 4))
+        console.print(_figures_table(name, results[name]["figures"]))
+        write_json(json_file, results)
+
+
+def _figures_table(name: str, figures: list[dict[str, Any]]) -> Table:
+    table = Table(name, "", "", "target", "", box=None, pad_edge=False)
+    for row in figures:
+        mark = "" if not row["target"] else "[green]met[/]" if row["good"] else "[bold red]missed[/]"
+        table.add_row(row["name"], f"{row['value']:.2f}", row["unit"], row["target"], mark)
+    return table
 
 
 def bench_storage(

@@ -1,12 +1,15 @@
-"""The services by themselves: ingest, worker, trainer, dashboard. The supervisor starts these same commands."""
+"""The services by themselves: ingest, worker, trainer, dashboard, which the supervisor starts by these same commands;
+and how they are."""
 
-import socket
+import json
+import time
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from inspection.endpoints import default_endpoint
-from inspection.errors import ServiceError
+from inspection.errors import StorageError
 from inspection.settings import (
     DashboardSettings,
     IngestSettings,
@@ -19,13 +22,15 @@ from loomwatch.stopping import stop_on_signal
 from loomwatch.supervisor import watch_parent
 from loomwatch.terminal import console, example, log_to_terminal
 
+REFRESH_S = 1.0
+
 
 def register(app: typer.Typer) -> None:
     app.command(epilog=example("loomwatch ingest --camera left=/data/frames --mm-per-px 0.2"))(ingest)
     app.command(epilog=example("loomwatch worker --ingestors tcp://127.0.0.1:5701 --device cuda"))(worker)
     app.command(epilog=example("loomwatch trainer --data-dir /var/lib/loomwatch"))(trainer)
     app.command(epilog=example("loomwatch dashboard --port 8600"))(dashboard)
-    app.command(epilog=example("loomwatch alive"))(alive)
+    app.command(epilog=example("loomwatch status", "loomwatch status --json"))(status)
 
 
 def ingest(
@@ -118,15 +123,28 @@ def dashboard(
         run_dashboard(settings, store, stop)
 
 
-def alive(data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine.")) -> None:
-    """Tell whether this host's worker, trainer or alarm service gives signs of life; exit code 2 if not. For health
-    checks."""
+def status(
+    data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine."),
+    once: bool = typer.Option(False, "--once", help="Print it once, instead of redrawing until Ctrl+C."),
+    as_json: bool = typer.Option(False, "--json", help="Print it once as JSON."),
+) -> None:
+    """Show how cameras, ingest, workers and the other services are at this moment."""
+    from rich.live import Live as Redrawn
+
+    from loomwatch import status as view
     from storage.live import Live
 
-    host = socket.gethostname()
-    services = Live(load(StoreSettings, data_dir=data_dir).redis).services()
-    found = [service for service in services if service.name.startswith(host)]
-    if not found:
-        raise ServiceError(f"no service of {host} has given a sign of life: look at its log")
-    for service in found:
-        console.print(f"{service.kind} {service.name}: {service.state} {service.detail}")
+    live = Live(load(StoreSettings, data_dir=data_dir).redis)
+    now = view.read_status(live)
+    if as_json:
+        console.print_json(json.dumps(view.as_json(now)))
+    elif once or not console.is_terminal:
+        console.print(view.show_status(now))
+    else:
+        with Redrawn(view.show_status(now), console=console, screen=True, auto_refresh=False) as screen:
+            while True:
+                time.sleep(REFRESH_S)
+                try:
+                    screen.update(view.show_status(view.read_status(live)), refresh=True)
+                except StorageError as error:  # Redis may come back
+                    screen.update(Text(str(error), "bold red"), refresh=True)

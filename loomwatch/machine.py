@@ -18,18 +18,20 @@ from storage.redis_server import start_private_redis
 class Machine:
     """Starts everything on entering; on leaving stops cameras first, then what they feed, Redis last.
 
-    each: cameras that run in a process each; none: all of the settings' in one.
+    each: cameras that run in a process each; none: all of the settings' in one. monitor_port: of the first of these
+    processes, each next one has the next; 0: none.
     try_runtimes: False for a run of minutes, where a worker's search for its fastest runtime costs more than it gives.
     """
 
     def __init__(
         self, store: StoreSettings, *, dashboard: DashboardSettings | None, cameras: bool, try_runtimes: bool = True,
-        each: Sequence[CameraSettings] = (),
+        each: Sequence[CameraSettings] = (), monitor_port: int = 0,
     ) -> None:  # fmt: skip
         self._store = store
         self._dashboard = dashboard
         self._cameras = cameras
         self._each = tuple(each)
+        self._monitor_port = monitor_port
         self._try_runtimes = try_runtimes
         self._stack = ExitStack()
         self.supervisor = Supervisor(store.logs_dir)
@@ -80,8 +82,13 @@ class Machine:
             }
             self.supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=dashboard))
         self.supervisor.start(Service(name="worker", command=loomwatch("worker"), environment=worker))
-        for camera in self._each:
-            self._start_ingest({"LOOMWATCH_INGEST_CAMERAS": json.dumps([camera.model_dump()])}, camera=camera.name)
+        for number, camera in enumerate(self._each):
+            port = self._monitor_port + number if self._monitor_port else 0
+            environment = {
+                "LOOMWATCH_INGEST_CAMERAS": json.dumps([camera.model_dump()]),
+                "LOOMWATCH_INGEST_MONITOR_PORT": str(port),
+            }
+            self._start_ingest(environment, camera=camera.name)
         if self._cameras and not self._each:
             self._start_ingest({})
 
@@ -92,6 +99,7 @@ class Machine:
             "LOOMWATCH_INGEST_SPOOL_DIR": str(self._store.data_dir / (f"spool-{camera}" if camera else "spool")),
         }
         name = f"ingest-{camera}" if camera else "ingest"
+        place["LOOMWATCH_INGEST_NAME"] = name
         self.supervisor.start(
             Service(name=name, command=loomwatch("ingest"), environment={**place, **environment}, stop_s=60.0)
         )

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from prometheus_client.core import GaugeMetricFamily, Metric
 from rq.exceptions import StopRequested
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from rq.worker import SpawnWorker
 
 from inspection.errors import LoomwatchError, ServiceError, StorageError
+from inspection.monitor import Monitor
 from inspection.settings import StoreSettings, TrainerSettings
 from storage.database import Database, open_database
 from storage.jobs import QUEUE, Job, fail_job, jobs_in, queue_again
@@ -84,7 +86,16 @@ def run_trainer(store: StoreSettings, trainer: TrainerSettings, stop: threading.
         connection.close()
         os.environ.update(_environment(store, trainer))  # what the training process reads its settings from
         logging.getLogger("rq.worker").setLevel(logging.WARNING)
-        with _Watch(store, database, stop) as watch:
+        with (
+            _Watch(store, database, stop) as watch,
+            Monitor(
+                "trainer",
+                host=trainer.monitor_host,
+                port=trainer.monitor_port,
+                problems=watch.problems,
+                collect=watch.collect,
+            ),
+        ):
             logger.info("trainer waits for trainings")
             while not stop.is_set():
                 _work(store, database, stop, watch)
@@ -135,6 +146,7 @@ class _Watch:
         self._stop = stop
         self._live = Live(store.redis)
         self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._queued = 0
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trainer-watch", daemon=True)
 
@@ -151,6 +163,18 @@ class _Watch:
         except StorageError as error:
             logger.warning("the next start of the trainer sees to its trainings: %s", error)
         self._live.close()
+
+    def problems(self) -> list[str]:
+        """What keeps the trainer from its work."""
+        found = [problem] if (problem := self._database.problem()) else []
+        try:
+            self._live.services()
+        except StorageError as error:
+            found.append(str(error))
+        return found
+
+    def collect(self) -> Iterator[Metric]:
+        yield from watch_metrics(training=self._training(), waiting=self._queued)
 
     def _run(self) -> None:
         while not self._left.is_set():
@@ -169,6 +193,7 @@ class _Watch:
 
     def _keep_in_step(self) -> None:
         running, queued = jobs_in(self._database, "running"), jobs_in(self._database, "queued")
+        self._queued = len(queued)
         if self._training():  # asked after the rows were read: no process of ours can have begun one of them since
             return
         self._fail(running)
@@ -193,6 +218,12 @@ class _Watch:
         self._live.publish_service(
             ServiceState(name=self._name, kind="trainer", state=state, detail="", at_ns=time.time_ns())
         )
+
+
+def watch_metrics(*, training: bool, waiting: int) -> Iterator[Metric]:
+    """The metrics of docs/metrics.md."""
+    yield GaugeMetricFamily("loomwatch_trainer_training", "1 while a training runs.", value=float(training))
+    yield GaugeMetricFamily("loomwatch_trainer_waiting_trainings", "Trainings that wait to be run.", value=waiting)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from sqlalchemy import Executable, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from inspection.errors import StorageError
 from inspection.types import FrameKey
 from storage.engine import (
     errors_explained,
@@ -77,6 +78,17 @@ class Database:
         """One reading transaction, a snapshot. Raises `StorageError` as `session` does."""
         with errors_explained(self.url), Session(self._reader, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def problem(self) -> str:
+        """Why it does not answer, "" when it does."""
+        if self._sqlite and not sqlite_path(self.url).exists():  # asking would make it
+            return f"database {self}: the file is gone"
+        try:
+            with self.reading() as session:
+                session.execute(text("SELECT 1"))
+        except StorageError as error:
+            return str(error)
+        return ""
 
     def lock(self, session: Session, name: str) -> bool:
         """Holds `name` until the transaction ends against every other that locks it; False when that was so before.

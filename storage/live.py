@@ -1,4 +1,4 @@
-"""Live figures, in Redis: each camera's last picture and speed, each service's state. Nothing here is kept.
+"""Live figures, in Redis: each camera's last picture and speed, each service's state and counts. Nothing here is kept.
 
 An entry expires by itself when nobody renews it, so a screen never shows a dead camera as alive. Writing never holds
 the line: it answers False at once while Redis is away, and tries again after `RETRY_S`.
@@ -13,11 +13,12 @@ import msgspec
 import redis
 
 from inspection.errors import StorageError
+from inspection.states import IngestState
 from storage.redis_client import connect, errors_explained, place
 
 logger = logging.getLogger(__name__)
 
-CAMERA_TTL_S = 30
+CAMERA_TTL_S = INGEST_TTL_S = 30
 SERVICE_TTL_S = 10
 PUBLISH_S = 0.5  # a publisher waits no longer for Redis
 RETRY_S = 2.0
@@ -42,6 +43,33 @@ class LiveCamera:
     model: str
     at_ns: int
     warnings: tuple[str, ...] = ()  # codes of `inspection.types.WARNINGS`, optionally ": detail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveIngest:
+    """How an ingest process is, as it told a worker at `at_ns` by the worker's clock."""
+
+    state: IngestState
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveWorker:
+    """How a worker is. Rates and latencies are of the last minute; latency is from capture to commit."""
+
+    name: str
+    state: str  # as its `ServiceState`: waiting, running or problem
+    model: str  # "" while it waits for one
+    runtime: str
+    frames: int  # since its start
+    frames_per_s: float
+    tiles_per_s: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    score_ms: float  # median, to score a frame
+    store_ms: float  # median, to write it
+    ingestors: int  # connected
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +106,24 @@ class Live:
     def publish_service(self, service: ServiceState) -> bool:
         """False when Redis does not answer. A service renews its state every second or two."""
         return self._publish("services", f"{service.kind}\0{service.name}", service, ttl_s=SERVICE_TTL_S)
+
+    def publish_ingest(self, ingest: LiveIngest, *, part: str) -> bool:
+        """False when Redis does not answer. `part`: names those of the process's cameras that are in it."""
+        return self._publish("ingest", f"{ingest.state.name}\0{part}", ingest, ttl_s=INGEST_TTL_S)
+
+    def publish_worker(self, worker: LiveWorker) -> bool:
+        """False when Redis does not answer."""
+        return self._publish("workers", worker.name, worker, ttl_s=SERVICE_TTL_S)
+
+    def ingestors(self) -> list[LiveIngest]:
+        """Those heard of in the last `INGEST_TTL_S`, by name; one of many cameras in several parts. Raises
+        `StorageError`."""
+        found = self._read("ingest", LiveIngest)
+        return sorted(found, key=lambda each: (each.state.name, [camera.camera for camera in each.state.cameras]))
+
+    def workers(self) -> list[LiveWorker]:
+        """Those seen in the last `SERVICE_TTL_S`, by name. Raises `StorageError`."""
+        return sorted(self._read("workers", LiveWorker), key=lambda worker: worker.name)
 
     def cameras(self) -> list[LiveCamera]:
         """The cameras seen in the last `CAMERA_TTL_S`, by line and name. Raises `StorageError`."""

@@ -27,6 +27,14 @@ from storage.redis_server import start_private_redis
 IN_CI = bool(os.environ.get("CI"))
 # Trying every runtime takes longer than most tests; tests/unit/cras_core/test_runtimes.py does it once.
 os.environ.setdefault("LOOMWATCH_WORKER_RUNTIME", "torch-float32")
+for service in (
+    "INGEST",
+    "WORKER",
+    "TRAINER",
+    "DASHBOARD",
+    "ALARMS",
+):  # many run at once, and only some tests look at it
+    os.environ.setdefault(f"LOOMWATCH_{service}_MONITOR_PORT", "0")
 
 
 @pytest.fixture(scope="session")

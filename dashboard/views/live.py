@@ -3,14 +3,16 @@
 from datetime import UTC, datetime
 from typing import Literal
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import charts, data, pictures, shell, words
 from dashboard.data import LiveView
 from inspection.errors import SettingsError
+from inspection.states import CameraState
 from inspection.types import Roll
 from storage.alarms.alarm_store import Alarm
-from storage.live import LiveCamera, ServiceState
+from storage.live import LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.reads.cameras import CameraFigures
 from storage.reads.defects import DefectItem
 from storage.reads.gap_words import reason_in_words, warning_in_words
@@ -50,6 +52,8 @@ def show_page() -> None:
             for figures in cameras:
                 with st.container(border=True):
                     show_camera(figures, view.cameras.get(figures.camera))
+                    show_capture(view.ingest_of(figures.camera))
+        show_workers(view.workers)
         show_latest_defects()
 
 
@@ -244,6 +248,63 @@ def show_camera(figures: CameraFigures, live: LiveCamera | None) -> None:
             f"Last {len(trend)} frames: now **{words.strength(ratio)}** (score {figures.score:.3f}, "
             f"limit {figures.threshold:.3f}){style} · model {words.plain(figures.model)}"
         )
+
+
+def show_capture(found: tuple[LiveIngest, CameraState] | None) -> None:
+    """How the camera's capture is doing, in a line: what it gives, what waits for inspection, what was lost."""
+    if found is None:
+        return
+    ingest, camera = found
+    state = ingest.state
+    facts = [
+        f"{camera.frames_per_s:.1f} frames/s",
+        f"{camera.pixels_per_s / 1e6:.1f} Mpx/s",
+        f"{camera.waiting} waiting",
+        f"spool {state.spool_share:.0%} full",
+        f"credit {state.credit}",
+        words.count(sum(camera.gaps.values()), "gap"),
+        f"{camera.dropped} dropped",
+        words.count(camera.reconnects, "reconnect"),
+    ]
+    age_s = datetime.now(UTC).timestamp() - ingest.at_ns / 1e9
+    if age_s > SILENT_S:
+        facts = [f"last heard of its capture {words.duration(age_s)} ago", *facts]
+    elif camera.state == "away":
+        facts = [":orange[:material/videocam_off: **away, being opened again**]", *facts]
+    st.caption(" · ".join(facts), help="Counts since the ingest process started; rates of the last ten seconds")
+
+
+def show_workers(workers: tuple[LiveWorker, ...]) -> None:
+    """Which process inspects with which model, and how fast."""
+    if not workers:
+        return
+    st.subheader("Inspection processes", anchor=False)
+    table = pd.DataFrame(
+        [
+            {
+                "Process": worker.name,
+                "State": worker.state,
+                "Model": worker.model,
+                "Runtime": worker.runtime,
+                "Frames/s": worker.frames_per_s,
+                "Tiles/s": worker.tiles_per_s,
+                "Delay, ms": worker.latency_p50_ms,
+                "Delay of 95 %, ms": worker.latency_p95_ms,
+                "Scoring, ms": worker.score_ms,
+                "Ingestors": worker.ingestors,
+            }
+            for worker in workers
+        ]
+    )
+    whole = st.column_config.NumberColumn(format="%.0f")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={
+            "Frames/s": st.column_config.NumberColumn(format="%.2f"),
+            **dict.fromkeys(("Tiles/s", "Delay, ms", "Delay of 95 %, ms", "Scoring, ms"), whole),
+        },
+    )
 
 
 def show_camera_state(figures: CameraFigures) -> None:

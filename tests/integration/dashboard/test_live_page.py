@@ -1,5 +1,6 @@
 """Live: cameras, services, warnings."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,10 +8,11 @@ from sqlalchemy import delete, func, select, update
 from streamlit.testing.v1 import AppTest
 
 from storage.database import Database
-from storage.live import Live
+from storage.live import Live, LiveIngest
 from storage.tables import CaptureRow, FrameRow, PromotionRow
 from tests.integration.dashboard.conftest import FOLDER, OpenPage, text_of
 from tests.integration.dashboard.plausible_line import live_camera, service
+from tests.states import camera_state, ingest_state, live_worker
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +41,22 @@ def test_each_camera_is_shown_with_its_picture_and_figures(line: Database, live:
     assert "× limit** (score" in words
     assert sum("Last frame of camera" in str(image.proto.imgs[0]) for image in page.image) == 2
     assert not page.warning
+
+
+def test_capture_and_inspection_are_shown_with_their_counts(line: Database, live: Live, open_page: OpenPage) -> None:
+    now_ns = time.time_ns()
+    gaps = {"spool_full": 2, "camera_lost": 1, "too_dark": 4}
+    left = camera_state("cam-left", frames_per_s=4.9, pixels_per_s=50e6, waiting=6, reconnects=3, gaps=gaps)
+    right = camera_state("cam-right", state="away")
+    state = ingest_state(cameras=(left, right), credit=5, memory_bytes=3, memory_limit_bytes=10, disk_limit_bytes=10)
+    live.publish_ingest(LiveIngest(state=state, at_ns=now_ns), part="cam-left")
+    live.publish_worker(live_worker(name="gpu-1", model="cras-2024-05-19", at_ns=now_ns))
+    words = text_of(open_page("live"))
+    capture = "4.9 frames/s · 50.0 Mpx/s · 6 waiting · spool 15% full · credit 5 · 7 gaps · 3 dropped · 3 reconnects"
+    assert capture in words
+    assert "away, being opened again" in words
+    assert "gpu-1" in words
+    assert "openvino-bf16" in words
 
 
 def test_the_services_are_named(line: Database, live: Live, open_page: OpenPage) -> None:

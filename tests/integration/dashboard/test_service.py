@@ -18,6 +18,7 @@ import pytest
 from dashboard.service import check_port, command, environment, run_dashboard
 from inspection.errors import ServiceError
 from inspection.settings import DashboardSettings, StoreSettings, load
+from storage.database import upgrade
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -45,8 +46,10 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def served(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(port), str(folder)], stdout=subprocess.DEVNULL)
+def served(port: int, folder: Path, *, monitor_port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "LOOMWATCH_DASHBOARD_MONITOR_PORT": str(monitor_port)}
+    arguments = [sys.executable, "-c", SERVE, str(port), str(folder)]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=environment)
     try:
         wait_for(lambda: answers(port))
         yield process
@@ -99,6 +102,27 @@ def test_it_serves_until_it_is_told_to_stop_and_leaves_nothing_behind(tmp_path: 
         assert process.wait(30) == 0
         wait_for(lambda: not any(child.is_running() for child in children))
         check_port("127.0.0.1", port)
+
+
+def test_it_is_ready_when_its_pages_and_its_database_are_there(tmp_path: Path) -> None:
+    port, monitor_port = free_port(), free_port()
+    store = load(StoreSettings, data_dir=tmp_path, database_url="")
+    with served(port, tmp_path, monitor_port=monitor_port):
+        wait_for(lambda: "the file is gone" in readiness(monitor_port)[1])
+        assert readiness(monitor_port)[0] == 503
+        upgrade(store.database)
+        wait_for(lambda: readiness(monitor_port)[0] == 200)
+
+
+def readiness(port: int) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
 
 
 def test_a_killed_service_takes_its_server_along(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_worker.pictures import _widen, encode, heat, overlay, shrink, to_rgb
+from inference_worker.pictures import _widen, encode, heat, overlay, preview, shrink, to_rgb
 from tests.records import make_defect
 
 
@@ -23,6 +23,22 @@ def test_heat_is_coloured_and_each_defect_outlined_where_its_mask_ends() -> None
     assert (shown[14, 20] - 90)[0] > 60  # red
     assert tuple(shown[10, 15]) == (255, 210, 0)
     assert tuple(shown[0, 0]) == (90, 90, 90)
+
+
+def test_a_preview_shows_in_small_what_the_overlay_shows() -> None:
+    rng = np.random.default_rng(0)
+    cloth = cv2.GaussianBlur(rng.integers(60, 120, (320, 800, 3)).astype(np.uint8), (0, 0), 3)
+    ratios = np.zeros((320, 800), np.float32)
+    ratios[80:160, 200:440] = 1.8
+    mask = np.ones((80, 240), bool)
+    found = make_defect(x0_px=7 + 200, x1_px=7 + 440, y0_px=80, y1_px=160, mask=mask)
+    small = preview(cloth, ratios, [found], left_px=7, longest_px=100)
+    whole = overlay(cloth, ratios, [], left_px=7)
+    assert small.shape == (40, 100, 3)
+    assert tuple(small[10, 40]) == (255, 210, 0)  # the outline
+    inner = np.s_[13:17, 28:52]
+    np.testing.assert_allclose(small[inner], shrink(whole, longest_px=100)[inner], atol=3)
+    np.testing.assert_allclose(small[25:], shrink(whole, longest_px=100)[25:], atol=3)
 
 
 def test_heat_is_dark_on_calm_cloth_and_bright_far_over_the_threshold() -> None:

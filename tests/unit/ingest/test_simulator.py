@@ -118,6 +118,12 @@ def test_without_a_speed_frames_come_as_asked_for():
     whole(shots)
 
 
+@pytest.mark.parametrize("speed", [0, SPEED])
+def test_cloth_without_a_length_never_ends(speed: float):
+    shots = simulated(f"speed_m_min={speed:g}", Hand()).shots()
+    assert [next(shots).position_mm for _ in range(3)] == pytest.approx([0, LINES * MM, 2 * LINES * MM])
+
+
 def test_closing_from_another_thread_ends_a_camera_that_waits_for_lines():
     source = open_source(CameraSettings(name="cam", source="sim://plain?speed_m_min=0.001&width_mm=40"))
     reader = threading.Thread(target=lambda: list(source.shots()))

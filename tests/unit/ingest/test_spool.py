@@ -94,7 +94,18 @@ def test_memory_fills_first_then_disk_then_a_live_camera_drops_its_newest(tmp_pa
         assert all(same(records[sequence], frame(sequence)) for sequence in range(3))
         assert records[3] == gap(3, reason="spool_full")
         assert not list(session.folder.glob("*.frame"))
-        assert spool.figures == module.SpoolFigures(records=0, gaps=0, memory_bytes=0, disk_bytes=0)
+        assert spool.figures == module.SpoolFigures(
+            records=0,
+            gaps=0,
+            memory_bytes=0,
+            memory_limit_bytes=2 * FRAME_BYTES,
+            disk_bytes=0,
+            disk_limit_bytes=FRAME_BYTES,
+            waiting={},
+            all_gaps={(CAMERA, "spool_full"): 1},
+        )
+        assert spool.figures.gaps_of(CAMERA) == {"spool_full": 1}
+        assert spool.figures.gaps_of("another") == {}
 
 
 def test_a_source_that_can_wait_waits_for_room(tmp_path: Path, bell: Bell) -> None:

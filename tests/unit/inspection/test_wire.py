@@ -13,6 +13,7 @@ from inspection import wire
 from inspection.errors import WireError
 from inspection.types import TiledFrame
 from inspection.wire import RecordKey, decode_from_worker, decode_to_worker, encode, encode_record, key_of
+from tests.states import camera_state, ingest_state
 from tests.transport import capture, frame, gap, same
 
 KEY = RecordKey("record", "camera", "session", 7)
@@ -233,3 +234,33 @@ def test_every_field_of_a_header_is_sent() -> None:
     sent = frame(1).header
     fields = msgspec.msgpack.decode(encode_record(frame(1))[0])["header"]
     assert set(fields) == {field.name for field in dataclasses.fields(sent)}
+
+
+def test_an_ingestors_state_arrives_in_parts_of_sixteen_cameras() -> None:
+    cameras = tuple(camera_state(f"camera-{number}", gaps={"seam": number}) for number in range(35))
+    state = ingest_state(cameras=cameras, workers=2, credit=3)
+    messages = wire.state_messages(state)
+    assert [message.part for message in messages] == [0, 1, 2]
+    back = [wire.decode_to_worker(wire.encode(message)) for message in messages]
+    assert back == messages
+    assert sum((message.state.cameras for message in back), ()) == cameras
+    assert wire.state_messages(ingest_state()) == [wire.StateMessage(0, ingest_state())]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        ingest_state(name=""),
+        ingest_state(credit=-1),
+        ingest_state(sent=2**60),
+        ingest_state(cameras=(camera_state("x" * 200),)),
+        ingest_state(cameras=(camera_state(frames_per_s=float("nan")),)),
+        ingest_state(cameras=(camera_state(gaps={"a\nb": 1}),)),
+        ingest_state(cameras=(camera_state(gaps={f"r{n}": 1 for n in range(99)}),)),
+        ingest_state(cameras=(camera_state(warnings=("w",) * 9),)),
+        ingest_state(cameras=(camera_state(),) * 17),
+    ],
+)
+def test_an_impossible_state_is_refused(state) -> None:
+    with pytest.raises(WireError):
+        wire.decode_to_worker(wire.encode(wire.StateMessage(0, state)))
