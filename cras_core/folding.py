@@ -170,12 +170,11 @@ def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     height, width = levels[0].shape[2:]
     total = _vectors(levels[0]) @ weights[0]
     for level, weight in zip(levels[1:], weights[1:], strict=True):
-        product = (_vectors(level) @ weight).unflatten(1, level.shape[2:])
-        down, across = (
-            _linear(own, wanted, product) for own, wanted in zip(level.shape[2:], (height, width), strict=True)
-        )
-        rows = (down @ product.flatten(2)).unflatten(2, product.shape[2:])
-        total = total + (across @ rows).flatten(1, 2)
+        own_height, own_width = level.shape[2:]
+        product = _vectors(level) @ weight
+        down, across = _linear(own_height, height, product), _linear(own_width, width, product)
+        rows = down @ product.reshape(product.shape[0], own_height, -1)
+        total = total + (across @ rows.reshape(rows.shape[0], height, own_width, -1)).flatten(1, 2)
     return total
 
 

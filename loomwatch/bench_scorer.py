@@ -37,7 +37,6 @@ from inspection.tiling import cut_image
 UNFOLDED = "unfolded-float32"
 CLOTHS = ("plain", "twill", "denim")
 TILES = 16  # of each cloth: half to learn from, half to score
-LEARNING = {"epochs": 10, "batch_size": 8, "vectors_per_tile": 64}  # enough that defects score above normal cloth
 
 
 class UnfoldedRuntime:
@@ -116,7 +115,7 @@ def time_scorer(
 
 def _points(found: Answer, wanted: Answer, drawn: NDArray[np.bool_], kind: str) -> float | None:
     """AUROC of `found` minus that of `wanted`, in points. drawn: (N, T, T), the defects."""
-    truth = drawn.any((1, 2)) if kind == "image" else drawn
+    truth = np.asarray(drawn.any((1, 2))) if kind == "image" else drawn
     got, reference = (auroc(each.scores if kind == "image" else each.maps, truth) for each in (found, wanted))
     return None if got is None or reference is None else 100 * (got - reference)
 
@@ -176,7 +175,7 @@ def _drawn(place: Path) -> Path:
 
 def _little_trained(backbone: Backbone, config: CrasConfig, device: torch.device) -> tuple[Scorer, NDArray[np.uint8]]:
     """A model trained just long enough to tell a defect, and normal tiles that it did not learn from."""
-    config = replace(config, **LEARNING)
+    config = replace(config, epochs=10, batch_size=8, vectors_per_tile=64)  # enough that defects score higher
     samples, held_out = [], []
     for cloth in CLOTHS:
         frame = normal_frames(cloth, seed=0, length_m=0.8, frame_lines=4096, mm_per_px=0.2)[0]

@@ -247,7 +247,7 @@ def show_width(wanted: TrendFilter) -> None:
         return
     table = table.assign(day=table["day"].astype(str))
     every = table.pivot(index="day", columns="x_mm", values="defects").fillna(0).astype(int)
-    table = every.stack().rename("defects").reset_index()
+    table = every.reset_index().melt(id_vars="day", value_name="defects")
     draw(
         trend_charts.width_map(table, band_mm=BAND_MM),
         alt="Defects by day and place across the cloth; a stripe is a place that makes defects again and again",
