@@ -405,7 +405,7 @@ def run(
                 maps, routed = score_cras(heads, extractor, tested)
                 if wanted:
                     graphs[row.name] = ScoringGraph(
-                        extractor.backbone, extractor.embedding, heads, grid_px=extractor.grid_px
+                        extractor.backbone, extractor.embedding, heads, grids_px=extractor.grids_px
                     ).eval()
             else:
                 maps = score_nearest(learned, tested, seeded.config, memory_vectors=memory_vectors)

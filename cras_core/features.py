@@ -99,7 +99,8 @@ class Extractor:
         self.device = device
         with torch.inference_mode():
             blank = torch.zeros(1, 3, config.tile_px, config.tile_px, dtype=torch.uint8, device=device)
-            self.grid_px = self.backbone(blank)[0].shape[-1]
+            self.grids_px = tuple(level.shape[-1] for level in self.backbone(blank))  # a level
+        self.grid_px = self.grids_px[0]
         self.positions, self.dim = self.grid_px**2, self.embedding.dim
 
     @torch.inference_mode()

@@ -19,44 +19,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cras_core.embedding import join, upsample
+from cras_core.embedding import upsample
 from cras_core.heads import Heads
 
 
 class FoldedRouting(nn.Module):
     """Eq. 2, or the discriminant, as one product a style. Always float32: a wrong style spoils all of a tile."""
 
-    weights: Tensor
     offsets: Tensor
 
     @torch.no_grad()
-    def __init__(self, heads: Heads) -> None:
+    def __init__(self, heads: Heads, *, dims: Sequence[int], grids_px: Sequence[int]) -> None:
+        """dims, grids_px: channels and side of each level's map."""
         super().__init__()
         self.by_cosine = heads.config.routing == "cosine"
         heads = copy.deepcopy(heads).double()
         adapter, bias = _adapter(heads)
         if self.by_cosine:
             flat = F.normalize(heads.routing_centers.flatten(1), dim=1).view_as(heads.routing_centers)
-            weights, offsets = (flat @ adapter).flatten(1), (flat @ bias).sum(1)  # (S, P * D)
+            wanted = (flat @ adapter).unflatten(1, (grids_px[0],) * 2)  # (S, H, W, D)
+            offsets = (flat @ bias).sum(1)
+            parts = torch.split(wanted, list(dims), dim=3)
+            # an inner product with an upsampled map is one of the map itself with what is upsampled the other way
+            across = [_linear(side, grids_px[0], flat) for side in grids_px]
+            weights = [
+                torch.einsum("hy,wx,shwd->sdyx", up, up, part).flatten(1)
+                for up, part in zip(across, parts, strict=True)
+            ]
         else:
-            weights = heads.routing_weights / heads.standardization.deviation.repeat(2)  # (S, 2 D)
-            on_mean = weights[:, : len(bias)]
+            weights = [heads.routing_weights / heads.standardization.deviation.repeat(2)]  # (S, 2 D)
+            on_mean = weights[0][:, : len(bias)]
             offsets = heads.routing_offsets - on_mean @ heads.standardization.mean
-        self.register_buffer("weights", weights.float().contiguous(), persistent=False)
+        for index, own in enumerate(weights):
+            self.register_buffer(f"weights_{index}", own.float().contiguous(), persistent=False)
         self.register_buffer("offsets", offsets.float().contiguous(), persistent=False)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Each tile's style, by itself: maps (N, D_l, H_l, W_l) -> (N,)."""
         levels = [level.float() for level in levels]
         if self.by_cosine:
-            x = join(levels).flatten(1)
+            described = [level.flatten(1) for level in levels]
         else:  # channel by channel: the vectors need not be put together for it
             height, width = levels[0].shape[2:]
             grids = [levels[0], *(upsample(level, height, width) for level in levels[1:])]
             means = [grid.mean((2, 3), keepdim=True) for grid in grids]
             spreads = [(grid - mean).square().mean((2, 3)).sqrt() for grid, mean in zip(grids, means, strict=True)]
-            x = torch.cat([*(mean.flatten(1) for mean in means), *spreads], dim=1)
-        return (x @ self.weights.T + self.offsets).argmax(1)
+            described = [torch.cat([*(mean.flatten(1) for mean in means), *spreads], dim=1)]
+        scores = self.offsets
+        for index, x in enumerate(described):
+            scores = scores + x @ self.get_buffer(f"weights_{index}").T
+        return scores.argmax(1)
 
 
 class FoldedHeads(nn.Module):

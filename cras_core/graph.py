@@ -18,13 +18,14 @@ ROUTE = -1  # instead of a style's index: the tile finds its own
 class ScoringGraph(nn.Module):
     """Nothing in it depends on a tile's batch, and no shape on the data: it can be traced and exported as it is."""
 
-    def __init__(self, backbone: Backbone, embedding: Embedding, heads: Heads, *, grid_px: int) -> None:
+    def __init__(self, backbone: Backbone, embedding: Embedding, heads: Heads, *, grids_px: Sequence[int]) -> None:
+        """grids_px: sides of the levels' maps, shallowest first."""
         super().__init__()
-        config = heads.config
+        config, grid_px = heads.config, grids_px[0]
         self.backbone = backbone
         self.embedding = embedding
         self.heads = FoldedHeads(heads, dims=embedding.dims)
-        self.routing = FoldedRouting(heads)
+        self.routing = FoldedRouting(heads, dims=embedding.dims, grids_px=grids_px)
         self.maps = ScoreMap(grid_px=grid_px, tile_px=config.tile_px, smoothing_px=config.smoothing_px)
         self.score_scale = config.score_scale
         self.tile_px = config.tile_px

@@ -53,7 +53,7 @@ class Scorer:
         self.device = device
         self.thresholds = np.asarray([manifest["styles"][style]["threshold"] for style in heads.styles], np.float32)
         extractor = Extractor(backbone, config, device=device)
-        self.graph = ScoringGraph(extractor.backbone, extractor.embedding, heads, grid_px=extractor.grid_px).eval()
+        self.graph = ScoringGraph(extractor.backbone, extractor.embedding, heads, grids_px=extractor.grids_px).eval()
         self.reference: Runtime = TorchRuntime(self.graph, device=device)
         self.runtime: Runtime = self.reference
 

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +53,7 @@ MM_PER_PX, HEIGHT_PX, WIDTH_PX = 0.2, 1280, 2560  # 50 tiles of 256 px
 READ_MS, TREND_MS, ROLL_S = 200.0, 500.0, 2.0
 SQLITE_PER_S, POSTGRESQL_PER_S, GIB_PER_MILLION = 300.0, 600.0, 2.0
 BATCH = 16
+STARTED_S = 120.0  # for the writers to be ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,7 +303,8 @@ def write_rate(url: str, folder: Path, *, writers: int, seconds: float, crops: b
     ]
     for process in processes:
         process.start()
-    ready.wait()
+    with suppress(threading.BrokenBarrierError):  # a writer failed, and says why
+        ready.wait(STARTED_S)
     with _reader(url):
         counts = [queue.get(timeout=seconds * 20 + 120) for _ in processes]
     for process in processes:
@@ -337,6 +339,7 @@ def _write(url: str, folder: str, number: int, seconds: float, crops: bool, read
             queue.put(stored / (time.perf_counter() - started))
     except Exception as error:  # noqa: BLE001 - told by the process that waits
         queue.put(f"a writer failed: {type(error).__name__}: {error}")
+        ready.abort()
 
 
 @contextmanager

@@ -57,8 +57,10 @@ def export(graph: ScoringGraph, place: Path, *, precision: str, tiles: NDArray[n
         parts["embed"] = _convert(_Embed(graph, started=True), _Start(graph)(example))
     parts["compare"] = _convert_compare(graph, levels)
     if precision == "int8":
-        start = _compile(parts["start"], _start_precision())
-        batches = [tiles[first : first + CALIBRATION_BATCH] for first in range(0, len(tiles), CALIBRATION_BATCH)]
+        start = _compile(parts["start"].clone(), _start_precision(), tiles=CALIBRATION_BATCH)
+        whole = len(tiles) - len(tiles) % CALIBRATION_BATCH or CALIBRATION_BATCH
+        tiles = np.resize(tiles, (whole, *tiles.shape[1:]))
+        batches = [tiles[first : first + CALIBRATION_BATCH] for first in range(0, whole, CALIBRATION_BATCH)]
         parts["embed"] = _quantize(parts["embed"], [start.infer([batch])[0].copy() for batch in batches])
     for name, model in parts.items():
         openvino.save_model(model, place / f"{name}.xml", compress_to_fp16=False)
@@ -77,9 +79,11 @@ class OpenvinoRuntime:
         try:
             read = openvino.Core().read_model
             start = _start_precision()
-            self._start = None if precision == "f32" else _compile(read(place / "start.xml"), start, gives=start)
+            step, kept = self._step, self._precision
+            begin = None if precision == "f32" else read(place / "start.xml")
+            self._start = None if begin is None else _compile(begin, start, tiles=step, gives=start)
             takes = "" if precision == "f32" else start
-            self._embed = _compile(read(place / "embed.xml"), self._precision, takes=takes, gives=self._precision)
+            self._embed = _compile(read(place / "embed.xml"), kept, tiles=step, takes=takes, gives=kept)
             self._compare = read(place / "compare.xml")
         except RuntimeError as error:
             raise EngineError(f"{place} holds no whole export of {self.name}: export it again") from error
@@ -91,7 +95,9 @@ class OpenvinoRuntime:
         return join([self._score(tiles[first : first + step], styles[first : first + step]) for first in parts])
 
     def _score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
-        given: Any = np.ascontiguousarray(tiles)
+        count = len(tiles)
+        given: Any = np.zeros((self._step, *tiles.shape[1:]), np.uint8)
+        given[:count] = tiles
         if self._start is not None:
             self._start.infer([given])
             given = self._start.get_output_tensor(0)
@@ -99,12 +105,10 @@ class OpenvinoRuntime:
         *levels, routed = (self._embed.get_output_tensor(index) for index in range(len(self._embed.model_outputs)))
 
         def compare(style: int, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            # tensors in both cases: an array would be copied into the tensor of the call before, a level itself
-            own = levels if rows.all() else [_rows(level, rows) for level in levels]
-            outputs = self._of_style(style).infer(own)
-            return outputs[0].copy(), outputs[1].copy()
+            outputs = self._of_style(style).infer(levels)
+            return outputs[0][:count][rows], outputs[1][:count][rows]
 
-        return compare_by_style(styles, routed.data.copy(), compare)
+        return compare_by_style(styles, routed.data[:count].copy(), compare)
 
     def _compile_style(self, style: int) -> Any:
         from openvino import opset13
@@ -114,7 +118,7 @@ class OpenvinoRuntime:
         for parameter, constant in zip(model.get_parameters()[-len(constants) :], constants, strict=True):
             parameter.output(0).replace(opset13.constant(constant.cpu().numpy()).output(0))
             model.remove_parameter(parameter)
-        return _compile(model, self._precision, takes=self._precision)
+        return _compile(model, self._precision, tiles=self._step, takes=self._precision)
 
 
 class _Start(nn.Module):
@@ -177,15 +181,17 @@ def _quantize(model: Any, batches: list[NDArray[np.float32]]) -> Any:
     )
 
 
-def _compile(model: Any, precision: str, *, takes: str = "", gives: str = "") -> Any:
-    """Ready to infer, on as many threads as PyTorch has.
+def _compile(model: Any, precision: str, *, tiles: int, takes: str = "", gives: str = "") -> Any:
+    """Ready to infer so many tiles at once, on as many threads as PyTorch has.
 
+    With a fixed number OpenVINO plans which maps take each other's memory; with any number each takes its own.
     takes, gives: the type of its floating point inputs and outputs, "" for those it was written with. Between two parts
     it is what they compute in, so that maps are not widened and narrowed again.
     """
     import openvino
     from openvino.preprocess import PrePostProcessor
 
+    model.reshape({index: [tiles, *list(port.partial_shape)[1:]] for index, port in enumerate(model.inputs)})
     between = PrePostProcessor(model)
     for kind, ports, place in ((takes, model.inputs, between.input), (gives, model.outputs, between.output)):
         for index, port in enumerate(ports):
@@ -197,14 +203,6 @@ def _compile(model: Any, precision: str, *, takes: str = "", gives: str = "") ->
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
     return openvino.Core().compile_model(between.build(), "CPU", settings).create_infer_request()
-
-
-def _rows(maps: Any, rows: NDArray[np.bool_]) -> Any:
-    """Some of a tensor's tiles. NumPy has no bfloat16: it sees those as 16 bits of another kind."""
-    import openvino
-
-    chosen = np.ascontiguousarray(maps.data[rows])
-    return openvino.Tensor(chosen, openvino.Shape(chosen.shape), maps.element_type)
 
 
 def _start_precision() -> str:

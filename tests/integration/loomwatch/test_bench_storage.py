@@ -1,5 +1,8 @@
 """The store's bench: what it fills is what it says, every read of a screen runs on it, and writers go on from there."""
 
+import sys
+from types import ModuleType
+
 import pytest
 from sqlalchemy import func, select
 
@@ -23,6 +26,8 @@ def test_a_small_year_holds_what_it_says_and_every_screen_reads_it(database):
         assert read() is not None
 
 
-def test_writers_store_beside_a_reader(database, database_url, tmp_path):
+def test_writers_store_beside_a_reader(database, database_url, tmp_path, monkeypatch):
+    # tests of pages leave a page as the main module, and writers would begin with running it
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     fill_year(database, scale=SCALE, tell=str)
     assert write_rate(database_url, tmp_path, writers=2, seconds=1.0, crops=False) > 0

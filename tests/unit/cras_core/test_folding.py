@@ -48,7 +48,7 @@ def levels_of(tiles):
 )
 def test_folded_heads_score_and_route_as_the_plain_ones(changes):
     heads = trained_heads(**changes)
-    folded, routing = FoldedHeads(heads, dims=DIMS), FoldedRouting(heads)
+    folded, routing = FoldedHeads(heads, dims=DIMS), FoldedRouting(heads, dims=DIMS, grids_px=SIDES)
     levels = levels_of(9)
     x = join(levels)
     for styles in ([0, 2, 1, 1, 0, 2, 2, 0, 1], [1] * 9):

@@ -44,7 +44,7 @@ def graphs(config, *, weights=None):
             norm.running_mean.normal_(generator=generator)
             norm.running_var.uniform_(0.5, 2, generator=generator)
     heads.eval()
-    folded = ScoringGraph(extractor.backbone, extractor.embedding, heads, grid_px=extractor.grid_px).eval()
+    folded = ScoringGraph(extractor.backbone, extractor.embedding, heads, grids_px=extractor.grids_px).eval()
     return folded, PlainGraph(extractor.backbone, extractor.embedding, heads)
 
 

@@ -34,6 +34,8 @@ def item_of(box: tuple[int, int, int, int]) -> DefectItem:
         geometry="point",
         hole=None,
         code="",
+        severity="major",
+        points=1.0,
         fragments=1,
         series_id=None,
         score=1,

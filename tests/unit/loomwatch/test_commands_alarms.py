@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from inspection.settings import StoreSettings, load
+from loomwatch import terminal
 from loomwatch.cli import run
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Signal
@@ -20,7 +21,7 @@ def _line(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("LOOMWATCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LOOMWATCH_DATA_DIR", str(tmp_path / "line"))
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(terminal.console, "width", 400)  # no line is wrapped
     store = load(StoreSettings)
     upgrade(store.database)
     with open_database(store.database) as database, database.session() as session:
