@@ -37,7 +37,7 @@ class FoldedRouting(nn.Module):
         adapter, bias = _adapter(heads)
         if self.by_cosine:
             flat = F.normalize(heads.routing_centers.flatten(1), dim=1).view_as(heads.routing_centers)
-            wanted = (flat @ adapter).unflatten(1, (grids_px[0],) * 2)  # (S, H, W, D)
+            wanted = (flat @ adapter).view(len(flat), grids_px[0], grids_px[0], -1)  # (S, H, W, D)
             offsets = (flat @ bias).sum(1)
             parts = torch.split(wanted, list(dims), dim=3)
             # an inner product with an upsampled map is one of the map itself with what is upsampled the other way
