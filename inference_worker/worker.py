@@ -1,5 +1,4 @@
-"""The worker's loop: receive -> inspect -> store in one transaction -> done. Frames that are ready within a moment are
-stored in one transaction together, which costs little more than one alone. ZeroMQ and the slot have own threads.
+"""The worker's loop: receive -> inspect -> store in one transaction -> done. ZeroMQ and the slot have own threads.
 
 *done* is said only after the commit, and storing is idempotent, so whatever breaks in between is inspected again by
 this worker or another and stored once.
@@ -10,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 from cras_core.errors import CrasError
 from inference_worker.constant import ConstantSlot
 from inference_worker.figures import Figures
-from inference_worker.inspect import FrameScorer, Inspected, inspect_frame
+from inference_worker.inspect import FrameScorer, inspect_frame
 from inference_worker.pruning import start_pruning
 from inference_worker.receiver import Keys, Receiver, read_keys
 from inference_worker.screen import Screen
@@ -29,17 +28,14 @@ from inspection.errors import RecordRefused, SettingsError, StorageError
 from inspection.monitor import Monitor
 from inspection.settings import StoreSettings, WorkerSettings
 from inspection.types import Capture, Gap, TiledFrame
-from inspection.wire import Record
 from storage.database import Database, open_database
-from storage.frames import Outcome, store_capture, store_gap, store_reports
+from storage.frames import store_capture, store_gap, store_report
 from storage.live import Live
 from storage.pictures import PictureStore
 from storage.rolls import roll_at
 
 log = logging.getLogger(__name__)
 
-TOGETHER = 16  # frames stored in one transaction, when so many are ready
-TOGETHER_S = 0.05  # no frame waits longer for others to be stored with
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
 PREFIX = "LOOMWATCH_WORKER_"
 
@@ -98,9 +94,9 @@ class Worker:
                 while not self._stop.is_set():
                     record = receiver.receive(0.2)
                     self._watchdog.begin()
-                    for done in self._handle(record, receiver, lambda: slot.scorer() or scorer):
-                        receiver.done(done)
-                    teller.running = slot.scorer() or scorer
+                    teller.running = scorer = slot.scorer() or scorer
+                    if record is not None and self._handle(record, scorer):
+                        receiver.done(record)
                     self._screen.show()  # after the Done: nobody waits for a picture
                     self._watchdog.end()
         log.info("worker %s stopped", self.name)
@@ -133,35 +129,19 @@ class Worker:
             slot.wait(0.5)
         return None
 
-    def _handle(self, record: Record | None, receiver: Receiver, scorer: Callable[[], FrameScorer]) -> Iterator[Record]:
-        """Inspects and stores a record and, with it, those that are ready behind it; each that is stored. What is
-        stopped before it could be stored is left out."""
-        inspected: list[tuple[TiledFrame, Inspected]] = []
-        until = time.monotonic() + TOGETHER_S
-        while record is not None:
-            match record:
-                case TiledFrame():
-                    found = self._inspect(record, scorer())
-                    if isinstance(found, Gap):
-                        if self._store_gap(found):
-                            yield record
-                    else:
-                        inspected.append((record, found))
-                case Gap():
-                    if self._store_gap(record):
-                        yield record
-                case Capture():
-                    capture = record
-                    if self._stored_or_dropped(lambda: store_capture(self._database, capture)):  # noqa: B023 - at once
-                        yield record
-            full = len(inspected) >= TOGETHER or time.monotonic() >= until
-            record = None if full or not inspected or self._stop.is_set() else receiver.receive(0.0)
-        yield from self._store_frames(inspected)
+    def _handle(self, record: TiledFrame | Gap | Capture, scorer: FrameScorer) -> bool:
+        """Inspects and stores one record; False when stopped before it could be stored."""
+        match record:
+            case Gap():
+                return self._store_gap(record)
+            case Capture():
+                return self._stored_or_dropped(lambda: store_capture(self._database, record))
+            case TiledFrame():
+                return self._handle_frame(record, scorer)
 
-    def _inspect(self, tiled: TiledFrame, scorer: FrameScorer) -> Inspected | Gap:
-        self._watchdog.begin()
+    def _handle_frame(self, tiled: TiledFrame, scorer: FrameScorer) -> bool:
         try:
-            return inspect_frame(
+            inspected = inspect_frame(
                 scorer,
                 tiled,
                 style=self._style(tiled),
@@ -171,28 +151,16 @@ class Worker:
             )
         except CrasError as error:
             log.error("frame %s of %s is not inspected: %s", tiled.header.sequence, tiled.header.camera, error)
-            return tiled.header.gap(f"model_mismatch: {error}")
-
-    def _store_frames(self, inspected: Sequence[tuple[TiledFrame, Inspected]]) -> Iterator[TiledFrame]:
-        """In one transaction; those that are stored. What would be refused every time it comes becomes a gap."""
-        if not inspected:
-            return
-        outcomes: list[Outcome] = []
-
-        def store() -> None:
-            outcomes[:] = store_reports(self._database, self._pictures, [found.report for _, found in inspected])
-
-        if not self._stored(store):
-            return
-        for (tiled, found), outcome in zip(inspected, outcomes, strict=True):
-            if isinstance(outcome, RecordRefused):
-                log.error("%s", outcome)
-                if self._store_gap(tiled.header.gap(f"refused: {outcome}")):
-                    yield tiled
-            else:
-                self._figures.inspected(found.report, stored_at_ns=time.time_ns())
-                self._screen.take(found)
-                yield tiled
+            return self._store_gap(tiled.header.gap(f"model_mismatch: {error}"))
+        try:
+            if not self._stored(lambda: store_report(self._database, self._pictures, inspected.report)):
+                return False
+        except RecordRefused as error:  # it would be refused every time it comes
+            log.error("%s", error)
+            return self._store_gap(tiled.header.gap(f"refused: {error}"))
+        self._figures.inspected(inspected.report, stored_at_ns=time.time_ns())
+        self._screen.take(inspected)
+        return True
 
     def _store_gap(self, gap: Gap) -> bool:
         self._figures.gap(gap)

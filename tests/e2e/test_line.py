@@ -77,7 +77,7 @@ def test_a_roll_runs_through_all_processes_and_its_defects_are_found(
                 return False
 
         wait_for(healthy)
-        assert machine.supervisor.restarts() == {"trainer": 0, "dashboard": 0, "worker": 0, "ingest": 0}
+        assert machine.supervisor.restarts() == dict.fromkeys(("trainer", "alarms", "dashboard", "worker", "ingest"), 0)
     assert {process.pid for process in family()} <= before, "a process was left behind"
 
     check_every_frame_is_there_once(line_database)
