@@ -7,9 +7,8 @@ import errno
 import sys
 import tempfile
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
 import typer
 from rich.console import Console
 
@@ -50,6 +49,10 @@ commands_grading.register(app)
 commands_report.register(app)
 commands_trends.register(app)
 commands_alarms.register(app)
+
+
+# What typer raises for arguments it cannot take: its own class where it holds click within itself, click's before.
+ArgumentError: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
 def _version(value: bool) -> None:
@@ -95,11 +98,10 @@ def run(arguments: list[str]) -> int:
         if error.errno in unusable:
             return _complain(f"{error.filename or 'a file'}: {error.strerror}: check the path and its permissions")
         return _bug(error)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
-    except click.ClickException as error:
-        error.show()
-        return 2
+    except ArgumentError as error:
+        return _misused(error)
     except Exception as error:  # noqa: BLE001 - the outermost boundary: a bug becomes a line and a file, not a traceback
         return _bug(error)
 
@@ -109,6 +111,15 @@ def _complain(message: str) -> int:
         f"loomwatch: {' '.join(message.split())}", style="bold red", markup=False
     )
     return 2
+
+
+def _misused(error: Any) -> int:
+    """One line that ends with the command's own help; a group of commands named without one shows that help itself."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "loomwatch"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return 2
+    return _complain(f"{error.format_message().rstrip('.')}: see {command} --help")
 
 
 def _bug(error: BaseException) -> int:

@@ -241,7 +241,8 @@ def try_sink(name: str = typer.Argument(help="Name of the sink."), data_dir: Pat
 
 def _model(kinds: dict[str, Any], kind: str | None, what: str) -> Any:
     if kind not in kinds:
-        raise SettingsError(f"{what}: --kind is one of {', '.join(kinds)}, got {kind!r}")
+        got = "it is missing" if kind is None else f"got {kind!r}"
+        raise SettingsError(f"{what}: --kind is one of {', '.join(kinds)}, {got}")
     return kinds[kind]
 
 

@@ -105,11 +105,15 @@ def bench_scorer(
 ) -> None:
     """Time the model alone, uint8 tiles to smoothed maps: the paper's graph, the folded one, every runtime."""
     from cras_core.device import pick_device
+    from cras_core.runtimes.builders import builder
     from loomwatch.bench_scorer import bundle_or_backbone, time_scorer
 
+    chosen = pick_device(device)
+    for name in runtime:
+        builder(name, chosen)  # refuses what cannot be timed here, before a model is made
     tile_px = tile or (288 if backbone == "wide_resnet50_2" else 256)
     place = None if bundle is None else folder(bundle, what="bundle")
-    with bundle_or_backbone(place, backbone=backbone, tile_px=tile_px, weights=weights, device=pick_device(device)) as (
+    with bundle_or_backbone(place, backbone=backbone, tile_px=tile_px, weights=weights, device=chosen) as (
         scorer,
         tiles,
     ):

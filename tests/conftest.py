@@ -5,6 +5,7 @@ kind of database.
 """
 
 import importlib.util
+import logging
 import os
 import shutil
 import tempfile
@@ -35,6 +36,17 @@ for service in (
     "ALARMS",
 ):  # many run at once, and only some tests look at it
     os.environ.setdefault(f"LOOMWATCH_{service}_MONITOR_PORT", "0")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A service started within a test sends all records to that test's standard error, which closes with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")

@@ -363,6 +363,29 @@ def test_recipe_ablation_and_settings_are_what_the_bundle_says(tmp_path: Path, o
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "data"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("trends --days 0", "--days"),
+        ("trends --bogus", "--bogus"),
+        ("demo --seconds -1", "--seconds"),
+        ("db prune --days x", "--days"),
+        ("bench storage --scale 0", "--scale"),
+        ("bench scorer --runtime magic", "magic"),
+        ("train", "--data"),
+        ("report roll", "argument"),
+        ("weave", "weave"),
+    ],
+)
+def test_arguments_that_cannot_be_taken_are_named(fails: Fail, arguments: str, named: str) -> None:
+    assert named in fails(*arguments.split())
+
+
+def test_a_group_without_a_command_shows_its_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["db"]) == 2
+    assert "prune" in "".join(capfd.readouterr())
+
+
 def test_a_full_disk_is_one_line_and_leaves_what_was_stored(tmp_path: Path) -> None:
     """A file size limit makes the system refuse to write, as a full disk does."""
     store = load(StoreSettings)
