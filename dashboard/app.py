@@ -4,7 +4,8 @@ import streamlit as st
 
 st.navigation(
     [
-        st.Page("views/live.py", title="Live", icon=":material/sensors:", default=True),
+        st.Page("views/line.py", title="Line", icon=":material/tv:", default=True),
+        st.Page("views/live.py", title="Live", icon=":material/sensors:"),
         st.Page("views/rolls.py", title="Rolls", icon=":material/straighten:"),
         st.Page("views/defects.py", title="Defects", icon=":material/fact_check:"),
         st.Page("views/trends.py", title="Trends", icon=":material/trending_up:"),

@@ -14,6 +14,7 @@ Drawing: TypeAlias = Any  # altair's own return types change with what is layere
 
 TREND_HEIGHT_PX = 110
 MAP_HEIGHT_PX = 330
+WALL_MAP_HEIGHT_PX = 150
 HATCHED_GAPS = 200  # more are drawn as plain bands
 HATCH_LINES = 16  # across a band
 
@@ -88,7 +89,13 @@ def lanes(roll: RollSummary) -> list[list[CameraCoverage]]:
 
 
 def roll_map(
-    roll: RollSummary, defects: pd.DataFrame, gaps: pd.DataFrame, *, cameras: list[CameraCoverage], selected: int | None
+    roll: RollSummary,
+    defects: pd.DataFrame,
+    gaps: pd.DataFrame,
+    *,
+    cameras: list[CameraCoverage],
+    selected: int | None,
+    height_px: int = MAP_HEIGHT_PX,
 ) -> Drawing:
     """Defects at metre x width, uninspected cloth as hatched bands. Selecting a point gives its `id` in "pick".
 
@@ -111,7 +118,7 @@ def roll_map(
     layers = [_cloth(cameras, length_m, x, y), _gap_bands(gaps, x, y), _hatches(gaps, x, y)]
     if len(defects):
         layers += [_ring(defects[defects["id"] == selected], x, y), _defect_points(defects, x, y)]
-    return alt.layer(*layers).properties(height=MAP_HEIGHT_PX)
+    return alt.layer(*layers).properties(height=height_px)
 
 
 def _cloth(cameras: list[CameraCoverage], length_m: float, x: alt.X, y: alt.Y) -> Drawing:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 import streamlit as st
 
-from dashboard import pictures
+from dashboard import cloth, pictures
 from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, StoreSettings, load
 from inspection.states import CameraState
@@ -157,6 +157,17 @@ def cameras() -> list[CameraFigures]:
     return camera_reads.camera_figures(store().database)
 
 
+@st.cache_data(ttl=0.5, max_entries=50, show_spinner=False)
+def running_cloth(line: str, camera: str, width_px: int, height_px: int) -> bytes | None:
+    """The newest cloth of a camera as JPEG; None where nothing of it is known at the moment."""
+    try:
+        pieces = store().live.strip(line, camera) if not _redis_problem() else []
+    except StorageError:
+        _redis_problem.clear()
+        return None
+    return cloth.draw_strip(pieces, width_px=width_px, height_px=height_px) if pieces else None
+
+
 @st.cache_data(ttl=0.5, show_spinner=False)
 def score_trend(line: str, camera: str) -> pd.DataFrame:
     return camera_reads.score_trend(store().database, line=line, camera=camera)
@@ -169,8 +180,8 @@ def open_alarms() -> list[Alarm]:
 
 
 @st.cache_data(ttl=2, show_spinner=False)
-def latest_defects(limit: int) -> list[DefectItem]:
-    return defect_reads.latest_defects(store().database, limit=limit)
+def latest_defects(limit: int, line: str = "") -> list[DefectItem]:
+    return defect_reads.latest_defects(store().database, limit=limit, line=line)
 
 
 @st.cache_data(ttl=2, show_spinner=False)

@@ -37,6 +37,11 @@ def percent(share: float) -> str:
     return "100 %" if tenths >= 1000 else f"{tenths / 10:.1f} %"
 
 
+def measure(name: str) -> str:
+    """What a grade's rate refers to: 100yd2 -> 100 yd²."""
+    return re.sub(r"(\d)(?=[a-z])", r"\1 ", name).replace("2", "²") if name.endswith("2") else name
+
+
 def strength(ratio: float) -> str:
     """A score in units of its threshold."""
     return f"{ratio:.2f} × limit"

@@ -1,5 +1,5 @@
-"""What the screens are shown of each camera: its last inspected frame in small, with speed and score. Lost without harm
-when Redis is away."""
+"""What the screens are shown of each camera: its last inspected frame with speed and score, and every frame in small
+for the picture of the cloth as it runs. Lost without harm when Redis is away."""
 
 import time
 from dataclasses import dataclass
@@ -8,10 +8,12 @@ from inference_worker import pictures
 from inference_worker.figures import Figures
 from inference_worker.inspect import Inspected
 from inspection.types import warnings_of
-from storage.live import Live, LiveCamera
+from storage.live import Live, LiveCamera, StripPiece
 
 SHOW_S = 0.5  # between pictures of a camera: a screen looks once a second, and drawing one costs as much as storing
 LONGEST_PX = 1280
+STRIP_PX = 400  # across, of a frame on the picture of the running cloth
+STRIP_LONGEST_PX = 1600
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Screen:
             if moved_mm > 0 and took_ns > 0:
                 seen.speed_m_min = moved_mm * 60 / 1000 / (took_ns / 1e9)
         self._cameras[header.camera] = seen
+        self._publish_strip(inspected)
 
     def show(self) -> None:
         now = time.monotonic()
@@ -49,6 +52,29 @@ class Screen:
                 seen.shown_at = now
                 self._publish(seen.unshown, seen.speed_m_min)
                 seen.unshown = None
+
+    def _publish_strip(self, inspected: Inspected) -> None:
+        header = inspected.report.header
+        height, width = inspected.fabric.shape[:2]
+        picture = pictures.preview(
+            inspected.fabric,
+            inspected.ratios,
+            inspected.report.defects,
+            left_px=header.fabric_left_px,
+            longest_px=min(STRIP_LONGEST_PX, round(STRIP_PX * max(height, width) / width)),
+        )
+        self._live.publish_strip(
+            StripPiece(
+                line=header.line,
+                camera=header.camera,
+                captured_at_ns=header.captured_at_ns,
+                position_mm=header.position_mm,
+                length_mm=header.length_mm,
+                x0_mm=header.x_offset_mm,
+                x1_mm=header.x_offset_mm + (header.fabric_right_px - header.fabric_left_px) * header.mm_per_px,
+                jpeg=pictures.encode(picture, suffix=".jpg"),
+            )
+        )
 
     def _publish(self, inspected: Inspected, speed_m_min: float) -> None:
         report, header = inspected.report, inspected.report.header

@@ -6,6 +6,7 @@ the line: it answers False at once while Redis is away, and tries again after `R
 
 import logging
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ from storage.redis_client import connect, errors_explained, place
 logger = logging.getLogger(__name__)
 
 CAMERA_TTL_S = INGEST_TTL_S = 30
+STRIP_TTL_S = 300
+STRIP_PIECES = 24  # a camera, the newest
 SERVICE_TTL_S = 10
 PUBLISH_S = 0.5  # a publisher waits no longer for Redis
 RETRY_S = 2.0
@@ -43,6 +46,23 @@ class LiveCamera:
     model: str
     at_ns: int
     warnings: tuple[str, ...] = ()  # codes of `inspection.types.WARNINGS`, optionally ": detail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripPiece:
+    """A frame of a camera in small, heat and outlines on it, for the picture of the cloth as it runs.
+
+    Rows along the roll from `position_mm` on the camera's counter, columns across it, x in mm from the left edge.
+    """
+
+    line: str
+    camera: str
+    captured_at_ns: int
+    position_mm: float
+    length_mm: float
+    x0_mm: float
+    x1_mm: float
+    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +123,24 @@ class Live:
         """False when Redis does not answer."""
         return self._publish("cameras", f"{camera.line}\0{camera.camera}", camera, ttl_s=CAMERA_TTL_S)
 
+    def publish_strip(self, piece: StripPiece) -> bool:
+        """False when Redis does not answer. The newest `STRIP_PIECES` stay, each frame once, whoever inspected it."""
+        key, at = _strip_key(piece.line, piece.camera), piece.captured_at_ns
+
+        def write(pipeline: Any) -> None:
+            pipeline.zremrangebyscore(key, at, at)
+            pipeline.zadd(key, {msgspec.msgpack.encode(piece): at})
+            pipeline.zremrangebyrank(key, 0, -STRIP_PIECES - 1)
+            pipeline.expire(key, STRIP_TTL_S)
+
+        return self._send(write)
+
+    def strip(self, line: str, camera: str) -> list[StripPiece]:
+        """The newest frames of a camera in small, in the order of their capture. Raises `StorageError`."""
+        with errors_explained(self._url):
+            values: Any = self._reader.zrange(_strip_key(line, camera), 0, -1)
+        return self._decode(values, StripPiece)
+
     def publish_service(self, service: ServiceState) -> bool:
         """False when Redis does not answer. A service renews its state every second or two."""
         return self._publish("services", f"{service.kind}\0{service.name}", service, ttl_s=SERVICE_TTL_S)
@@ -134,14 +172,21 @@ class Live:
         return sorted(self._read("services", ServiceState), key=lambda service: (service.kind, service.name))
 
     def _publish(self, kind: str, name: str, entry: Any, *, ttl_s: int) -> bool:
+        index, now = f"{_PREFIX}:{kind}", time.time()
+
+        def write(pipeline: Any) -> None:
+            pipeline.set(f"{index}:{name}", msgspec.msgpack.encode(entry), ex=ttl_s)
+            pipeline.zadd(index, {name: now + ttl_s})  # the index: what to look for, and until when
+            pipeline.zremrangebyscore(index, "-inf", now - ttl_s)
+
+        return self._send(write)
+
+    def _send(self, write: Callable[[Any], None]) -> bool:
         if time.monotonic() < self._away_until:
             return False
-        index, now = f"{_PREFIX}:{kind}", time.time()
         try:
             with self._publisher.pipeline(transaction=False) as pipeline:
-                pipeline.set(f"{index}:{name}", msgspec.msgpack.encode(entry), ex=ttl_s)
-                pipeline.zadd(index, {name: now + ttl_s})  # the index: what to look for, and until when
-                pipeline.zremrangebyscore(index, "-inf", now - ttl_s)
+                write(pipeline)
                 pipeline.execute()
         except redis.RedisError as error:
             self._away_until = time.monotonic() + self._retry_s
@@ -161,9 +206,16 @@ class Live:
             if not names:
                 return []
             values: Any = self._reader.mget([index.encode() + b":" + name for name in names])
+        return self._decode(values, entry_type)
+
+    def _decode(self, values: Iterable[bytes | None], entry_type: type[T]) -> list[T]:
         try:
             return [msgspec.msgpack.decode(value, type=entry_type) for value in values if value is not None]
         except msgspec.MsgspecError as error:
             raise StorageError(
                 f"live figures in Redis at {place(self._url)} are of another loomwatch: use one version everywhere"
             ) from error
+
+
+def _strip_key(line: str, camera: str) -> str:
+    return f"{_PREFIX}:strips:{line}\0{camera}"

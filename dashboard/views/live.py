@@ -1,32 +1,21 @@
 """Live: what the cameras see at this moment, and whether everything that should run does."""
 
 from datetime import UTC, datetime
-from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, data, pictures, shell, words
+from dashboard import alarm_list, charts, data, latest_defects, pictures, shell, words
 from dashboard.data import LiveView
-from inspection.errors import SettingsError
 from inspection.states import CameraState
 from inspection.types import Roll
-from storage.alarms.alarm_store import Alarm
 from storage.live import LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.reads.cameras import CameraFigures
-from storage.reads.defects import DefectItem
 from storage.reads.gap_words import reason_in_words, warning_in_words
 
 SILENT_S = 10.0  # a camera that should run and delivers nothing for so long is silent
 TALL_PX = 330  # a frame longer than wide is not shown taller
 LATEST_DEFECTS = 6
-ALARMS = 8  # shown at once, the most urgent
-PRIORITY_COLOURS: dict[str, Literal["red", "orange", "yellow", "gray"]] = {
-    "critical": "red",
-    "high": "orange",
-    "medium": "yellow",
-    "low": "gray",
-}
 SERVICES = {  # kind -> name, and the states in which all is well, in words
     "worker": ("Inspection", {"running": "on"}),
     "trainer": ("Training", {"waiting": "ready", "training": "at work"}),
@@ -42,7 +31,7 @@ def show_page() -> None:
             st.title("Live", anchor=False)
             show_services(view, cameras)
         show_warnings(view, cameras)
-        show_alarms()
+        alarm_list.show_alarms()
         if not cameras:
             show_nothing_yet()
             return
@@ -54,7 +43,7 @@ def show_page() -> None:
                     show_camera(figures, view.cameras.get(figures.camera))
                     show_capture(view.ingest_of(figures.camera))
         show_workers(view.workers)
-        show_latest_defects()
+        latest_defects.show_latest_defects(LATEST_DEFECTS)
 
 
 def show_services(view: LiveView, cameras: list[CameraFigures]) -> None:
@@ -129,51 +118,6 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
         if camera.warnings and not camera.ended:
             told = "; ".join(words.plain(warning_in_words(warning)) for warning in camera.warnings)
             st.warning(f"**Camera {words.plain(camera.camera)}:** {told}.", icon=":material/camera:")
-
-
-def show_alarms() -> None:
-    """What is latched until somebody acknowledges it, and what was acknowledged and still holds."""
-    alarms = data.open_alarms()
-    data.see_alarms([alarm.id for alarm in alarms[:ALARMS] if alarm.seen_at is None])
-    for alarm in alarms[:ALARMS]:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
-            show_alarm(alarm)
-    if len(alarms) > ALARMS:
-        st.caption(f"and {words.count(len(alarms) - ALARMS, 'more alarm')}: loomwatch alarms list shows all")
-
-
-def show_alarm(alarm: Alarm) -> None:
-    waits = alarm.state in ("raised", "cleared")
-    icon = ":material/notifications_active:" if waits else ":material/notifications_paused:"
-    st.badge(alarm.priority, icon=icon, color=PRIORITY_COLOURS[alarm.priority])
-    facts = [
-        f"line {words.plain(alarm.line)}" if alarm.line else "whole plant",
-        words.plain(alarm.rule),
-        f"since {shell.clock(alarm.raised_at)}",
-        *([f"{alarm.occurrences} times"] if alarm.occurrences > 1 else []),
-        *([f"over since {shell.clock(alarm.cleared_at)}"] if alarm.state == "cleared" and alarm.cleared_at else []),
-        *(["escalated"] if alarm.escalated_at else []),
-        *([f"seen by {words.plain(alarm.seen_by)}"] if alarm.seen_by else []),
-        *([f"acknowledged by {words.plain(alarm.acknowledged_by)}"] if not waits else []),
-    ]
-    st.markdown(f"**{words.plain(alarm.text)}**  \n{' · '.join(facts)}", width="stretch")
-    if waits:
-        st.button(
-            "Acknowledge",
-            key=f"acknowledge.{alarm.id}",
-            icon=":material/check:",
-            on_click=acknowledge,
-            args=(alarm.id,),
-        )
-
-
-def acknowledge(alarm_id: int) -> None:
-    """In the operator's name. Somebody else may have been faster, which is as good."""
-    try:
-        data.acknowledge_alarm(alarm_id)
-    except SettingsError as error:
-        data.forget_reads()
-        st.toast(words.plain(words.sentence(str(error))))
 
 
 def is_silent(camera: CameraFigures) -> bool:
@@ -330,34 +274,6 @@ def show_overlay(live: LiveCamera) -> None:
     )
     if age_s > SILENT_S:
         st.caption(f"Picture of {words.duration(age_s)} ago")
-
-
-def show_latest_defects() -> None:
-    latest = data.latest_defects(LATEST_DEFECTS)
-    st.subheader("Latest defects", anchor=False)
-    if not latest:
-        st.caption("None found yet. Each one appears here as soon as it is stored.")
-        return
-    with st.grid(3, min_column_width=270):
-        for item in latest:
-            with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
-                show_latest(item)
-
-
-def show_latest(item: DefectItem) -> None:
-    crop = data.thumbnail(item)
-    if crop:
-        st.image(crop, width=data.THUMBNAIL_PX, alt=f"Defect {item.id}")
-    with st.container(gap="xsmall"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            shell.state_badge(item.state)
-            st.markdown(f"**{words.strength(item.strength)}**", width="content")
-        st.caption(
-            f"{words.metres(item.y_mm)} along, {item.x_mm:.0f} mm across  \n"
-            f"{words.plain(item.camera)}, {shell.clock(item.captured_at)}"
-        )
-        if st.button("Look", key=f"look.{item.id}", icon=":material/search:", type="tertiary"):
-            st.switch_page("views/defects.py", query_params={"defect": str(item.id), "state": "all"})
 
 
 with shell.page("Live"):

@@ -162,13 +162,13 @@ def _count(session: Session, condition: ColumnElement[bool]) -> int:
     return session.scalar(select(func.count()).select_from(few)) or 0
 
 
-def latest_defects(database: Database, *, limit: int) -> list[DefectItem]:
-    """The defects captured last, newest first, those rejected left out."""
+def latest_defects(database: Database, *, limit: int, line: str = "") -> list[DefectItem]:
+    """The defects captured last, newest first, those rejected left out. line: only its own, "" for all."""
     rows: list[Shown] = []
     with database.reading() as session:
-        for line in session.scalars(select(LineRow.name)).all():  # line by line, along the index
+        for name in [line] if line else session.scalars(select(LineRow.name)).all():  # line by line, along the index
             found = session.execute(
-                _WITH_PEAK.where(DefectRow.line == line, DefectRow.state != "rejected")
+                _WITH_PEAK.where(DefectRow.line == name, DefectRow.state != "rejected")
                 .order_by(DefectRow.captured_at.desc(), DefectRow.id.desc())
                 .limit(limit)
             )

@@ -16,7 +16,7 @@ from inspection.types import Capture, Defect, FrameHeader, FrameReport, Gap, Pix
 from storage import registry, reviews, rolls, samples
 from storage.database import Database, open_database, upgrade
 from storage.frames import store_capture, store_gap, store_report
-from storage.live import LiveCamera, ServiceState
+from storage.live import LiveCamera, ServiceState, StripPiece
 from storage.pictures import PictureStore
 from storage.tables import DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
 from tests.records import make_bundle
@@ -430,3 +430,23 @@ def live_camera(camera: int, *, sequence: int, kinds: list[tuple[str, float]], p
 def service(kind: str, state: str, detail: str = "") -> ServiceState:
     now = int(datetime.now(UTC).timestamp() * 1e9)
     return ServiceState(name=f"{kind}-1", kind=kind, state=state, detail=detail, at_ns=now)
+
+
+def strip_piece(camera: int, *, sequence: int, kinds: list[tuple[str, float]], at: datetime) -> StripPiece:
+    """A frame of the running roll in small, as the worker publishes it."""
+    position_mm = sequence * FRAME_MM
+    header = header_of(camera, session="s2", sequence=sequence, at=at, position_mm=position_mm)
+    made, cloth, ratios = report(header, style="plain ecru", model="cras-2024-05-19", kinds=kinds)
+    if not kinds:
+        cloth, ratios = weave("plain ecru", seed=sequence), np.full((LINES, WIDTH_PX), 0.3, np.float32)
+    small = drawing.preview(cloth, ratios, made.defects, left_px=header.fabric_left_px, longest_px=400)
+    return StripPiece(
+        line="line-1",
+        camera=CAMERAS[camera],
+        captured_at_ns=header.captured_at_ns,
+        position_mm=position_mm,
+        length_mm=FRAME_MM,
+        x0_mm=header.x_offset_mm,
+        x1_mm=header.x_offset_mm + WIDTH_MM,
+        jpeg=drawing.encode(small, suffix=".jpg"),
+    )

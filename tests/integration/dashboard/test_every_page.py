@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from inspection.settings import StoreSettings
 from storage.database import Database
-from tests.integration.dashboard.conftest import FOLDER, VIEWS, OpenPage, text_of
+from tests.integration.dashboard.conftest import FOLDER, TITLES, VIEWS, OpenPage, text_of
 
 pytestmark = pytest.mark.integration
 every_view = pytest.mark.parametrize("view", VIEWS)
@@ -15,7 +15,7 @@ every_view = pytest.mark.parametrize("view", VIEWS)
 @every_view
 def test_a_page_alone_shows_the_line_without_an_error(line: Database, open_page: OpenPage, view: str) -> None:
     page = open_page(view)
-    assert page.title[0].value == view.capitalize()
+    assert page.title[0].value == TITLES[view]
     assert not page.exception
     assert not page.error or view == "models"  # which tells of a failed training
 
@@ -86,11 +86,11 @@ def test_a_wrong_setting_is_told_in_one_line(
 
 def test_the_navigation_leads_to_all_pages(line: Database) -> None:
     app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
-    assert app.title[0].value == "Live"
+    assert app.title[0].value == TITLES["line"]
     for view in VIEWS:
         app.switch_page(f"views/{view}.py").run()
         assert not app.exception
-        assert app.title[0].value == view.capitalize()
+        assert app.title[0].value == TITLES[view]
 
 
 def test_the_name_stays_when_the_page_changes(line: Database) -> None:

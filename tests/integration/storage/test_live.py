@@ -9,7 +9,7 @@ import redis
 
 from inspection.endpoints import REDIS_SOCKET, socket_path
 from inspection.errors import ServiceError, StorageError
-from storage.live import Live, LiveCamera, ServiceState
+from storage.live import STRIP_PIECES, Live, LiveCamera, ServiceState, StripPiece
 from storage.redis_client import place
 from storage.redis_server import start_private_redis
 from tests.waiting import wait_for
@@ -49,6 +49,20 @@ def test_what_is_published_is_read_back_the_latest_only(live):
     assert live.publish_service(WORKER)
     assert live.publish_service(replace(WORKER, kind="trainer"))
     assert live.services() == [replace(WORKER, kind="trainer"), WORKER]
+
+
+def test_a_strip_holds_the_newest_frames_each_once_in_the_order_of_capture(live):
+    piece = StripPiece(
+        line="l", camera="c", captured_at_ns=0, position_mm=0.0, length_mm=1.0, x0_mm=0.0, x1_mm=1.0, jpeg=b"a"
+    )
+    for at in reversed(range(STRIP_PIECES + 3)):
+        assert live.publish_strip(replace(piece, captured_at_ns=at * 10**9))
+    again = replace(piece, captured_at_ns=5 * 10**9, jpeg=b"inspected again by another worker")
+    assert live.publish_strip(again)
+    found = live.strip("l", "c")
+    assert [each.captured_at_ns // 10**9 for each in found] == list(range(3, STRIP_PIECES + 3))
+    assert found[2] == again
+    assert live.strip("l", "other") == []
 
 
 def test_names_with_any_character_do_not_mix(live):

@@ -1,0 +1,66 @@
+"""Alarms on a page: what is latched until somebody acknowledges it."""
+
+from typing import Literal
+
+import streamlit as st
+
+from dashboard import data, shell, words
+from inspection.errors import SettingsError
+from storage.alarms.alarm_store import Alarm
+
+ALARMS = 8  # shown at once, the most urgent
+PRIORITY_COLOURS: dict[str, Literal["red", "orange", "yellow", "gray"]] = {
+    "critical": "red",
+    "high": "orange",
+    "medium": "yellow",
+    "low": "gray",
+}
+
+
+def show_alarms(*, line: str = "", limit: int = ALARMS) -> int:
+    """What is latched until somebody acknowledges it, and what was acknowledged and still holds; returns how many.
+
+    line: only its own alarms and the whole plant's.
+    """
+    alarms = [alarm for alarm in data.open_alarms() if not line or alarm.line in ("", line)]
+    data.see_alarms([alarm.id for alarm in alarms[:limit] if alarm.seen_at is None])
+    for alarm in alarms[:limit]:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
+            show_alarm(alarm)
+    if len(alarms) > limit:
+        st.caption(f"and {words.count(len(alarms) - limit, 'more alarm')}: loomwatch alarms list shows all")
+    return len(alarms)
+
+
+def show_alarm(alarm: Alarm) -> None:
+    waits = alarm.state in ("raised", "cleared")
+    icon = ":material/notifications_active:" if waits else ":material/notifications_paused:"
+    st.badge(alarm.priority, icon=icon, color=PRIORITY_COLOURS[alarm.priority])
+    facts = [
+        f"line {words.plain(alarm.line)}" if alarm.line else "whole plant",
+        words.plain(alarm.rule),
+        f"since {shell.clock(alarm.raised_at)}",
+        *([f"{alarm.occurrences} times"] if alarm.occurrences > 1 else []),
+        *([f"over since {shell.clock(alarm.cleared_at)}"] if alarm.state == "cleared" and alarm.cleared_at else []),
+        *(["escalated"] if alarm.escalated_at else []),
+        *([f"seen by {words.plain(alarm.seen_by)}"] if alarm.seen_by else []),
+        *([f"acknowledged by {words.plain(alarm.acknowledged_by)}"] if not waits else []),
+    ]
+    st.markdown(f"**{words.plain(alarm.text)}**  \n{' · '.join(facts)}", width="stretch")
+    if waits:
+        st.button(
+            "Acknowledge",
+            key=f"acknowledge.{alarm.id}",
+            icon=":material/check:",
+            on_click=acknowledge,
+            args=(alarm.id,),
+        )
+
+
+def acknowledge(alarm_id: int) -> None:
+    """In the operator's name. Somebody else may have been faster, which is as good."""
+    try:
+        data.acknowledge_alarm(alarm_id)
+    except SettingsError as error:
+        data.forget_reads()
+        st.toast(words.plain(words.sentence(str(error))))

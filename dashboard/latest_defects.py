@@ -1,0 +1,35 @@
+"""The defects found last, each with its picture and a way to look at it."""
+
+import streamlit as st
+
+from dashboard import data, shell, words
+from storage.reads.defects import DefectItem
+
+
+def show_latest_defects(limit: int, *, line: str = "", across: int = 3) -> None:
+    """line: only its own. across: how many side by side."""
+    latest = data.latest_defects(limit, line)
+    st.subheader("Latest defects", anchor=False)
+    if not latest:
+        st.caption("None found yet. Each one appears here as soon as it is stored.")
+        return
+    with st.grid(across, min_column_width=270):
+        for item in latest:
+            with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
+                show_latest(item)
+
+
+def show_latest(item: DefectItem) -> None:
+    crop = data.thumbnail(item)
+    if crop:
+        st.image(crop, width=data.THUMBNAIL_PX, alt=f"Defect {item.id}")
+    with st.container(gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            shell.state_badge(item.state)
+            st.markdown(f"**{words.strength(item.strength)}**", width="content")
+        st.caption(
+            f"{words.metres(item.y_mm)} along, {item.x_mm:.0f} mm across  \n"
+            f"{words.plain(item.camera)}, {shell.clock(item.captured_at)}"
+        )
+        if st.button("Look", key=f"look.{item.id}", icon=":material/search:", type="tertiary"):
+            st.switch_page("views/defects.py", query_params={"defect": str(item.id), "state": "all"})

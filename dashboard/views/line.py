@@ -1,0 +1,174 @@
+"""Line: the wall screen. The cloth as it runs, the roll as it grows, and what needs somebody, legible from afar."""
+
+import streamlit as st
+
+from dashboard import alarm_list, charts, data, latest_defects, shell, words
+from inspection.types import Roll
+from storage.reads.cameras import CameraFigures
+from storage.reads.gap_words import merge_gaps, reason_in_words
+
+SILENT_S = 10.0
+STRIP_HEIGHT_PX = 600
+STRIP_WIDTHS_PX = {1: 640, 2: 420}  # one camera, two cameras; more share the same room
+STRIP_ROOM_PX = 900
+MAP_S = 3.0  # between two drawings of the map
+LATEST_DEFECTS = 4
+ALARMS = 4
+
+
+def show_page() -> None:
+    """One line of the plant, the address says which."""
+    cameras = data.cameras()
+    lines = sorted({camera.line for camera in cameras})
+    if not lines:
+        st.title("Line", anchor=False)
+        st.info(
+            "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or loomwatch demo to try "
+            "it with simulated cloth). They appear here by themselves.",
+            icon=":material/videocam:",
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        line = (
+            shell.select("Line", "line", {name: name for name in lines}, page="line", width=320, bare=True)
+            if len(lines) > 1
+            else lines[0]
+        )
+        st.fragment(show_state, run_every=data.refresh_s())(line)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.fragment(show_strips, run_every=data.refresh_s())(line)
+        st.fragment(show_roll_map, run_every=MAP_S)(line)
+    with right:
+        st.fragment(show_figures, run_every=data.refresh_s())(line)
+
+
+def show_state(line: str) -> None:
+    """Its name, and whether everything that belongs to it runs."""
+    with shell.told():
+        cameras = of_line(line)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.title(words.plain(line), anchor=False, width="content")
+            running = [camera for camera in cameras if not camera.ended]
+            silent = [camera for camera in running if is_silent(camera)]
+            if silent:
+                names = ", ".join(words.plain(camera.camera) for camera in silent)
+                st.badge(f"Silent: {names}", icon=":material/videocam_off:", color="orange")
+            elif running:
+                st.badge("Running", icon=":material/play_circle:", color="green")
+            else:
+                st.badge("Finished", icon=":material/flag:", color="gray")
+            problem = data.live_view().problem
+            if problem:
+                st.badge("Live pictures away", icon=":material/cloud_off:", color="orange")
+            if data.running_model() is None:
+                st.badge("No model in charge: no cloth is inspected", icon=":material/model_training:", color="red")
+
+
+def show_strips(line: str) -> None:
+    """Each camera's cloth, as they hang side by side."""
+    with shell.told():
+        draw_strips(of_line(line))
+
+
+def draw_strips(cameras: list[CameraFigures]) -> None:
+    width_px = STRIP_WIDTHS_PX.get(len(cameras), max(160, STRIP_ROOM_PX // max(1, len(cameras))))
+    for column, camera in zip(st.columns(len(cameras), gap="small"), cameras, strict=True):
+        with column:
+            picture = data.running_cloth(camera.line, camera.camera, width_px, STRIP_HEIGHT_PX)
+            if picture is None:
+                st.info(
+                    f"**{words.plain(camera.camera)}:** no cloth to show at the moment. It appears with the next frame "
+                    "that is inspected.",
+                    icon=":material/image_not_supported:",
+                )
+            else:
+                st.image(picture, width="stretch", alt=f"Cloth of camera {camera.camera}, suspicious places coloured")
+            facts = [words.plain(camera.camera), words.metres(camera.position_mm)]
+            if is_silent(camera) and not camera.ended:
+                facts.append(f":orange[silent for {words.duration(shell.seconds_since(camera.heard_at))}]")
+            elif camera.gap_reason:
+                facts.append(f":orange[not inspected: {words.plain(reason_in_words(camera.gap_reason))}]")
+            st.caption(" · ".join(facts))
+
+
+def show_figures(line: str) -> None:
+    """What the line does, the running roll, alarms and the latest defects."""
+    with shell.told():
+        show_roll(line)
+        alarms = alarm_list.show_alarms(line=line, limit=ALARMS)
+        if not alarms:
+            st.success("No alarm is open.", icon=":material/notifications_off:")
+        latest_defects.show_latest_defects(LATEST_DEFECTS if alarms < 2 else 2, line=line, across=2)
+
+
+def show_roll(line: str) -> None:
+    """Speed, and the running roll's length, coverage, points and defects."""
+    live = [camera for camera in data.live_view().cameras.values() if camera.line == line]
+    roll = roll_of(line)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(name_of(roll), anchor=False, width="stretch")
+        if roll and st.button("Roll", icon=":material/map:", key="line.roll"):
+            st.switch_page("views/rolls.py", query_params={"roll": str(roll.id)})
+    with st.grid(3, min_column_width=140):
+        speed = f"{max(camera.speed_m_min for camera in live):.1f} m/min" if live else "–"
+        st.metric("Speed", speed, border=True)
+        if roll is None:
+            return
+        figures, grade = data.roll_summary(roll), data.roll_grade(roll)
+        captured = figures.inspected_mm + figures.gap_mm > 0
+        st.metric("Metres", words.metres(figures.length_mm), border=True)
+        st.metric("Coverage", words.percent(figures.coverage) if captured else "–", border=True)
+        st.metric("Defects", f"{figures.defects:,}", border=True, help="Found, without the false alarms")
+        st.metric("Points so far", f"{grade.points.total:g}", border=True)
+        rate = "–" if grade.rate is None else f"{grade.rate:.1f}"
+        st.metric(f"Per {words.measure(grade.measure)}", rate, border=True, help=words.sentence(grade.grade))
+
+
+def show_roll_map(line: str) -> None:
+    """The running roll's map as it grows."""
+    with shell.told():
+        roll = roll_of(line)
+        drawn = data.roll_map(roll) if roll else None
+        if drawn is None or not drawn.summary.cameras:
+            return
+        defects = drawn.defects.assign(when=[shell.clock(at) for at in drawn.defects["captured_at"]])
+        gaps = merge_gaps(drawn.gaps)
+        for group in charts.lanes(drawn.summary):
+            names = [camera.camera for camera in group]
+            st.altair_chart(
+                charts.roll_map(
+                    drawn.summary,
+                    defects[defects["camera"].isin(names)],
+                    gaps[gaps["camera"].isin(names)],
+                    cameras=group,
+                    selected=None,
+                    height_px=charts.WALL_MAP_HEIGHT_PX,
+                ),
+                key=f"line.map.{'.'.join(names)}",
+                alt=f"Map of the roll: {words.count(len(defects), 'defect')}, {words.count(len(gaps), 'gap')}",
+            )
+
+
+def of_line(line: str) -> list[CameraFigures]:
+    """Its cameras, as they hang from left to right, by name where nobody knows."""
+    return sorted((camera for camera in data.cameras() if camera.line == line), key=lambda camera: camera.camera)
+
+
+def roll_of(line: str) -> Roll | None:
+    return next((roll for roll in data.running_rolls() if roll.line == line), None)
+
+
+def name_of(roll: Roll | None) -> str:
+    if roll is None:
+        return "No roll is running"
+    name = "Cloth without a roll" if roll.automatic else f"Roll {words.plain(roll.name)}"
+    return f"{name} · {words.plain(roll.style)}" if roll.style else name
+
+
+def is_silent(camera: CameraFigures) -> bool:
+    return shell.seconds_since(camera.heard_at) > SILENT_S
+
+
+with shell.page("Line"):
+    show_page()
