@@ -14,7 +14,7 @@ Drawing: TypeAlias = Any  # altair's own return types change with what is layere
 
 TREND_HEIGHT_PX = 110
 MAP_HEIGHT_PX = 330
-WALL_MAP_HEIGHT_PX = 150
+WALL_MAP_HEIGHT_PX = 210
 HATCHED_GAPS = 200  # more are drawn as plain bands
 HATCH_LINES = 16  # across a band
 
