@@ -1,4 +1,5 @@
-"""The alarm service: looks at what the line recorded, raises and clears alarms, and has couriers tell the sinks.
+"""The alarm service: looks at what the line recorded, raises and clears alarms, and has couriers tell the sinks; a
+clerk files the reports of ended shifts and days.
 
 Of several services one acts, the others stand by (`storage.alarms.lease`). What it knows is in the database: cursor,
 alarms, outbox; its memory is only the last metres of cloth, and is read anew after a restart.
@@ -17,13 +18,14 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from alarms.clerk import Clerk
 from alarms.courier import Couriers
 from alarms.evaluate import Evaluation, evaluate
 from alarms.facts import LineFacts, WorkersFact
 from alarms.record import BEHIND, Record
 from inspection.errors import LoomwatchError, StorageError
 from inspection.monitor import Monitor
-from inspection.settings import AlarmSettings, StoreSettings
+from inspection.settings import AlarmSettings, ReportSettings, StoreSettings
 from storage.alarms import alarm_store
 from storage.alarms.lease import give_lease_back, take_lease
 from storage.alarms.outbox import backlog_of, forget_delivered
@@ -201,12 +203,15 @@ def _series(rows: object) -> dict[str, list[int]]:
     return found
 
 
-def run_alarms(store: StoreSettings, settings: AlarmSettings, stop: threading.Event) -> None:
+def run_alarms(
+    store: StoreSettings, settings: AlarmSettings, stop: threading.Event, *, reports: ReportSettings
+) -> None:
     """Runs until `stop` is set. Raises `StorageError` when the database is not there at the start."""
     with open_database(store.database) as database:
         live = Live(store.redis)
         watch = Watch(database, live, settings)
         couriers = Couriers(database, settings.secrets(store))
+        clerk = Clerk(database, reports)
         monitor = Monitor(
             "alarms",
             host=settings.monitor_host,
@@ -222,6 +227,7 @@ def run_alarms(store: StoreSettings, settings: AlarmSettings, stop: threading.Ev
                     try:
                         more = watch.look(datetime.now(UTC))
                         couriers.keep(watch.acts)
+                        clerk.keep(watch.acts)
                     except LoomwatchError as error:  # the database is away: the next look tries again
                         problem = str(error)
                         log.warning("%s", problem)
@@ -229,6 +235,7 @@ def run_alarms(store: StoreSettings, settings: AlarmSettings, stop: threading.Ev
                     stop.wait(0.0 if more else settings.poll_s)
         finally:
             couriers.close()
+            clerk.close()
             try:
                 watch.leave()
             except LoomwatchError as error:

@@ -9,6 +9,7 @@ st.navigation(
         st.Page("views/rolls.py", title="Rolls", icon=":material/straighten:"),
         st.Page("views/defects.py", title="Defects", icon=":material/fact_check:"),
         st.Page("views/trends.py", title="Trends", icon=":material/trending_up:"),
+        st.Page("views/reports.py", title="Reports", icon=":material/description:"),
         st.Page("views/models.py", title="Models", icon=":material/model_training:"),
     ]
 ).run()

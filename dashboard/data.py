@@ -39,6 +39,9 @@ from storage.reads.review_state import State
 from storage.reads.roll_map import RollMap
 from storage.reads.roll_summary import RollSummary
 from storage.registry import Model
+from storage.reports.period_report import PeriodReport, read_period_report
+from storage.reports.shifts import Period
+from storage.reports.written import Form, write_period
 from storage.trends import reads as trend_reads
 from storage.trends.drift import DriftState
 from storage.trends.periods import Plant
@@ -315,6 +318,24 @@ def trend_width(wanted: TrendFilter) -> pd.DataFrame:
 @st.cache_data(ttl=60, show_spinner=False)
 def trend_drift(wanted: TrendFilter) -> list[DriftState]:
     return trend_reads.read_drift(store().database, wanted)
+
+
+# --- reports -------------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def report_settings() -> ReportSettings:
+    return load(ReportSettings)
+
+
+@st.cache_data(ttl=60, max_entries=20, show_spinner=False)
+def period_report(period: Period, line: str) -> PeriodReport:
+    """The report of a shift or a day. line: only its own cloth, "" for all."""
+    return read_period_report(store().database, period, report_settings(), line=line or None)
+
+
+def written_report(report: PeriodReport, form: Form) -> bytes:
+    return write_period(report, form, paper_size=report_settings().paper)
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------

@@ -318,11 +318,22 @@ class ReportSettings(_Settings):
         description="each shift's name and beginning; it ends where the next begins",
     )
     paper: Literal["A4", "letter"] = Field("A4", description="size of the pages")
+    folder: Path | None = Field(
+        None, description="where the report of every ended shift and day is written by itself; empty: nowhere"
+    )
+    formats: Annotated[tuple[Literal["pdf", "xlsx", "csv", "json"], ...], NoDecode] = Field(
+        ("pdf",), min_length=1, description="the forms they are written in: pdf, xlsx, csv, json"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _lists(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {key: _split(value) if key == "shifts" else value for key, value in values.items()}
+        return {key: _split(value) if key in ("shifts", "formats") else value for key, value in values.items()}
+
+    @field_validator("folder", mode="before")
+    @classmethod
+    def _no_folder(cls, value: Any) -> Any:
+        return value or None
 
     @field_validator("time_zone")
     @classmethod

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from inspection.errors import ServiceError, SettingsError
-from inspection.settings import AlarmSettings, StoreSettings, load
+from inspection.settings import AlarmSettings, ReportSettings, StoreSettings, load
 from loomwatch.stopping import stop_on_signal
 from loomwatch.supervisor import watch_parent
 from loomwatch.terminal import console, example, log_to_terminal
@@ -75,7 +75,7 @@ def run(data_dir: Path = DATA_DIR) -> None:
     log_to_terminal("alarms", store.log_level)
     with stop_on_signal() as stop:
         watch_parent(stop)
-        run_alarms(store, settings, stop)
+        run_alarms(store, settings, stop, reports=load(ReportSettings))
 
 
 def list_alarms(

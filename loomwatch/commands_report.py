@@ -44,6 +44,7 @@ def report_roll(
 ) -> None:
     """Write a roll's certificate: map, grade and how it came about, coverage, worst defects, signature lines."""
     from storage.pictures import PictureStore
+    from storage.reports.filed import put_in_place
     from storage.reports.roll_report import read_roll_report
     from storage.reports.written import write_roll
     from storage.roll_details import find_roll
@@ -53,7 +54,7 @@ def report_roll(
     with open_database(store.database) as database:
         roll = find_roll(database, name=name, line=line)
         report = read_roll_report(database, PictureStore(store.pictures), roll, settings)
-    _write(out, write_roll(report, chosen, paper_size=settings.paper))
+    put_in_place(out, write_roll(report, chosen, paper_size=settings.paper))
     grade = report.graded.grade
     console.print(f"roll {roll.name}: {grade.grade} ({grade.state}), written to {out}", markup=False, soft_wrap=True)
 
@@ -99,6 +100,7 @@ def report_day(
 def _period(
     period: "Period", settings: ReportSettings, *, out: Path, form: str, line: str | None, data_dir: Path | None
 ) -> None:
+    from storage.reports.filed import put_in_place
     from storage.reports.period_report import read_period_report
     from storage.reports.written import write_period
 
@@ -106,7 +108,7 @@ def _period(
     store = load(StoreSettings, data_dir=data_dir)
     with open_database(store.database) as database:
         report = read_period_report(database, period, settings, line=line)
-    _write(out, write_period(report, chosen, paper_size=settings.paper))
+    put_in_place(out, write_period(report, chosen, paper_size=settings.paper))
     console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False, soft_wrap=True)
 
 
@@ -127,14 +129,3 @@ def _day(text: str, zone: ZoneInfo) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise SettingsError(f"--date is a day such as 2026-03-14, got {text!r}") from error
-
-
-def _write(out: Path, data: bytes) -> None:
-    """Aside and then into place: a paper is whole or not there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.part")
-    try:
-        aside.write_bytes(data)
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)

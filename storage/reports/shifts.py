@@ -30,6 +30,10 @@ def shift_period(shifts: tuple[str, ...], zone: ZoneInfo, *, day: date, name: st
     return Period(name=name, day=day, start=_utc(day, begins[name], zone), end=_utc(end_day, end, zone))
 
 
+def shift_names(shifts: tuple[str, ...]) -> list[str]:
+    return list(_begins(shifts))
+
+
 def day_period(zone: ZoneInfo, *, day: date) -> Period:
     """From midnight to midnight."""
     return Period(name="", day=day, start=_utc(day, time(), zone), end=_utc(day + timedelta(days=1), time(), zone))

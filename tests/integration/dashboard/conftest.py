@@ -18,7 +18,7 @@ from storage.tables import FrameRow
 from tests.integration.dashboard.plausible_line import seed
 
 FOLDER = Path(dashboard.__file__).parent
-VIEWS = ("line", "live", "rolls", "defects", "trends", "models")
+VIEWS = ("line", "live", "rolls", "defects", "trends", "reports", "models")
 TITLES = {view: view.capitalize() for view in VIEWS} | {"line": "line\\-1"}  # the wall screen's is the line's name
 OpenPage = Callable[..., AppTest]
 

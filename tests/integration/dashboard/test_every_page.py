@@ -24,10 +24,12 @@ def test_a_page_alone_shows_the_line_without_an_error(line: Database, open_page:
 def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage, view: str) -> None:
     words = text_of(open_page(view))
     told = {
+        "line": "No camera has delivered anything yet",
         "live": "No camera has delivered anything yet",
         "rolls": "There is no roll yet",
         "defects": "No defects were found yet",
         "trends": "There are no trends yet",
+        "reports": "No cloth passed",
         "models": "No model yet",
     }
     assert told[view] in words

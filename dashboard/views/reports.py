@@ -1,0 +1,173 @@
+"""Reports: a shift or a day on paper, to look at here and to take along."""
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, shell, words
+from inspection.settings import ReportSettings
+from storage.reports.filed import file_name
+from storage.reports.period_report import PeriodReport
+from storage.reports.shifts import Period, day_period, shift_at, shift_names, shift_period
+from storage.reports.written import FORMS
+
+DAY = "day"
+FORM_WORDS = {"pdf": "PDF", "xlsx": "Excel", "csv": "CSV, its rolls", "json": "JSON"}
+MIME = {
+    "pdf": "application/pdf",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "csv": "text/csv",
+    "json": "application/json",
+}
+
+
+def show_page() -> None:
+    st.title("Reports", anchor=False)
+    settings = data.report_settings()
+    period, line = choose(settings)
+    report = data.period_report(period, line)
+    st.subheader(words.plain(report.title), anchor=False)
+    zone = ZoneInfo(settings.time_zone)
+    now = datetime.now(UTC)
+    st.caption(
+        f"{period.start.astimezone(zone):%d.%m.%Y %H:%M} to {period.end.astimezone(zone):%d.%m.%Y %H:%M}, "
+        f"{settings.time_zone}" + (" · not over yet" if period.end > now else "")
+    )
+    if not report.lines:
+        st.info(
+            "**No cloth passed in this time.** Choose another day or shift above; cloth is reported in the shift it "
+            "was captured in.",
+            icon=":material/event_busy:",
+        )
+        return
+    show_downloads(report, line)
+    show_lines(report)
+    show_rolls(report)
+    show_reasons(report)
+    show_filing(settings)
+
+
+def choose(settings: ReportSettings) -> tuple[Period, str]:
+    """The period and the line of the address; by default the shift that runs, of all lines."""
+    zone = ZoneInfo(settings.time_zone)
+    running = shift_at(settings.shifts, zone, datetime.now(UTC))
+    names = shift_names(settings.shifts)
+    kinds = {name: f"Shift {name}" for name in [running.name, *(name for name in names if name != running.name)]}
+    lines = data.line_names()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = shell.select("Report of", "of", kinds | {DAY: "Whole day"}, page="reports", width=220)
+        day = choose_day(running.day)
+        line = ""
+        if len(lines) > 1:
+            line = shell.select(
+                "Line", "line", {"": "All lines"} | {name: name for name in lines}, page="reports", width=220
+            )
+    if kind == DAY:
+        return day_period(zone, day=day), line
+    return shift_period(settings.shifts, zone, day=day, name=kind), line
+
+
+def choose_day(default: date) -> date:
+    """Of the address; something that is no day counts as the default."""
+    try:
+        wanted = date.fromisoformat(st.query_params.get("day", ""))
+    except ValueError:
+        wanted = default
+    wanted = min(wanted, default)
+    chosen = st.date_input("Day it begins on", value=wanted, max_value=default, key="reports.day", width=180)
+    shell.remember("day", chosen.isoformat(), default=default.isoformat())
+    return chosen
+
+
+def show_downloads(report: PeriodReport, line: str) -> None:
+    with st.container(horizontal=True):
+        for form in FORMS:
+            name = file_name(report.period, form)
+            st.download_button(
+                FORM_WORDS[form],
+                data=lambda form=form: data.written_report(report, form),  # type: ignore[misc]
+                file_name=f"{line}-{name}" if line else name,
+                mime=MIME[form],
+                icon=":material/download:",
+                key=f"reports.{form}",
+                on_click="ignore",
+                type="primary" if form == "pdf" else "secondary",
+            )
+
+
+def show_lines(report: PeriodReport) -> None:
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Line": line.line,
+                "Inspected": words.metres(line.inspected_mm),
+                "Not inspected": words.metres(line.missed_mm),
+                "Coverage": words.percent(line.coverage),
+                "Defects": line.defects,
+                "Per 100 m²": f"{line.defects_per_100_m2:.1f}",
+                "To review": line.to_review,
+                "False alarms": line.false_alarms,
+            }
+            for line in report.lines
+        ),
+        hide_index=True,
+        alt="Each line's cloth of this time",
+    )
+
+
+def show_rolls(report: PeriodReport) -> None:
+    st.subheader("Rolls", anchor=False)
+    if not report.rolls:
+        st.caption("No roll has cloth of this time.")
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Roll": graded.roll.name,
+                "Line": graded.roll.line,
+                "Style": graded.roll.style,
+                "Length": words.metres(graded.summary.length_mm),
+                "Coverage": words.percent(graded.cloth.coverage),
+                "Defects": graded.summary.defects,
+                "To review": graded.grade.unreviewed,
+                "Points": f"{graded.grade.points.total:g}",
+                "Rate": "–"
+                if graded.grade.rate is None
+                else f"{graded.grade.rate:.1f} per {words.measure(graded.grade.measure)}",
+                "Grade": words.sentence(graded.grade.grade),
+                "": "ended" if graded.roll.id in report.ended else "goes on",
+            }
+            for graded in report.rolls
+        ),
+        hide_index=True,
+        alt="Rolls with cloth of this time, and their grades",
+    )
+
+
+def show_reasons(report: PeriodReport) -> None:
+    if report.reasons:
+        st.subheader("Not inspected", anchor=False)
+        st.dataframe(
+            pd.DataFrame(
+                {"Line": line, "Why": words.sentence(reason), "Length": words.metres(length)}
+                for line, reason, length in report.reasons
+            ),
+            hide_index=True,
+            alt="Why cloth was not inspected, and how much",
+        )
+
+
+def show_filing(settings: ReportSettings) -> None:
+    if settings.folder is None:
+        st.caption("To have every ended shift and day written into a folder, set LOOMWATCH_REPORT_FOLDER.")
+    else:
+        st.caption(
+            f"Every ended shift and day is written to {words.plain(str(settings.folder))} as "
+            f"{', '.join(settings.formats)}, ten minutes after its end."
+        )
+
+
+with shell.page("Reports"):
+    show_page()

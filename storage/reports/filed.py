@@ -1,0 +1,85 @@
+"""Reports that are written by themselves into a folder: of every shift and day that has ended and had cloth.
+
+What is due is told by the folder itself: a report whose file is there was written. So a report that was missed is
+written once later, whoever looks, and one that somebody has taken away is written again while it is young.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import and_, select
+
+from inspection.settings import ReportSettings
+from storage.database import Database
+from storage.reports.period_report import read_period_report
+from storage.reports.shifts import Period, day_period, shift_names, shift_period
+from storage.reports.written import write_period
+from storage.tables import FrameRow, GapRow, LineRow
+
+CATCH_UP = timedelta(days=7)  # how far back a missed report is written
+SETTLE = timedelta(minutes=10)  # after its end, so that frames which waited in a spool are in
+
+
+def file_due(database: Database, settings: ReportSettings, *, at: datetime) -> list[Path]:
+    """Writes what is due into `settings.folder` and returns the files. Raises `StorageError`, `OSError`."""
+    if settings.folder is None:
+        return []
+    written = []
+    for period in ended_periods(settings, at):
+        missing = [
+            path for form in settings.formats if not (path := settings.folder / file_name(period, form)).exists()
+        ]
+        if missing and _has_cloth(database, period):
+            report = read_period_report(database, period, settings, at=at)
+            for path in missing:
+                put_in_place(path, write_period(report, path.suffix[1:], paper_size=settings.paper))  # type: ignore[arg-type]
+                written.append(path)
+    return written
+
+
+def ended_periods(settings: ReportSettings, at: datetime) -> Iterator[Period]:
+    """Shifts and days that ended within `CATCH_UP`, `SETTLE` ago or longer; the oldest first."""
+    zone = ZoneInfo(settings.time_zone)
+    today = at.astimezone(zone).date()
+    for back in range(CATCH_UP.days + 1, -1, -1):
+        day = today - timedelta(days=back)
+        shifts = [shift_period(settings.shifts, zone, day=day, name=name) for name in shift_names(settings.shifts)]
+        for period in [*shifts, day_period(zone, day=day)]:
+            if at - CATCH_UP <= period.end <= at - SETTLE:
+                yield period
+
+
+def file_name(period: Period, form: str) -> str:
+    """2026-03-14-early.pdf, 2026-03-14-day.pdf."""
+    return f"{period.day.isoformat()}-{period.name or 'day'}.{form}"
+
+
+def put_in_place(path: Path, data: bytes) -> None:
+    """Aside and then into place: a paper is whole or not there. Raises `OSError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        aside.write_bytes(data)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _has_cloth(database: Database, period: Period) -> bool:
+    with database.reading() as session:
+        return any(
+            session.scalar(
+                select(table.id)
+                .where(
+                    and_(
+                        table.line.in_(select(LineRow.name)),  # the index begins with the line
+                        table.captured_at >= period.start,
+                        table.captured_at < period.end,
+                    )
+                )
+                .limit(1)
+            )
+            for table in (FrameRow, GapRow)
+        )

@@ -1,0 +1,49 @@
+"""Reports: a shift or a day, chosen by the address, to take along."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from dashboard import data
+from storage.database import Database
+from storage.tables import FrameRow
+from tests.integration.dashboard.conftest import OpenPage, text_of
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def woven_on(line: Database) -> str:
+    """A day with cloth."""
+    with line.reading() as session:
+        found = session.scalars(select(FrameRow.captured_at).order_by(FrameRow.captured_at).limit(1)).one()
+    return found.date().isoformat()
+
+
+def test_a_day_is_shown_with_its_lines_rolls_and_every_form_to_download(
+    line: Database, open_page: OpenPage, woven_on: str
+) -> None:
+    page = open_page("reports", of="day", day=woven_on)
+    words = text_of(page)
+    assert "Day report" in words
+    assert len(page.dataframe) >= 2
+    assert [button.label for button in page.get("download_button")] == ["PDF", "Excel", "CSV, its rolls", "JSON"]
+    assert "LOOMWATCH_REPORT_FOLDER" in words
+
+
+def test_what_is_downloaded_is_the_report_that_is_shown(line: Database, store: object, woven_on: str) -> None:
+    from storage.reports.shifts import day_period
+
+    period = day_period(UTC, day=datetime.fromisoformat(woven_on).date())  # type: ignore[arg-type]
+    report = data.period_report(period, "")
+    facts = json.loads(data.written_report(report, "json"))
+    assert facts["lines"][0]["inspected_mm"] == pytest.approx(report.lines[0].inspected_mm)
+    assert data.written_report(report, "pdf").startswith(b"%PDF")
+
+
+def test_a_day_without_cloth_and_one_that_is_none_are_said_in_words(line: Database, open_page: OpenPage) -> None:
+    old = (datetime.now(UTC) - timedelta(days=900)).date().isoformat()
+    assert "No cloth passed" in text_of(open_page("reports", of="day", day=old))
+    assert "Reports" in text_of(open_page("reports", day="yesterday", of="nothing"))
