@@ -9,5 +9,6 @@ st.navigation(
         st.Page("views/defects.py", title="Defects", icon=":material/fact_check:"),
         st.Page("views/trends.py", title="Trends", icon=":material/trending_up:"),
         st.Page("views/models.py", title="Models", icon=":material/model_training:"),
+        st.Page("views/system.py", title="System", icon=":material/monitor_heart:"),
     ]
 ).run()

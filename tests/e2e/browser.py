@@ -10,10 +10,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from storage.accounts import users
+from storage.accounts.roles import ROLES
+from storage.accounts.sessions import hash_secret
+from storage.database import Database
+from storage.tables import SessionRow, UserRow
 from tests.waiting import wait_for
 
 FLAGS = (
@@ -27,6 +35,7 @@ FLAGS = (
 )
 WALL, TABLET = (1920, 1080), (1180, 820)  # px
 PATIENCE_MS = 60_000.0
+PASSWORD = "linen warp 1887"
 
 
 def chromium_path() -> str:
@@ -92,9 +101,34 @@ def _listens(port: int) -> bool:
 
 
 def sign_in(page: Page, address: str, *, role: str = "admin") -> None:
-    """Opens the dashboard as a person of this role and waits for its first page."""
+    """Opens the dashboard as a person of this role, who is signed in already (`people`), and waits for the page."""
+    place = urlsplit(address)
+    cookie = {"name": f"loomwatch_{place.port}", "value": session_of(role), "url": f"{place.scheme}://{place.netloc}"}
+    page.context.add_cookies([cookie])
     page.goto(address)
     settle(page)
+
+
+def enter(page: Page, *, name: str, password: str) -> None:
+    """Fills in the sign-in page and sends it."""
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def people(database: Database) -> None:
+    """One account a role, named as the role, with `PASSWORD` and a session that `sign_in` takes up."""
+    hashed = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)  # of a cost that suits a test
+    now = datetime.now(UTC)
+    for role in ROLES:
+        user = users.add_user(database, name=role, role=role, password=None, by="test")
+        with database.session() as session:
+            session.get_one(UserRow, user.id).password = hashed
+            session.add(SessionRow(hash=hash_secret(session_of(role)), user_id=user.id, created_at=now, used_at=now))
+
+
+def session_of(role: str) -> str:
+    return f"the-session-of-{role}"
 
 
 def settle(page: Page) -> None:

@@ -45,12 +45,17 @@ def seeded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "bundles",
         frames=20,
     )
+    from tests.e2e.browser import people
+
+    with open_database(f"sqlite:///{folder / 'loomwatch.db'}") as database:
+        people(database)
     return folder
 
 
 @pytest.fixture
 def seeded_line(tmp_path: Path, seeded_folder: Path) -> StoreSettings:
-    """A line as a mill would have it, in a folder of its own; its last frames came just now."""
+    """A line as a mill would have it, in a folder of its own, with an account of each role; its last frames came just
+    now."""
     folder = Path(shutil.copytree(seeded_folder, tmp_path / "line"))
     store = load(StoreSettings, data_dir=folder, database_url="", redis_url="", pictures_url="")
     with open_database(store.database) as database, database.session() as session:
