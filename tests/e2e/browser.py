@@ -34,7 +34,8 @@ FLAGS = (
     "--disable-sync",
 )
 WALL, TABLET = (1920, 1080), (1180, 820)  # px
-PATIENCE_MS = 60_000.0
+PATIENCE_S = 180.0  # a deadline, not a pause
+expect.set_options(timeout=PATIENCE_S * 1000)
 PASSWORD = "linen warp 1887"
 
 
@@ -59,7 +60,7 @@ def new_page(browser: Browser, *, size: tuple[int, int] = WALL, dark: bool = Fal
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
     )
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(PATIENCE_S * 1000)
     try:
         yield context.new_page()
     finally:
@@ -133,4 +134,4 @@ def session_of(role: str) -> str:
 
 def settle(page: Page) -> None:
     """Waits until Streamlit has run the page to its end."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")

@@ -12,7 +12,7 @@ from inspection.settings import StoreSettings
 from storage.accounts import links
 from storage.database import Database, open_database
 from storage.tables import AuditRow, DefectRow, SessionRow
-from tests.e2e.browser import PASSWORD, enter, new_page, serve, settle, sign_in
+from tests.e2e.browser import PASSWORD, PATIENCE_S, enter, new_page, serve, settle, sign_in
 
 pytestmark = pytest.mark.e2e
 
@@ -33,8 +33,8 @@ def test_from_the_sign_in_page_to_the_end_of_the_session(chromium: Browser, seed
         new_page(chromium) as page,
     ):
         # nothing is served before: not a page, not its data
-        assert requests.get(f"{address}/_stcore/host-config", timeout=30).status_code == 401
-        assert requests.get(f"{address}/media/x.png", timeout=30).status_code == 401
+        assert requests.get(f"{address}/_stcore/host-config", timeout=PATIENCE_S).status_code == 401
+        assert requests.get(f"{address}/media/x.png", timeout=PATIENCE_S).status_code == 401
         page.goto(f"{address}/defects?state=all")
         expect(page).to_have_url(re.compile("/sign-in"))
 
@@ -72,7 +72,7 @@ def test_from_the_sign_in_page_to_the_end_of_the_session(chromium: Browser, seed
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_url(re.compile("/sign-in$"))
         kept = {cookie["name"]: cookie["value"]}
-        assert requests.get(f"{address}/_stcore/host-config", cookies=kept, timeout=30).status_code == 401
+        assert requests.get(f"{address}/_stcore/host-config", cookies=kept, timeout=PATIENCE_S).status_code == 401
         with database.reading() as session:
             said = [(row.action, row.by) for row in session.scalars(select(AuditRow).order_by(AuditRow.id))]
         assert said[-1] == ("user.sign_out", "operator")
@@ -120,7 +120,7 @@ def test_five_wrong_passwords_slow_down(chromium: Browser, seeded_line: StoreSet
             f"{address}/sign-in",
             data={"name": "viewer", "password": PASSWORD},
             headers={"Origin": "https://elsewhere.example"},
-            timeout=30,
+            timeout=PATIENCE_S,
             allow_redirects=False,
         )
         assert sent.status_code == 403

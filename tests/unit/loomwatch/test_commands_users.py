@@ -81,7 +81,7 @@ def test_a_life_of_an_account(call, database) -> None:
 def test_what_is_wrong_is_told_in_a_line(call, database) -> None:
     assert "password must have" in call("users", "add", "Eve", given="short\n", code=2)
     assert "no password" in call("users", "add", "Eve", code=2)
-    assert "already a user Anna" in call("users", "add", "ANNA", given=f"{PASSWORD}\n", code=2)
+    assert "already a user ANNA" in call("users", "add", "ANNA", given=f"{PASSWORD}\n", code=2)
     assert "must be one of viewer" in call("users", "add", "Eve", "--role", "boss", given=f"{PASSWORD}\n", code=2)
     assert "last admin" in call("users", "disable", "Anna", code=2)
     assert "no user Eve" in call("users", "role", "Eve", "admin", code=2)
