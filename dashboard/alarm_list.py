@@ -5,7 +5,7 @@ from typing import Literal
 import streamlit as st
 
 from dashboard import data, shell, words
-from inspection.errors import SettingsError
+from inspection.errors import LoomwatchError
 from storage.alarms.alarm_store import Alarm
 
 ALARMS = 8  # shown at once, the most urgent
@@ -52,15 +52,17 @@ def show_alarm(alarm: Alarm) -> None:
             "Acknowledge",
             key=f"acknowledge.{alarm.id}",
             icon=":material/check:",
+            help=shell.needs("operator"),
+            disabled=shell.needs("operator") is not None,
             on_click=acknowledge,
             args=(alarm.id,),
         )
 
 
 def acknowledge(alarm_id: int) -> None:
-    """In the operator's name. Somebody else may have been faster, which is as good."""
+    """Somebody else may have been faster, which is as good."""
     try:
         data.acknowledge_alarm(alarm_id)
-    except SettingsError as error:
+    except LoomwatchError as error:
         data.forget_reads()
         st.toast(words.plain(words.sentence(str(error))))

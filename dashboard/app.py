@@ -11,5 +11,6 @@ st.navigation(
         st.Page("views/trends.py", title="Trends", icon=":material/trending_up:"),
         st.Page("views/reports.py", title="Reports", icon=":material/description:"),
         st.Page("views/models.py", title="Models", icon=":material/model_training:"),
+        st.Page("views/system.py", title="System", icon=":material/monitor_heart:"),
     ]
 ).run()

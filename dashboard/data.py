@@ -1,4 +1,5 @@
-"""Every query and every act of the screens. The stores are opened once a server; reads are cached for a moment.
+"""Every query and every act of the screens. Reads are cached for a moment; an act takes the name it is done in from
+`allowed`, which refuses whose role does not reach.
 
 What goes wrong comes out as `LoomwatchError`; `shell.told` puts it on the page. Redis being away is no error here: the
 live view says so, and the rest of the page shows what the database knows.
@@ -12,20 +13,20 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import cloth, pictures
+from dashboard.signed_in import allowed, may
+from dashboard.stores import store
 from inspection.errors import LoomwatchError, StorageError
-from inspection.settings import DashboardSettings, ReportSettings, StoreSettings, load
+from inspection.settings import DashboardSettings, ReportSettings, load
 from inspection.states import CameraState
 from inspection.types import Roll
 from storage import jobs, registry, reviews
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Alarm
-from storage.database import Database, open_database
 from storage.grading import stored
 from storage.grading.grade import Grade
 from storage.jobs import Job
-from storage.live import Live, LiveCamera, LiveIngest, LiveWorker, ServiceState
+from storage.live import LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.masks import decode_mask
-from storage.pictures import PictureStore
 from storage.reads import cameras as camera_reads
 from storage.reads import defects as defect_reads
 from storage.reads import models as model_reads
@@ -47,18 +48,7 @@ from storage.trends.drift import DriftState
 from storage.trends.periods import Plant
 from storage.trends.reads import By, Difference, Kind, Trend, TrendFilter
 
-OPERATOR = "operator"  # who acts until somebody writes a name
 THUMBNAIL_PX = 112
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
-    """What the screens read from and write to."""
-
-    settings: StoreSettings
-    database: Database
-    pictures: PictureStore
-    live: Live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +76,7 @@ class Pictures:
     outline: bytes
 
 
-# --- the stores ----------------------------------------------------------------------------------------------------
-
-
-@st.cache_resource(show_spinner=False)
-def store() -> Store:
-    """Opens the stores. Raises `LoomwatchError`: wrong settings, database away or of another version."""
-    settings = load(StoreSettings)
-    return Store(
-        settings=settings,
-        database=open_database(settings.database),
-        pictures=PictureStore(settings.pictures),
-        live=Live(settings.redis),
-    )
+# --- settings --------------------------------------------------------------------------------------------------------
 
 
 @st.cache_resource(show_spinner=False)
@@ -109,11 +87,6 @@ def refresh_s() -> float:
 def forget_reads() -> None:
     """After an act everybody sees the new state at once."""
     st.cache_data.clear()
-
-
-def operator() -> str:
-    """Who acts: the name in the sidebar, kept for this browser's session."""
-    return " ".join(str(st.session_state.get("operator") or "").split()) or OPERATOR
 
 
 def zone() -> tzinfo:
@@ -386,51 +359,51 @@ def defect_pictures(defect_id: int) -> Pictures | None:
 
 
 def review(defect_id: int, state: State) -> None:
-    """Confirms, rejects or takes back, in the operator's name. A rejected defect's crop becomes a normal sample."""
+    """Confirms, rejects or takes back. A rejected defect's crop becomes a normal sample."""
     opened = store()
-    reviews.review_defect(opened.database, opened.pictures, defect_id, state=state, by=operator())
+    reviews.review_defect(opened.database, opened.pictures, defect_id, state=state, by=allowed("operator"))
     forget_reads()
 
 
 def name_defect(defect_id: int, code: str) -> None:
-    """Gives a defect a name of the trade, in the operator's name."""
-    reviews.name_defect(store().database, defect_id, code=code, by=operator())
+    """Gives a defect a name of the trade."""
+    reviews.name_defect(store().database, defect_id, code=code, by=allowed("operator"))
     forget_reads()
 
 
 def set_severity(defect_id: int, severity: str) -> None:
-    """Says how severe a defect is, in the operator's name."""
-    reviews.set_severity(store().database, defect_id, severity=severity, by=operator())
+    """Says how severe a defect is."""
+    reviews.set_severity(store().database, defect_id, severity=severity, by=allowed("operator"))
     forget_reads()
 
 
 def see_alarms(ids: list[int]) -> None:
-    """Records who was shown alarms first; only people who have written their name."""
-    if ids and operator() != OPERATOR:
-        alarm_store.see_alarms(store().database, ids, by=operator())
+    """Records who was shown alarms first; a viewer's wall screen has seen nothing."""
+    if ids and may("operator"):
+        alarm_store.see_alarms(store().database, ids, by=allowed("operator", by_itself=True))
         open_alarms.clear()
 
 
 def acknowledge_alarm(alarm_id: int) -> None:
-    alarm_store.acknowledge_alarm(store().database, alarm_id, by=operator())
+    alarm_store.acknowledge_alarm(store().database, alarm_id, by=allowed("operator"))
     forget_reads()
 
 
 def start_retraining() -> str:
     """Asks the trainer for a new model; returns the job's id. Raises `StorageError` when Redis is away."""
     opened = store()
-    job_id = jobs.request_retraining(opened.database, opened.settings.redis, by=operator(), parameters={})
+    job_id = jobs.request_retraining(opened.database, opened.settings.redis, by=allowed("quality"), parameters={})
     forget_reads()
     return job_id
 
 
 def promote(name: str) -> None:
-    registry.promote(store().database, name, by=operator())
+    registry.promote(store().database, name, by=allowed("quality"))
     forget_reads()
 
 
 def roll_back() -> str:
     """Puts the model promoted before in charge again; returns its name."""
-    model = registry.rollback(store().database, by=operator())
+    model = registry.rollback(store().database, by=allowed("quality"))
     forget_reads()
     return model.name

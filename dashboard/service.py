@@ -2,6 +2,7 @@
 
 import errno
 import http.client
+import ipaddress
 import logging
 import os
 import signal
@@ -11,19 +12,21 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from dashboard.theme import STREAMLIT_THEME
-from inspection.errors import ServiceError
+from inspection.errors import LoomwatchError, ServiceError
 from inspection.monitor import Monitor
 from inspection.settings import DashboardSettings, StoreSettings
-from storage.database import Database
+from storage.accounts.users import count_users
+from storage.database import Database, open_database
 
 logger = logging.getLogger(__name__)
 
-APP = Path(__file__).parent / "app.py"
+APP = Path(__file__).parent / "asgi.py"
 PORT_PATIENCE_S = 3.0
 ANSWER_S = 3.0
 PATIENCE_S = 8.0  # for Streamlit to end after it was asked to
@@ -36,6 +39,8 @@ def run_dashboard(settings: DashboardSettings, store: StoreSettings, stop: threa
     itself. Signals are watched when called in the main thread.
     """
     check_port(settings.host, settings.port)
+    refuse_open_house(settings, store)
+    _tell_without_accounts(store)
     ended = stop or threading.Event()
     database = Database(store.database)
     former = _watch_signals(ended)
@@ -55,6 +60,33 @@ def run_dashboard(settings: DashboardSettings, store: StoreSettings, stop: threa
         for number, handler in former.items():
             signal.signal(number, handler)
     logger.info("dashboard stopped")
+
+
+def refuse_open_house(settings: DashboardSettings, store: StoreSettings) -> None:
+    """Raises `ServiceError` where others than this machine could reach a dashboard that nobody can sign in to yet: the
+    first account is made before the first stranger can ask."""
+    if _is_loopback(settings.host):
+        return
+    with open_database(store.database) as database:
+        if count_users(database) == 0:
+            raise ServiceError(
+                f"the dashboard on {settings.host} has no account yet, and others could reach it: make one first with "
+                "loomwatch users add NAME --role admin, or keep it on 127.0.0.1 (LOOMWATCH_DASHBOARD_HOST)"
+            )
+
+
+def _tell_without_accounts(store: StoreSettings) -> None:
+    with suppress(LoomwatchError), open_database(store.database) as database:  # the pages say what is wrong with it
+        if count_users(database) == 0:
+            logger.warning("nobody can sign in yet: loomwatch users add NAME --role admin")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
 
 def problems(settings: DashboardSettings, database: Database) -> list[str]:
@@ -146,6 +178,8 @@ def environment(settings: DashboardSettings, store: StoreSettings) -> dict[str, 
         "LOOMWATCH_DASHBOARD_HOST": settings.host,
         "LOOMWATCH_DASHBOARD_PORT": str(settings.port),
         "LOOMWATCH_DASHBOARD_REFRESH_S": str(settings.refresh_s),
+        "LOOMWATCH_DASHBOARD_SESSION_IDLE_H": str(settings.session_idle_h),
+        "LOOMWATCH_DASHBOARD_SESSION_H": str(settings.session_h),
     }
     return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
 

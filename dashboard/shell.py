@@ -1,4 +1,4 @@
-"""What every page has: its frame with the operator's name, one line for an error, and filters in the address."""
+"""What every page has: its frame with who is signed in, one line for an error, and filters in the address."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -9,12 +9,20 @@ from typing import Literal
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from dashboard import data, words
+from dashboard import data, signed_in, words
 from dashboard.theme import LOGO, STATE_BADGES, STYLE
 from inspection.errors import LoomwatchError, SchemaError
+from storage.accounts.roles import Role
 from storage.reads.review_state import State
 
 log = logging.getLogger(__name__)
+
+# Nothing of anybody's goes into these
+TO_SIGN_IN = "<script>window.location.replace('/sign-in')</script>"
+TO_SIGN_IN_AND_BACK = (
+    "<script>window.location.replace('/sign-in?next=' + "
+    "encodeURIComponent(window.location.pathname + window.location.search))</script>"
+)
 
 
 @contextmanager
@@ -24,24 +32,19 @@ def page(title: str) -> Iterator[None]:
     st.logo(LOGO)
     st.html(STYLE)
     with told():
-        data.store()
+        signed_in.touch()
         with st.sidebar:
-            st.text_input(
-                "Your name",
-                value=data.OPERATOR,
-                key="operator",
-                max_chars=64,
-                persist_state="session",
-                help="Written beside every review, retraining and promotion.",
-            )
+            _show_user()
             st.caption(f"Times are local: {data.zone()}")
         yield
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turns an error into a line on the page and ends this run of it."""
+    """Turns an error into a line on the page and ends this run of it; as it does where nobody is signed in any more."""
     try:
+        if signed_in.user() is None:
+            _show_way_in()
         yield
     except SchemaError as error:
         st.error(words.plain(words.sentence(str(error))), icon=":material/database:")
@@ -57,6 +60,32 @@ def told() -> Iterator[None]:
             icon=":material/database:",
         )
         st.stop()
+
+
+def needs(least: Role) -> str | None:
+    """For a widget's help, and whether to disable it: which role it needs, where the one who is signed in has not."""
+    return None if signed_in.may(least) else f"Needs the role {least}"
+
+
+def _show_user() -> None:
+    """Name, role and the way out."""
+    user = signed_in.user()
+    if user is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/person: **{words.plain(user.name)}**", width="content")
+        st.badge(user.role, color="gray")
+    if st.button("Sign out", icon=":material/logout:", width="stretch"):
+        signed_in.sign_out()
+        st.html(TO_SIGN_IN, unsafe_allow_javascript=True)
+        st.stop()
+
+
+def _show_way_in() -> None:
+    """The session ended while the page was open. The browser goes where it can sign in, and comes back here."""
+    st.info("**You are not signed in any more.** One moment …", icon=":material/logout:")
+    st.html(TO_SIGN_IN_AND_BACK, unsafe_allow_javascript=True)
+    st.stop()
 
 
 def clock(at: datetime) -> str:

@@ -279,6 +279,8 @@ class DashboardSettings(_Settings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8501, ge=1, le=65535, description="port to listen on")
     refresh_s: float = Field(1.0, gt=0, description="between refreshes of live parts")
+    session_idle_h: float = Field(8.0, gt=0, le=168, description="after so long unused a session ends, but a viewer's")
+    session_h: float = Field(168.0, gt=0, le=8760, description="a session ends after so long, used or not")
     monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
     monitor_port: int = Field(9840, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
 

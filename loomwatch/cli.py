@@ -27,6 +27,7 @@ from loomwatch import (
     commands_services,
     commands_styles,
     commands_trends,
+    commands_users,
 )
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ commands_grading.register(app)
 commands_report.register(app)
 commands_trends.register(app)
 commands_alarms.register(app)
+commands_users.register(app)
 
 
 # What typer raises for arguments it cannot take: its own class where it holds click within itself, click's before.

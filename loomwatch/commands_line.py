@@ -49,7 +49,9 @@ def up(
     port: int = typer.Option(None, help="Port of the dashboard."),
 ) -> None:
     """Run worker, trainer, dashboard and the cameras of loomwatch.toml under one supervisor."""
+    from dashboard.service import refuse_open_house
     from inspection.logs import start_logging
+    from loomwatch.commands_users import show_way_in, way_in
     from loomwatch.machine import Machine
     from loomwatch.stopping import stop_on_signal
     from storage.database import open_database, schema_status, upgrade
@@ -61,7 +63,9 @@ def up(
     store.logs_dir.mkdir(parents=True, exist_ok=True)
     if schema_status(store.database).state == "empty":
         upgrade(store.database)
-    open_database(store.database).close()  # a database of another version is refused before anything starts
+    refuse_open_house(settings, store)
+    with open_database(store.database) as database:  # one of another version is refused before anything starts
+        link = way_in(database, f"http://{settings.host}:{settings.port}", demo=False)
     start_logging("up", level=store.log_level, file=store.logs_dir / "up.log")
     with (
         stop_on_signal() as stop,
@@ -70,6 +74,7 @@ def up(
         ) as machine,
     ):
         console.print(f"dashboard: {machine.address}   data: {store.data_dir}   (Ctrl+C stops everything)")
+        show_way_in(link, store)
         if not cameras:
             console.print("no cameras yet: name them in loomwatch.toml, see README, then start again")
         while not stop.wait(1.0):

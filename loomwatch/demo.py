@@ -10,7 +10,9 @@ from pathlib import Path
 from rich.live import Live as LiveLine
 from rich.text import Text
 
+from dashboard.service import refuse_open_house
 from inspection.settings import DashboardSettings, StoreSettings, load
+from loomwatch.commands_users import show_way_in, way_in
 from loomwatch.figures import as_json, figures_since
 from loomwatch.machine import Machine
 from loomwatch.normals import add_frame
@@ -42,6 +44,8 @@ def run_demo(plan: Plan, options: DemoOptions) -> None:
     store = load(StoreSettings, data_dir=options.data_dir, database_url="", redis_url="", pictures_url="")
     store.data_dir.mkdir(parents=True, exist_ok=True)
     upgrade(store.database)
+    if not options.headless:
+        refuse_open_house(load(DashboardSettings), store)
     database = open_database(store.database)
     pictures = PictureStore(store.pictures)
     with stop_on_signal() as stop:
@@ -103,6 +107,7 @@ def _watch(plan: Plan, options: DemoOptions, store: StoreSettings, database: Dat
         address = machine.address
         if address:
             console.print(f"dashboard: [bold link={address}]{address}[/]   (Ctrl+C stops everything)")
+            show_way_in(way_in(database, address, demo=True), store)
         with (
             ThreadPoolExecutor(1, thread_name_prefix="rolls") as pool,
             LiveLine(console=console, refresh_per_second=2, transient=True) as line,

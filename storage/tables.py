@@ -696,3 +696,47 @@ class AlarmServiceRow(Table):
     until: Mapped[datetime]
     frame_id: Mapped[int]
     gap_id: Mapped[int]
+
+
+class UserRow(Table):
+    """Somebody who may use the screens (`storage.accounts`)."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    key: Mapped[str] = mapped_column(unique=True)  # the name as names are compared
+    role: Mapped[str]  # viewer, operator, quality, admin
+    password: Mapped[str]  # argon2id; "" for an account that is signed in to in another way
+    origin: Mapped[str]  # local, company, demo
+    disabled: Mapped[bool]
+    created_at: Mapped[datetime]
+    signed_in_at: Mapped[datetime | None]
+
+
+class SessionRow(Table):
+    """A browser that is signed in."""
+
+    __tablename__ = "user_sessions"
+    hash: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the browser's secret
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime]
+
+
+class OneTimeLinkRow(Table):
+    """A way in that works once (`storage.accounts.links`)."""
+
+    __tablename__ = "one_time_links"
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str]  # first-admin, password, demo
+    name: Mapped[str]  # of the user whose password it sets
+    expires_at: Mapped[datetime]
+
+
+class SignInTallyRow(Table):
+    """Wrong passwords of an account, an address or both; or an address from which somebody has signed in before."""
+
+    __tablename__ = "sign_in_tallies"
+    key: Mapped[str] = mapped_column(primary_key=True)  # a hash (`storage.accounts.slowing`)
+    failures: Mapped[int]
+    last_at: Mapped[datetime]

@@ -169,6 +169,7 @@ def show_buttons(detail: DefectDetail, wanted: DefectFilter) -> None:
     item = detail.item
     before, after = data.neighbours_of(wanted, item.id)
     following = after if after is not None else before
+    needed = shell.needs("operator")
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             "Confirm defect",
@@ -176,7 +177,8 @@ def show_buttons(detail: DefectDetail, wanted: DefectFilter) -> None:
             type="primary",
             icon=":material/error:",
             shortcut="D",
-            disabled=item.state == "confirmed",
+            disabled=item.state == "confirmed" or needed is not None,
+            help=needed,
         ):
             judge(item, "confirmed", following, wanted)
         if st.button(
@@ -184,8 +186,8 @@ def show_buttons(detail: DefectDetail, wanted: DefectFilter) -> None:
             key=f"reject.{item.id}",
             icon=":material/block:",
             shortcut="F",
-            disabled=item.state == "rejected",
-            help="The picture becomes a sample of normal fabric for the next training",
+            disabled=item.state == "rejected" or needed is not None,
+            help=needed or "The picture becomes a sample of normal fabric for the next training",
         ):
             judge(item, "rejected", following, wanted)
         show_undo(item)
@@ -214,7 +216,9 @@ def show_undo(item: DefectItem | None) -> None:
     acts: list[tuple[int, State]] = st.session_state.setdefault(ACTS_KEY, [])
     reviewed = item is not None and item.state != "unreviewed"
     label = f"Undo defect {acts[-1][0]}" if acts else "Undo review"
-    if not st.button(label, key="undo", icon=":material/undo:", shortcut="U", disabled=not acts and not reviewed):
+    needed = shell.needs("operator")
+    disabled = needed is not None or (not acts and not reviewed)
+    if not st.button(label, key="undo", icon=":material/undo:", shortcut="U", disabled=disabled, help=needed):
         return
     if acts:
         defect_id, state = acts[-1]
@@ -288,6 +292,7 @@ def choose_name(detail: DefectDetail) -> None:
         index=codes.index(item.code),
         format_func=lambda code: words.sentence(CODES[code].words) if code else "Not named",
         key=f"name.{item.id}.{item.code}",
+        disabled=shell.needs("operator") is not None,
     )
     if chosen != item.code:
         data.name_defect(item.id, chosen)
@@ -302,6 +307,7 @@ def choose_severity(item: DefectItem) -> None:
         index=[*SEVERITIES].index(item.severity) if item.severity in SEVERITIES else 1,
         format_func=words.sentence,
         key=f"severity.{item.id}.{item.severity}",
+        disabled=shell.needs("operator") is not None,
     )
     if chosen != item.severity:
         data.set_severity(item.id, chosen)

@@ -88,7 +88,8 @@ def show_metrics(model: Model) -> None:
 
 
 def show_roll_back(running: str, former: str | None) -> None:
-    with st.popover("Roll back", icon=":material/undo:", disabled=former is None):
+    needed = shell.needs("quality")
+    with st.popover("Roll back", icon=":material/undo:", disabled=former is None or needed is not None, help=needed):
         st.markdown(
             f"**{words.plain(former or '')}** takes over from **{words.plain(running)}**. The workers change between "
             "two frames; no cloth is missed."
@@ -112,7 +113,10 @@ def show_training() -> None:
                 "A training learns from all samples of normal fabric, the rejected defects among them. The new "
                 "version appears below and does nothing until it is promoted.",
             )
-            if st.button("Start training", type="primary", icon=":material/play_arrow:"):
+            needed = shell.needs("quality")
+            if st.button(
+                "Start training", type="primary", icon=":material/play_arrow:", help=needed, disabled=needed is not None
+            ):
                 data.start_retraining()
                 st.rerun()
         else:
@@ -201,7 +205,17 @@ def show_version(model: Model, running: Model | None) -> None:
             " · ".join(f"{words.plain(key)} **{value}**" for key, value in metrics.items())
             or words.plain(model_words.facts_of(model.manifest))
         )
-    with act, st.popover("Promote", icon=":material/publish:", disabled=model.running, width="stretch"):
+    barred = shell.needs("quality")
+    with (
+        act,
+        st.popover(
+            "Promote",
+            icon=":material/publish:",
+            disabled=model.running or barred is not None,
+            help=barred,
+            width="stretch",
+        ),
+    ):
         show_promote(model, running)
 
 

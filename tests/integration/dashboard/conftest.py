@@ -12,15 +12,19 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from dashboard import signed_in
 from inspection.settings import StoreSettings, load
+from storage.accounts import sessions, users
 from storage.database import Database, open_database, upgrade
-from storage.tables import FrameRow
+from storage.tables import FrameRow, UserRow
 from tests.integration.dashboard.plausible_line import seed
 
 FOLDER = Path(dashboard.__file__).parent
-VIEWS = ("line", "live", "rolls", "defects", "trends", "reports", "models")
+VIEWS = ("line", "live", "rolls", "defects", "trends", "reports", "models", "system")
 TITLES = {view: view.capitalize() for view in VIEWS} | {"line": "line\\-1"}  # the wall screen's is the line's name
+NAME = "Anna Keller"  # who is signed in
 OpenPage = Callable[..., AppTest]
+SignIn = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +41,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreSett
     for name in [name for name in os.environ if name.startswith("LOOMWATCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LOOMWATCH_DATA_DIR", str(tmp_path / "line"))
+    monkeypatch.setattr(signed_in, "browser_secret", lambda: "of nobody")
     st.config.set_option("runner.magicEnabled", False)  # as the service sets it
     st.cache_data.clear()
     st.cache_resource.clear()
@@ -46,21 +51,36 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreSett
 
 
 @pytest.fixture
-def line(store: StoreSettings, seeded: Path) -> Iterator[Database]:
-    """The seeded line; its last frames came just now."""
+def line(store: StoreSettings, seeded: Path, sign_in: SignIn) -> Iterator[Database]:
+    """The seeded line; its last frames came just now, and an admin looks at it."""
     shutil.copytree(seeded, store.data_dir)
     with open_database(store.database) as database:
         with database.session() as session:
             session.execute(update(FrameRow).where(FrameRow.session == "s2").values(stored_at=datetime.now(UTC)))
+        sign_in(database, "admin")
         yield database
 
 
 @pytest.fixture
-def empty_line(store: StoreSettings) -> Iterator[Database]:
-    """Tables and nothing in them."""
+def empty_line(store: StoreSettings, sign_in: SignIn) -> Iterator[Database]:
+    """Tables with nothing in them but an admin, who looks at it."""
     upgrade(store.database)
     with open_database(store.database) as database:
+        sign_in(database, "admin")
         yield database
+
+
+@pytest.fixture
+def sign_in(monkeypatch: pytest.MonkeyPatch) -> SignIn:
+    """Signs a new person of this role in, as their browser's cookie would: a test's pages have no browser."""
+
+    def start(database: Database, role: str, *, name: str = NAME) -> None:
+        user = users.add_user(database, name=name, role=role, password=None, by="test")
+        with database.session() as session:
+            secret = sessions.start_session(session, session.get_one(UserRow, user.id), how="password")
+        monkeypatch.setattr(signed_in, "browser_secret", lambda: secret)
+
+    return start
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
+from dashboard import signed_in
 from inspection.settings import StoreSettings
 from storage.database import Database
-from tests.integration.dashboard.conftest import FOLDER, TITLES, VIEWS, OpenPage, text_of
+from tests.integration.dashboard.conftest import FOLDER, TITLES, VIEWS, OpenPage, SignIn, text_of
 
 pytestmark = pytest.mark.integration
 every_view = pytest.mark.parametrize("view", VIEWS)
@@ -31,6 +32,7 @@ def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage
         "trends": "There are no trends yet",
         "reports": "No cloth passed",
         "models": "No model yet",
+        "system": "No camera has delivered anything yet",
     }
     assert told[view] in words
 
@@ -95,8 +97,26 @@ def test_the_navigation_leads_to_all_pages(line: Database) -> None:
         assert app.title[0].value == TITLES[view]
 
 
-def test_the_name_stays_when_the_page_changes(line: Database) -> None:
-    app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
-    app.sidebar.text_input[0].set_value("Anna").run()
-    app.switch_page("views/defects.py").run()
-    assert app.sidebar.text_input[0].value == "Anna"
+@every_view
+def test_who_is_not_signed_in_sees_nothing(
+    line: Database, open_page: OpenPage, view: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed_in, "browser_secret", lambda: "guessed")
+    page = open_page(view)
+    assert not page.exception
+    assert "not signed in any more" in page.info[0].value
+    assert not page.title
+    assert not page.dataframe
+    assert not page.button
+
+
+@every_view
+def test_a_viewer_sees_every_page_and_can_press_nothing_that_changes_it(
+    line: Database, open_page: OpenPage, sign_in: SignIn, view: str
+) -> None:
+    sign_in(line, "viewer", name="Wall")
+    page = open_page(view)
+    assert page.title[0].value == TITLES[view]
+    assert "Wall" in text_of(page)
+    acts = ("Confirm", "False alarm", "Undo", "Acknowledge", "Start training", "Add", "Save", "Disable")
+    assert not [button.label for button in page.button if button.label.startswith(acts) and not button.disabled]

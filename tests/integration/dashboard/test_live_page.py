@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from storage.database import Database
 from storage.live import Live, LiveIngest
 from storage.tables import CaptureRow, FrameRow, PromotionRow
-from tests.integration.dashboard.conftest import FOLDER, OpenPage, text_of
+from tests.integration.dashboard.conftest import FOLDER, OpenPage, SignIn, text_of
 from tests.integration.dashboard.plausible_line import live_camera, service
 from tests.states import camera_state, ingest_state, live_worker
 
@@ -160,7 +160,7 @@ def test_a_cameras_warning_is_visible_until_a_frame_comes_without_it(
 
 
 def test_an_alarm_stands_on_the_page_until_somebody_acknowledges_it(
-    line: Database, live: Live, open_page: OpenPage
+    line: Database, live: Live, open_page: OpenPage, sign_in: SignIn
 ) -> None:
     from storage.alarms import alarm_store
     from storage.alarms.alarm_store import Signal
@@ -170,10 +170,13 @@ def test_an_alarm_stands_on_the_page_until_somebody_acknowledges_it(
     told = [Signal(subject=name, level="raise", text=f"camera *{name}* is silent") for name in ("a", "b")]
     with line.session() as session:
         alarm_store.observe(session, rule, line="line-1", signals=told, at=datetime.now(UTC))
+    sign_in(line, "viewer", name="Wall")
     page = open_page("live")
     assert "camera \\*a\\* is silent" in text_of(page)
-    assert {alarm.seen_by for alarm in alarm_store.list_alarms(line)} == {""}  # nobody has given a name
-    page.text_input(key="operator").set_value("Eva").run()
+    assert {alarm.seen_by for alarm in alarm_store.list_alarms(line)} == {""}  # a wall screen sees nothing
+    assert all(button.disabled for button in page.button if button.label == "Acknowledge")
+    sign_in(line, "operator", name="Eva")
+    page.run()
     assert {alarm.seen_by for alarm in alarm_store.list_alarms(line)} == {"Eva"}
     first = alarm_store.list_alarms(line)[0]
     page.button(key=f"acknowledge.{first.id}").click().run()

@@ -12,7 +12,7 @@ from storage.database import Database
 from storage.jobs import list_jobs
 from storage.live import Live
 from storage.tables import JobRow, PromotionRow
-from tests.integration.dashboard.conftest import OpenPage, text_of
+from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
 from tests.integration.dashboard.plausible_line import LIMITS, add_job, service
 
 pytestmark = pytest.mark.integration
@@ -58,15 +58,16 @@ def test_promoting_a_model_that_knows_fewer_styles_warns(line: Database, open_pa
     assert any("It does not know: plain ecru" in warning.value for warning in page.warning)
 
 
-def test_roll_back_puts_the_former_model_in_charge_in_the_operators_name(line: Database, open_page: OpenPage) -> None:
+def test_roll_back_puts_the_former_model_in_charge_in_the_name_of_who_did_it(
+    line: Database, open_page: OpenPage
+) -> None:
     page = open_page("models")
-    page.sidebar.text_input[0].set_value("Jonas").run()
     press(page, "roll_back")
     assert registry.running_model(line).name == "cras-2024-05-02"  # type: ignore[union-attr]
     with line.reading() as session:
         act = session.scalars(select(PromotionRow).order_by(PromotionRow.id.desc())).first()
     assert act is not None
-    assert (act.action, act.by) == ("rollback", "Jonas")
+    assert (act.action, act.by) == ("rollback", NAME)
     assert next(button for button in page.button if button.key == "roll_back").disabled
 
 
@@ -85,13 +86,13 @@ def test_starting_a_training_queues_a_job(
     page = open_page("models")
     press(page, "Start training")
     job = list_jobs(line)[0]
-    assert (job.state, job.by) == ("queued", "operator")
+    assert (job.state, job.by) == ("queued", NAME)
     client = redis.Redis.from_url(redis_url)
     assert client.llen("rq:queue:loomwatch-training") == 1
     client.close()
     words = text_of(page)
     assert "Start training" not in words
-    assert "Asked for by operator" in words
+    assert f"Asked for by {NAME}" in words
     assert "No trainer answers" in words
 
 

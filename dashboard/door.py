@@ -1,0 +1,275 @@
+"""The door before Streamlit: without a session nothing behind it is served, neither a page nor the connection on which
+Streamlit sends what pages show.
+
+Here the browser gets its session: a cookie that scripts cannot read and other sites cannot send. Streamlit itself
+cannot set one. What is behind the door asks again (`dashboard.signed_in`), for a session may end while it is in use.
+"""
+
+import logging
+import secrets
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+from jinja2 import Environment, FileSystemLoader
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboard.signed_in import cookie_name, limits_of
+from dashboard.theme import LOGO
+from inspection.errors import LoomwatchError, SettingsError, StorageError
+from inspection.settings import DashboardSettings, StoreSettings, load
+from storage.accounts import links, sessions
+from storage.accounts.sign_in import sign_in
+from storage.accounts.users import User, count_users
+from storage.database import Database, open_database
+
+log = logging.getLogger(__name__)
+
+SIGN_IN, WELCOME, SIGN_OUT = "/sign-in", "/welcome", "/sign-out"
+OPEN = (SIGN_IN, WELCOME, SIGN_OUT, "/_stcore/health")
+MAX_FORM_BYTES = 8192
+WRONG = "That is not a name and password that belong together."
+
+_templates = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
+
+
+class Entrance:
+    """What the door knows: the settings and the accounts. Opened when first asked."""
+
+    @cached_property
+    def settings(self) -> DashboardSettings:
+        return load(DashboardSettings)
+
+    @cached_property
+    def database(self) -> Database:
+        return open_database(load(StoreSettings).database)
+
+    def user_of(self, connection: HTTPConnection) -> User | None:
+        """Raises `StorageError`."""
+        secret = connection.cookies.get(cookie_name(self.settings), "")
+        return sessions.find_user(self.database, secret, limits_of(self.settings)) if secret else None
+
+
+entrance = Entrance()
+
+
+class Door:
+    """Lets in who has a session, shows others where to get one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", "frame-ancestors 'self'")
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+            await send(message)
+
+        refusal = None if scope["path"] in OPEN else await self._refusal(HTTPConnection(scope))
+        if refusal is None:
+            await self._app(scope, receive, send_guarded)
+        elif scope["type"] == "websocket":
+            await receive()  # the request to connect
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await refusal(scope, receive, send_guarded)
+
+    async def _refusal(self, connection: HTTPConnection) -> Response | None:
+        """None for who may go in."""
+        try:
+            if await run_in_threadpool(entrance.user_of, connection) is not None:
+                return None
+        except LoomwatchError as error:
+            return _out_of_order(error)
+        if "text/html" not in connection.headers.get("accept", ""):
+            return PlainTextResponse("sign in first", status_code=401)
+        wanted = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
+        return RedirectResponse(
+            SIGN_IN + (f"?next={quote(wanted, safe='/')}" if wanted != "/" else ""), status_code=303
+        )
+
+
+# --- signing in ----------------------------------------------------------------------------------------------------
+
+
+async def show_sign_in(request: Request) -> Response:
+    try:
+        found = await run_in_threadpool(entrance.user_of, request)
+        first = not found and not await run_in_threadpool(count_users, entrance.database)
+    except LoomwatchError as error:
+        return _out_of_order(error)
+    wanted = _local(request.query_params.get("next", ""))
+    if found:
+        return RedirectResponse(wanted, status_code=303)
+    return _page("nobody-yet") if first else _page("sign-in", next=wanted)
+
+
+async def take_sign_in(request: Request) -> Response:
+    form = await _form(request)
+    if form is None:
+        return PlainTextResponse("this form was not sent by loomwatch's own page", status_code=403)
+    wanted, name = _local(form.get("next", "")), form.get("name", "")
+    try:
+        tried = await run_in_threadpool(
+            sign_in,
+            entrance.database,
+            name=name,
+            password=form.get("password", ""),
+            address=_address(request),
+            limits=limits_of(entrance.settings),
+        )
+    except LoomwatchError as error:
+        return _out_of_order(error)
+    if tried.secret:
+        return _signed_in(request, tried.secret, wanted)
+    if tried.wait:
+        wait_s = max(1, round(tried.wait.total_seconds()))
+        log.warning("sign-in from %s has to wait %d s after wrong passwords", _address(request), wait_s)
+        said = f"Too many wrong passwords. Wait {_in_words(wait_s)}, then try again."
+        return _page("sign-in", status=429, problem=said, next=wanted, name=name, retry_after=str(wait_s))
+    log.warning("wrong name or password from %s", _address(request))
+    return _page("sign-in", status=403, problem=WRONG, next=wanted, name=name)
+
+
+async def show_welcome(_request: Request) -> Response:
+    """The target of a one-time link. Its script takes the secret out of the address and sends it."""
+    return _page("open-link")
+
+
+async def take_welcome(request: Request) -> Response:
+    """The secret, at first alone; where it asks for more, then with a password."""
+    form = await _form(request)
+    if form is None:
+        return PlainTextResponse("this form was not sent by loomwatch's own page", status_code=403)
+    secret, name, password = form.get("secret", ""), form.get("name", ""), form.get("password", "")
+    try:
+        link = await run_in_threadpool(links.look_at_link, entrance.database, secret)
+        if link is None:
+            return _page("link-gone", status=410)
+        shown = {"secret": secret, "purpose": link.purpose, "name": link.name or name}
+        if link.purpose in ("first-admin", "password"):
+            if not password:
+                return _page("choose-password", **shown)
+            if password != form.get("again", ""):
+                return _page("choose-password", status=422, problem="The two passwords are not the same.", **shown)
+        opened = await run_in_threadpool(links.use_link, entrance.database, secret, name=name, password=password)
+    except StorageError as error:
+        return _out_of_order(error)
+    except SettingsError as error:
+        return _page("choose-password", status=422, problem=_sentence(error), **shown)
+    except LoomwatchError as error:
+        return _out_of_order(error)
+    return _signed_in(request, opened, "/")
+
+
+async def take_sign_out(request: Request) -> Response:
+    """Ends the session, of which the browser then forgets its part. A link elsewhere cannot do it: only a form."""
+    form = await _form(request)
+    if form is None:
+        return PlainTextResponse("this form was not sent by loomwatch's own page", status_code=403)
+    name = cookie_name(entrance.settings)
+    try:
+        await run_in_threadpool(sessions.end_session, entrance.database, request.cookies.get(name, ""))
+    except LoomwatchError as error:
+        return _out_of_order(error)
+    response = RedirectResponse(SIGN_IN, status_code=303)
+    response.delete_cookie(name)
+    return response
+
+
+routes = [
+    Route(SIGN_IN, show_sign_in, methods=["GET"]),
+    Route(SIGN_IN, take_sign_in, methods=["POST"]),
+    Route(WELCOME, show_welcome, methods=["GET"]),
+    Route(WELCOME, take_welcome, methods=["POST"]),
+    Route(SIGN_OUT, take_sign_out, methods=["POST"]),
+]
+
+
+# --- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _signed_in(request: Request, secret: str, wanted: str) -> Response:
+    response = RedirectResponse(wanted, status_code=303)
+    response.set_cookie(
+        cookie_name(entrance.settings),
+        secret,
+        max_age=round(limits_of(entrance.settings).absolute.total_seconds()),
+        httponly=True,
+        samesite="lax",  # a link in an alarm's mail leads in, a form of another site does not
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+def _page(which: str, *, status: int = 200, problem: str = "", retry_after: str = "", **values: str) -> HTMLResponse:
+    nonce = secrets.token_urlsafe(16)
+    body = _templates.get_template("door.html").render(
+        which=which, problem=problem, nonce=nonce, logo=LOGO, values=values
+    )
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self'; "
+        "img-src data:; base-uri 'none'; frame-ancestors 'none'"
+    )
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    if retry_after:
+        headers["Retry-After"] = retry_after
+    return HTMLResponse(body, status_code=status, headers=headers)
+
+
+def _out_of_order(error: LoomwatchError) -> HTMLResponse:
+    log.error("%s", error)
+    return _page("out-of-order", status=503, problem=_sentence(error))
+
+
+async def _form(request: Request) -> dict[str, str] | None:
+    """The form's fields; None when it is too long or another site sent it."""
+    if not _is_own(request):
+        return None
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM_BYTES:
+            return None
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _is_own(request: Request) -> bool:
+    """Browsers say where a form comes from; what says nothing is no browser."""
+    if site := request.headers.get("sec-fetch-site"):
+        return site == "same-origin"
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _local(address: str) -> str:
+    """A path of this dashboard, whatever else was named."""
+    parts = urlsplit(address)
+    good = address.startswith("/") and not address.startswith(("//", "/\\")) and not (parts.scheme or parts.netloc)
+    return address if good and address.isprintable() and "\\" not in address else "/"
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + "."
+
+
+def _in_words(seconds: int) -> str:
+    return f"{seconds} seconds" if seconds < 90 else f"{-(-seconds // 60)} minutes"

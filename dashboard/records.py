@@ -1,0 +1,68 @@
+"""What was written down, on the page System: the services' logs and the audit trail."""
+
+import streamlit as st
+
+from dashboard import shell, system_data
+from storage.reads.audit_trail import AuditFilter
+
+PAGE_ROWS = 50
+
+
+def show_logs() -> None:
+    files = system_data.log_files()
+    if not files:
+        st.info(
+            "**No logs on this machine.** Under loomwatch up and demo they are here; elsewhere the containers or the "
+            "service manager keep them.",
+            icon=":material/description:",
+        )
+        return
+    name = shell.select("Log", "log", {each: each.removesuffix(".log") for each in files}, page="system", width=260)
+    st.code(system_data.log_tail(name) or "(empty)", language=None, height=560)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Read again", icon=":material/refresh:")
+        st.caption(f"The last {system_data.LOG_LINES} lines")
+
+
+def show_audit() -> None:
+    with st.grid(3, min_column_width=200):
+        by = shell.select("Who", "by", {"": "Everybody", **same(system_data.audit_names())}, page="system")
+        kind = shell.select("What", "kind", {"": "Everything", **same(system_data.audit_kinds())}, page="system")
+        subject = st.text_input("Of what", value=st.query_params.get("subject", ""), key="system.subject", max_chars=80)
+    shell.remember("subject", subject)
+    wanted = AuditFilter(by=by, kind=kind, subject=subject)
+    _, total = system_data.audit_entries(wanted, limit=1, offset=0)
+    if not total:
+        st.info("**Nothing fits.** Choose everybody and everything, or other words.", icon=":material/filter_alt_off:")
+        return
+    pages = -(-total // PAGE_ROWS)
+    page = min(max(1, shell.address_number("page") or 1), pages)
+    entries, _ = system_data.audit_entries(wanted, limit=PAGE_ROWS, offset=(page - 1) * PAGE_ROWS)
+    table = system_data.table_of(entries)
+    st.dataframe(
+        table.assign(When=[shell.clock(entry.at) for entry in entries]),
+        hide_index=True,
+        height=560,
+        alt="Who did what, the latest first",
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{total:,} entries")
+        st.download_button(
+            "CSV",
+            system_data.audit_csv(wanted),
+            file_name="audit.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        if pages > 1:
+            key = f"system.pages.{pages}"
+            st.pagination(pages, default=page, key=key, on_change=turn, args=(key,))
+
+
+def turn(key: str) -> None:
+    shell.remember("page", str(st.session_state[key]), default="1")
+
+
+def same(names: list[str]) -> dict[str, str]:
+    return {name: name for name in names if name}

@@ -1,0 +1,86 @@
+"""Sessions: a random secret in the browser, its SHA-256 here. They end when idle, when old, and when the account does.
+
+A viewer's session has no idle end: a wall screen is looked at and never touched.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from storage import audit
+from storage.accounts.users import User, user_of
+from storage.database import Database
+from storage.tables import SessionRow, UserRow
+
+TOUCH_EVERY = timedelta(minutes=1)  # a use is written down no more often than that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    idle: timedelta
+    absolute: timedelta
+
+
+def start_session(session: Session, row: UserRow, *, how: str) -> str:
+    """The secret for the browser. how: password, link or company."""
+    secret = secrets.token_urlsafe(32)
+    now = datetime.now(UTC)
+    row.signed_in_at = now
+    session.add(SessionRow(hash=hash_secret(secret), user_id=row.id, created_at=now, used_at=now))
+    audit.record(session, by=row.name, action="user.sign_in", subject=row.name, detail={"how": how})
+    return secret
+
+
+def find_user(database: Database, secret: str, limits: Limits, *, at: datetime | None = None) -> User | None:
+    """Whose session it is; None when it has ended, by now or otherwise."""
+    at = at or datetime.now(UTC)
+    with database.reading() as session:
+        found = session.execute(
+            select(SessionRow, UserRow)
+            .join(UserRow, UserRow.id == SessionRow.user_id)
+            .where(SessionRow.hash == hash_secret(secret))
+        ).first()
+        if found is None:
+            return None
+        row, user = found
+        if user.disabled or at - row.created_at > limits.absolute:
+            return None
+        if user.role != "viewer" and at - row.used_at > limits.idle:
+            return None
+        return user_of(user)
+
+
+def touch_session(database: Database, secret: str, *, at: datetime | None = None) -> None:
+    """Somebody did something just now."""
+    at = at or datetime.now(UTC)
+    hashed = hash_secret(secret)
+    with database.reading() as session:
+        used = session.scalar(select(SessionRow.used_at).where(SessionRow.hash == hashed))
+    if used is not None and at - used > TOUCH_EVERY:
+        with database.session() as session:
+            row = session.get(SessionRow, hashed)
+            if row is not None:
+                row.used_at = at
+
+
+def end_session(database: Database, secret: str) -> None:
+    with database.session() as session:
+        row = session.get(SessionRow, hash_secret(secret))
+        if row is None:
+            return
+        name = session.get_one(UserRow, row.user_id).name
+        session.delete(row)
+        audit.record(session, by=name, action="user.sign_out", subject=name, detail={})
+
+
+def forget_ended(session: Session, limits: Limits, *, at: datetime) -> None:
+    session.execute(delete(SessionRow).where(SessionRow.created_at < at - limits.absolute))
+
+
+def hash_secret(secret: str) -> str:
+    """32 random bytes need no slow hash: there is nothing to guess."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""Every act of the screens, by every role: it is done and written down in the name of who did it, or it is refused
+below the page and nothing is written."""
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+import dashboard
+from dashboard import data, signed_in, system_data
+from storage.accounts import users
+from storage.accounts.roles import ROLES, NotAllowed, Role
+from storage.alarms import alarm_store
+from storage.alarms.alarm_store import Signal
+from storage.alarms.rules import parse_rule
+from storage.database import Database
+from storage.tables import AlarmRow, AuditRow, DefectRow, JobRow, PromotionRow, SampleRow, UserRow
+from tests.integration.dashboard.conftest import SignIn
+
+pytestmark = pytest.mark.integration
+FOLDER = Path(dashboard.__file__).parent
+
+
+def first_defect(database: Database) -> int:
+    with database.reading() as session:
+        return session.scalars(select(DefectRow.id).where(DefectRow.state == "unreviewed")).first() or 0
+
+
+def alarm(database: Database) -> int:
+    from datetime import UTC, datetime
+
+    rule = parse_rule({"name": "camera-down", "kind": "camera_down"})
+    with database.session() as session:
+        alarm_store.observe(
+            session,
+            rule,
+            line="line-1",
+            signals=[Signal(subject="a", level="raise", text="silent")],
+            at=datetime.now(UTC),
+        )
+    return alarm_store.list_alarms(database)[0].id
+
+
+@dataclass(frozen=True)
+class Act:
+    least: Role
+    run: Callable[[Database], object]
+
+
+ACTS: dict[str, Act] = {
+    "review": Act("operator", lambda line: data.review(first_defect(line), "confirmed")),
+    "name_defect": Act("operator", lambda line: data.name_defect(first_defect(line), "hole")),
+    "set_severity": Act("operator", lambda line: data.set_severity(first_defect(line), "critical")),
+    "acknowledge_alarm": Act("operator", lambda line: data.acknowledge_alarm(alarm(line))),
+    "start_retraining": Act("quality", lambda line: data.start_retraining()),
+    "promote": Act("quality", lambda line: data.promote("cras-2024-05-02")),
+    "roll_back": Act("quality", lambda line: data.roll_back()),
+    "add_user": Act("admin", lambda line: system_data.add_user("Carla", "viewer")),
+    "set_role": Act("admin", lambda line: system_data.set_role("Anna Keller", "viewer")),
+    "password_link": Act("admin", lambda line: system_data.password_link("Anna Keller")),
+    "set_disabled": Act("admin", lambda line: system_data.set_disabled("Anna Keller", True)),
+}
+# Each asks for nothing but what a page shows, or for what `ACTS` holds already
+NO_ACTS = {"see_alarms", "log_files", "list_users", "audit_entries", "audit_csv", "audit_names", "audit_kinds"}
+TABLES = (DefectRow, JobRow, PromotionRow, SampleRow, UserRow)
+
+
+def written(database: Database) -> list[object]:
+    with database.reading() as session:
+        counts = [session.scalar(select(func.count()).select_from(table)) for table in TABLES]
+        states = session.execute(select(DefectRow.state, DefectRow.code, DefectRow.severity)).all()
+        people = session.execute(select(UserRow.name, UserRow.role, UserRow.disabled)).all()
+        seen = session.execute(select(AlarmRow.acknowledged_by)).all()
+        audit = session.scalar(select(func.max(AuditRow.id)))
+        return [counts, sorted(states), people, seen, audit]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_act_is_done_or_refused_by_role(
+    line: Database, sign_in: SignIn, role: Role, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    users.add_user(line, name="Other", role="admin", password=None, by="test")
+    sign_in(line, role, name="Somebody")
+    for name, act in ACTS.items():
+        if name == "acknowledge_alarm":
+            alarm(line)
+        before = written(line)
+        if ROLES.index(role) < ROLES.index(act.least):
+            with pytest.raises(NotAllowed, match=f"needs the role {act.least}, and Somebody is {role}"):
+                act.run(line)
+            assert written(line) == before, name
+        else:
+            act.run(line)
+            with line.reading() as session:
+                last = session.scalars(select(AuditRow).order_by(AuditRow.id.desc())).first()
+            assert last is not None
+            assert last.by == "Somebody", name
+            assert last.id > before[-1], f"{name} left no entry"  # type: ignore[operator]
+
+
+def test_who_is_not_signed_in_may_do_nothing(line: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signed_in, "browser_secret", lambda: "guessed")
+    alarm(line)
+    before = written(line)
+    for act in ACTS.values():
+        with pytest.raises(NotAllowed, match="not signed in"):
+            act.run(line)
+    assert written(line) == before
+
+
+def test_no_act_gets_its_name_elsewhere() -> None:
+    """Whatever writes takes `by=`, and on the screens' side only `allowed` gives one; each such act is tested above."""
+    acts = set()
+    for path in sorted(FOLDER.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef) or path.name == "signed_in.py":
+                continue
+            for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+                asks = isinstance(call.func, ast.Name) and call.func.id == "allowed"
+                if asks:
+                    acts.add(function.name)
+                for keyword in call.keywords:
+                    writes = isinstance(call.func, ast.Attribute) and not call.func.attr.startswith("read_")
+                    if keyword.arg == "by" and writes:
+                        assert ast.unparse(keyword.value).startswith("allowed("), f"{path.name}: {function.name}"
+    assert acts == set(ACTS) | NO_ACTS
