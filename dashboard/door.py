@@ -113,7 +113,7 @@ async def show_sign_in(request: Request) -> Response:
     wanted = _local(request.query_params.get("next", ""))
     if found:
         return RedirectResponse(wanted, status_code=303)
-    return _page("nobody-yet") if first else _page("sign-in", next=wanted)
+    return _page("nobody-yet") if first else _page("sign-in", {"next": wanted})
 
 
 async def take_sign_in(request: Request) -> Response:
@@ -121,6 +121,7 @@ async def take_sign_in(request: Request) -> Response:
     if form is None:
         return PlainTextResponse("this form was not sent by loomwatch's own page", status_code=403)
     wanted, name = _local(form.get("next", "")), form.get("name", "")
+    typed = {"next": wanted, "name": name}
     try:
         tried = await run_in_threadpool(
             sign_in,
@@ -138,9 +139,9 @@ async def take_sign_in(request: Request) -> Response:
         wait_s = max(1, round(tried.wait.total_seconds()))
         log.warning("sign-in from %s has to wait %d s after wrong passwords", _address(request), wait_s)
         said = f"Too many wrong passwords. Wait {_in_words(wait_s)}, then try again."
-        return _page("sign-in", status=429, problem=said, next=wanted, name=name, retry_after=str(wait_s))
+        return _page("sign-in", typed, status=429, problem=said, retry_after=str(wait_s))
     log.warning("wrong name or password from %s", _address(request))
-    return _page("sign-in", status=403, problem=WRONG, next=wanted, name=name)
+    return _page("sign-in", typed, status=403, problem=WRONG)
 
 
 async def show_welcome(_request: Request) -> Response:
@@ -161,14 +162,14 @@ async def take_welcome(request: Request) -> Response:
         shown = {"secret": secret, "purpose": link.purpose, "name": link.name or name}
         if link.purpose in ("first-admin", "password"):
             if not password:
-                return _page("choose-password", **shown)
+                return _page("choose-password", shown)
             if password != form.get("again", ""):
-                return _page("choose-password", status=422, problem="The two passwords are not the same.", **shown)
+                return _page("choose-password", shown, status=422, problem="The two passwords are not the same.")
         opened = await run_in_threadpool(links.use_link, entrance.database, secret, name=name, password=password)
     except StorageError as error:
         return _out_of_order(error)
     except SettingsError as error:
-        return _page("choose-password", status=422, problem=_sentence(error), **shown)
+        return _page("choose-password", shown, status=422, problem=_sentence(error))
     except LoomwatchError as error:
         return _out_of_order(error)
     return _signed_in(request, opened, "/")
@@ -214,10 +215,12 @@ def _signed_in(request: Request, secret: str, wanted: str) -> Response:
     return response
 
 
-def _page(which: str, *, status: int = 200, problem: str = "", retry_after: str = "", **values: str) -> HTMLResponse:
+def _page(
+    which: str, values: dict[str, str] | None = None, *, status: int = 200, problem: str = "", retry_after: str = ""
+) -> HTMLResponse:
     nonce = secrets.token_urlsafe(16)
     body = _templates.get_template("door.html").render(
-        which=which, problem=problem, nonce=nonce, logo=LOGO, values=values
+        which=which, problem=problem, nonce=nonce, logo=LOGO, values=values or {}
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self'; "

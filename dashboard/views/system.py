@@ -129,7 +129,9 @@ def show_services(view: LiveView) -> None:
     ]  # fmt: skip
     if rows:
         st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Each process and how it says it is")
-    if missing and not view.problem:
+    if view.problem:
+        st.caption("Not known while Redis does not answer.")
+    elif missing:
         st.warning(f"**Nothing is heard of:** {', '.join(missing)}.", icon=":material/power_off:")
 
 

@@ -82,7 +82,7 @@ def _wait(session: Session, key: str, kind: str, at: datetime) -> timedelta:
     over = -1 if row is None else _failures(row, at) - FREE_TRIES
     if row is None or over < 0:
         return timedelta(0)
-    wait = min(FIRST_WAIT * 2 ** min(over, 20), LONGEST[kind])
+    wait = min(FIRST_WAIT * (1 << min(over, 20)), LONGEST[kind])
     return max(timedelta(0), row.last_at + wait - at)
 
 

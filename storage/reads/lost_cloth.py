@@ -3,8 +3,9 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 
 from storage.database import Database
 from storage.tables import ClothTotalRow, GapRow, LineRow
@@ -27,7 +28,7 @@ def lost_cloth(database: Database, *, since: datetime) -> list[LostCloth]:
     """What was captured since the beginning of that hour, the largest loss first."""
     hour = int(since.timestamp()) // 3600
     since = datetime.fromtimestamp(hour * 3600, UTC)
-    gaps: list[Row[tuple[str, str, str, float, int, datetime]]] = []
+    gaps: list[Any] = []  # rows of what is asked for below
     captured: dict[tuple[str, str], float] = defaultdict(float)
     with database.reading() as session:
         for name in session.scalars(select(LineRow.name)).all():

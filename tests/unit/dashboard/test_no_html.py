@@ -24,7 +24,7 @@ def test_html_is_written_by_us_alone() -> None:
 def test_the_sign_in_page_escapes_what_was_typed() -> None:
     from dashboard.door import _page
 
-    body = bytes(_page("sign-in", name='"><script>alert(1)</script>', next="/", problem="<b>").body).decode()
+    body = bytes(_page("sign-in", {"name": '"><script>alert(1)</script>', "next": "/"}, problem="<b>").body).decode()
     assert "<script>alert" not in body
     assert "<b>" not in body
     assert "&lt;script&gt;" in body
