@@ -5,8 +5,8 @@ import streamlit as st
 st.navigation(
     [
         st.Page("views/live.py", title="Live", icon=":material/sensors:", default=True),
-        st.Page("views/rolls.py", title="Rolls", icon=":material/straighten:"),
-        st.Page("views/defects.py", title="Defects", icon=":material/fact_check:"),
+        st.Page("views/roll.py", title="Roll", icon=":material/straighten:"),
+        st.Page("views/review.py", title="Review", icon=":material/fact_check:"),
         st.Page("views/trends.py", title="Trends", icon=":material/trending_up:"),
         st.Page("views/models.py", title="Models", icon=":material/model_training:"),
     ]

@@ -130,6 +130,11 @@ def act_on_defects(
     return Acted(done=tuple(done), refused=tuple(refused))
 
 
+def take_back(database: Database, pictures: PictureStore, done: Done, *, by: str) -> Done:
+    """Undoes an act, unless anybody acted on the defect since. Raises as `review_defect`."""
+    return _one(database, pictures, done.defect_id, act=done.act, value=done.previous, by=by, expected=done.version)
+
+
 def merge_defects(database: Database, chosen: Mapping[int, int | None], *, by: str) -> Joined:
     """Makes one defect of several (id -> expected version) of one roll. Raises as `review_defect`."""
     with database.session() as session:

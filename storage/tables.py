@@ -114,6 +114,20 @@ class RollHoldRow(Table):
     at: Mapped[datetime]
 
 
+class SuspensionRow(Table):
+    """A roll that staff put aside, until they cleared it: its grade is not final meanwhile."""
+
+    __tablename__ = "suspensions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id", ondelete="CASCADE"), index=True)
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    remark: Mapped[str]  # why it was cleared, "" while it is not
+    cleared_by: Mapped[str]
+    cleared_at: Mapped[datetime | None]
+
+
 class PruningRow(Table):
     """A roll whose cloth was forgotten (`storage.retention`): what there was of it, and why it went."""
 

@@ -148,6 +148,7 @@ class DefectDetail:
 
 
 REVIEWERS_DAYS = 90
+NEARBY_MM = 10_000.0
 COUNTED = 10_000  # defects of a list are counted up to here
 Shown = tuple[DefectRow, FragmentRow, FrameRow]  # a defect, its strongest fragment, that one's frame
 
@@ -339,6 +340,32 @@ def _items(session: Session, rows: Sequence[Shown]) -> list[DefectItem]:
     return items
 
 
+def nearby_defects(database: Database, defect_id: int, *, limit: int) -> list[DefectItem]:
+    """The defects of its roll and counter that lie nearest to this one along the roll, nearest first."""
+    with database.reading() as session:
+        own = session.get(DefectRow, defect_id)
+        if own is None:
+            return []
+        found: dict[int, float] = {}
+        for side in (DefectRow.y0_mm < own.y0_mm, DefectRow.y0_mm >= own.y0_mm):
+            apart = func.abs(DefectRow.y0_mm - own.y0_mm)
+            rows = session.execute(
+                select(DefectRow.id, apart)
+                .where(
+                    DefectRow.roll_id == own.roll_id,
+                    DefectRow.id != own.id,
+                    side,
+                    DefectRow.y0_mm.between(own.y0_mm - NEARBY_MM, own.y0_mm + NEARBY_MM),
+                )
+                .order_by(apart, DefectRow.id)
+                .limit(limit)
+            )
+            found |= {number: distance for number, distance in rows}  # noqa: C416
+        nearest = sorted(found, key=lambda number: (found[number], number))[:limit]
+        items = {item.id: item for item in items_of(session, nearest)}
+        return [items[number] for number in nearest]
+
+
 def reviewers(database: Database) -> list[str]:
     """Who gave verdicts in the last `REVIEWERS_DAYS` days."""
     since = datetime.now(UTC) - timedelta(days=REVIEWERS_DAYS)
@@ -350,6 +377,11 @@ def reviewers(database: Database) -> list[str]:
 def style_names(database: Database) -> list[str]:
     with database.reading() as session:
         return list(session.scalars(select(StyleRow.name).where(StyleRow.name != "").order_by(StyleRow.name)))
+
+
+def line_names(database: Database) -> list[str]:
+    with database.reading() as session:
+        return list(session.scalars(select(LineRow.name).order_by(LineRow.name)))
 
 
 def camera_names(database: Database) -> list[str]:

@@ -7,7 +7,7 @@ from inspection.settings import StoreSettings
 from tests.e2e.browser import new_page, serve, settle, sign_in
 
 pytestmark = pytest.mark.e2e
-PAGES = ("Rolls", "Defects", "Trends", "Models", "Live")
+PAGES = ("Roll", "Review", "Trends", "Models", "Live")
 
 
 def test_every_page_opens_from_the_navigation(chromium: Browser, seeded_line: StoreSettings) -> None:

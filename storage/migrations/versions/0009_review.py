@@ -1,4 +1,5 @@
-"""Review by several: versions of defects, all acts in their history, defects joined and parted by hand, likeness.
+"""Review by several: versions of defects, all acts in their history, defects joined and parted by hand, likeness;
+rolls that were suspended.
 
 Revision 0009, after 0006.
 """
@@ -42,9 +43,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_defect_links"),
     )
     op.create_index("ix_defect_links_defect_id", "defect_links", ["defect_id"], unique=False)
+    op.create_table(
+        "suspensions",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("roll_id", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("remark", sa.String(), nullable=False),
+        sa.Column("cleared_by", sa.String(), nullable=False),
+        sa.Column("cleared_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["roll_id"], ["rolls.id"], name="fk_suspensions_roll_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_suspensions"),
+    )
+    op.create_index("ix_suspensions_roll_id", "suspensions", ["roll_id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_table("suspensions")
     op.drop_table("defect_links")
     op.drop_table("defect_cuts")
     op.execute("DELETE FROM reviews WHERE act <> 'verdict'")  # a verdict's history knows nothing else

@@ -18,7 +18,7 @@ from storage.tables import FrameRow
 from tests.integration.dashboard.plausible_line import seed
 
 FOLDER = Path(dashboard.__file__).parent
-VIEWS = ("live", "rolls", "defects", "trends", "models")
+VIEWS = ("live", "roll", "review", "trends", "models")
 OpenPage = Callable[..., AppTest]
 
 

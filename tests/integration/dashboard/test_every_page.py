@@ -25,8 +25,8 @@ def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage
     words = text_of(open_page(view))
     told = {
         "live": "No camera has delivered anything yet",
-        "rolls": "There is no roll yet",
-        "defects": "No defects were found yet",
+        "roll": "There is no roll yet",
+        "review": "No defects were found yet",
         "trends": "There are no trends yet",
         "models": "No model yet",
     }
@@ -96,5 +96,5 @@ def test_the_navigation_leads_to_all_pages(line: Database) -> None:
 def test_the_name_stays_when_the_page_changes(line: Database) -> None:
     app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
     app.sidebar.text_input[0].set_value("Anna").run()
-    app.switch_page("views/defects.py").run()
+    app.switch_page("views/review.py").run()
     assert app.sidebar.text_input[0].value == "Anna"
