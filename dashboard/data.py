@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -510,10 +511,11 @@ def _forgetting_defects() -> Iterator[None]:
     try:
         yield
     finally:
-        for read in (
+        reads: tuple[Any, ...] = (
             *(list_defects, count_by_state, neighbours_of, rank_of, defect, latest_defects, pieces_of, nearby_defects),
             *(similar_defects, reviewers, roll_summary, roll_map, graded_roll, cut_plan),
-        ):
+        )
+        for read in reads:
             read.clear()
 
 

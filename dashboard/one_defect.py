@@ -311,13 +311,15 @@ def show_nearby(item: DefectItem) -> None:
         st.caption("No other defect within 10 m of it.")
         return
     chosen = chosen_of(items, name="near")
+    whole: dict[int, int | None] = {item.id: item.version}
+    whole |= chosen
     st.button(
         f"Merge with defect {item.id}",
         icon=":material/call_merge:",
         disabled=not chosen,
         help="Tick what is part of the same defect",
         on_click=merge_and_open,
-        args=({item.id: item.version, **chosen},),
+        args=(whole,),
     )
     card_grid(items, name="near", choose=True)
 

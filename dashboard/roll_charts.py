@@ -187,7 +187,7 @@ def _plan(plan: CutPlan, low: float, width_mm: float, x: alt.X, y: alt.Y) -> lis
         ]
     )
     tooltip = [alt.Tooltip("kind:N", title="Cut plan"), alt.Tooltip("says:N", title="Piece")]
-    place = {"y": y, "y2": alt.Y2("y2_mm:Q"), "tooltip": tooltip}
+    place: dict[str, Any] = {"y": y, "y2": alt.Y2("y2_mm:Q"), "tooltip": tooltip}
     drawn = [
         alt.Chart(table[table["kind"] == kind])
         .mark_rect(color=colour, opacity=0.85, stroke="white", strokeWidth=1)
@@ -249,7 +249,7 @@ def _extents(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
 
 
 def _colour(channel: str = "color") -> Any:
-    kind = alt.Stroke if channel == "stroke" else alt.Color
+    kind: Any = alt.Stroke if channel == "stroke" else alt.Color
     scale = alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values()))
     return kind("severity:N", title="Severity", scale=scale, legend=_legend() if channel == "color" else None)
 

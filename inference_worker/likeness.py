@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_worker.pictures import to_rgb
 from inspection.types import Defect, FrameHeader, Pixels
 
 SIDE = 8
@@ -32,8 +33,7 @@ def likeness(fabric: Pixels, defect: Defect, *, left_px: int) -> NDArray[np.floa
     x0, x1 = defect.x0_px - left_px, defect.x1_px - left_px
     rows = slice(max(0, defect.y0_px - AROUND_PX), min(fabric.shape[0], defect.y1_px + AROUND_PX))
     columns = slice(max(0, x0 - AROUND_PX), min(fabric.shape[1], x1 + AROUND_PX))
-    cloth = fabric[rows, columns]
-    cloth = np.repeat(cloth, 3, axis=2) if cloth.shape[2] == 1 else cloth
+    cloth = to_rgb(fabric[rows, columns])
     mask = np.zeros(cloth.shape[:2], np.uint8)
     top, left = defect.y0_px - rows.start, x0 - columns.start
     mask[top : top + defect.mask.shape[0], left : left + defect.mask.shape[1]] = defect.mask
@@ -52,16 +52,17 @@ def likeness(fabric: Pixels, defect: Defect, *, left_px: int) -> NDArray[np.floa
 def _form(defect: Defect) -> NDArray[np.float32]:
     height, width = defect.mask.shape
     side = max(height, width)
-    square = np.zeros((side, side), np.float32)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = defect.mask
-    small = np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
-    return (small / max(float(np.linalg.norm(small)), 1e-6)).ravel()
+    size = (max(1, round(SIDE * width / side)), max(1, round(SIDE * height / side)))
+    small = cv2.resize(defect.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    square = np.zeros((SIDE, SIDE), np.float32)
+    top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
+    square[top : top + size[1], left : left + size[0]] = small
+    return (square / max(float(np.linalg.norm(square)), 1e-6)).ravel()
 
 
 def _size(defect: Defect) -> NDArray[np.float32]:
     extents = (defect.y1_mm - defect.y0_mm, defect.x1_mm - defect.x0_mm, defect.area_mm2)
-    return np.log10(np.maximum(np.array(extents, np.float32), 0.01)) / 4
+    return np.asarray(np.log10(np.maximum(extents, 0.01)) / 4, np.float32)
 
 
 def _colour(cloth: Pixels, inside: NDArray[np.bool_]) -> NDArray[np.float32]:

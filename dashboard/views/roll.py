@@ -269,7 +269,11 @@ def show_picked(defect_id: int) -> None:
                             **({"roll": str(item.roll.id)} if item.roll else {}),
                         },
                     )
-                st.button("Close", icon=":material/close:", on_click=lambda: st.query_params.pop("defect", None))
+                st.button("Close", icon=":material/close:", on_click=close_defect)
+
+
+def close_defect() -> None:
+    st.query_params.pop("defect", None)
 
 
 def facts_of(item: DefectItem) -> str:

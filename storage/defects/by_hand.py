@@ -90,7 +90,8 @@ def links_of(session: Session, defect_id: int) -> list[Link]:
 
 
 def _cut(session: Session, sides: dict[Key, bool]) -> Cut:
-    table, frames, pieces = FragmentRow.__table__, sorted({frame for frame, _ in sides}), []
+    table, frames = FragmentRow.__table__, sorted({frame for frame, _ in sides})
+    pieces: list[Values] = []
     for start in range(0, len(frames), 500):
         query = select(*table.columns).where(table.c.frame_id.in_(frames[start : start + 500]))
         pieces += [dict(row) for row in session.connection().execute(query).mappings()]
