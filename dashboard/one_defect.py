@@ -107,6 +107,8 @@ def show_names(detail: DefectDetail) -> None:
     item = detail.item
     proposed = [name.code for name in propose_names(item.geometry, hole=item.hole, periodic=detail.series is not None)]
     codes = ["", *proposed, *([item.code] if item.code and item.code not in proposed else [])]
+    severities: list[str] = [*SEVERITIES]
+    place = severities.index(item.severity)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for number, code in enumerate(proposed[:DIGITS], start=1):
             st.button(
@@ -118,7 +120,7 @@ def show_names(detail: DefectDetail) -> None:
                 on_click=name,
                 args=(item.id, item.version, "" if item.code == code else code),
             )
-        following = SEVERITIES[([*SEVERITIES].index(item.severity) + 1) % len(SEVERITIES)]
+        following = severities[(place + 1) % len(severities)]
         st.button(
             f"{words.sentence(item.severity)} → {following}",
             key="one.severity",
@@ -141,8 +143,8 @@ def show_names(detail: DefectDetail) -> None:
         chosen = f"one.weight.{item.id}.{item.version}"
         st.selectbox(
             "Severity",
-            SEVERITIES,
-            index=[*SEVERITIES].index(item.severity),
+            severities,
+            index=place,
             format_func=words.sentence,
             key=chosen,
             width=140,

@@ -34,7 +34,7 @@ def likeness(fabric: Pixels, defect: Defect, *, left_px: int) -> NDArray[np.floa
     rows = slice(max(0, defect.y0_px - AROUND_PX), min(fabric.shape[0], defect.y1_px + AROUND_PX))
     columns = slice(max(0, x0 - AROUND_PX), min(fabric.shape[1], x1 + AROUND_PX))
     cloth = to_rgb(fabric[rows, columns])
-    mask = np.zeros(cloth.shape[:2], np.uint8)
+    mask: Pixels = np.zeros(cloth.shape[:2], np.uint8)
     top, left = defect.y0_px - rows.start, x0 - columns.start
     mask[top : top + defect.mask.shape[0], left : left + defect.mask.shape[1]] = defect.mask
     scale = min(1.0, LARGEST_PX / max(mask.shape))

@@ -174,7 +174,7 @@ def unmerge(database: Database, pictures: PictureStore, joined: Joined, *, by: s
         first = defect.id
         ids = []
         for keys in parts[1:]:
-            first, out = _split(session, session.get_one(DefectRow, first), keys, by=by)
+            first, out = _split(session, session.get_one(DefectRow, first), keys, by=by, for_good=False)
             ids.append(out)
         for number, (_, state) in zip([first, *ids], joined.parts, strict=True):
             row = session.get_one(DefectRow, number, populate_existing=True)
@@ -182,8 +182,10 @@ def unmerge(database: Database, pictures: PictureStore, joined: Joined, *, by: s
         return [first, *ids]
 
 
-def _split(session: Session, defect: DefectRow, pieces: Iterable[tuple[int, int]], *, by: str) -> tuple[int, int]:
-    rest, out = part_defect(session, defect, pieces)
+def _split(
+    session: Session, defect: DefectRow, pieces: Iterable[tuple[int, int]], *, by: str, for_good: bool = True
+) -> tuple[int, int]:
+    rest, out = part_defect(session, defect, pieces, for_good=for_good)
     for number in (rest, out):
         row = session.get_one(DefectRow, number, populate_existing=True)
         row.version = max(row.version, defect.version)

@@ -60,9 +60,9 @@ def choose_filter() -> DefectFilter:
         + (" · running" if is_running(roll, at=now) else "")
         for key, roll in rolls.items()
     }
-    forms = {name: words.FORMS[name] for name in GEOMETRIES}
+    forms: dict[str, str] = {name: words.FORMS[name] for name in GEOMETRIES}
     codes = {name.code: words.sentence(name.words) for name in NAMES}
-    severities = {name: words.sentence(name) for name in SEVERITIES}
+    severities: dict[str, str] = {name: words.sentence(name) for name in SEVERITIES}
     with st.grid(4, min_column_width=170):
         roll = choose("Roll", "roll", {"": "All rolls", **names})
         style = choose("Style", "style", {"": "All styles", **same(data.style_names())})

@@ -22,18 +22,21 @@ def join_defects(session: Session, rows: Sequence[DefectRow]) -> int:
         raise StorageError("defects of two rolls cannot be merged: choose defects of one roll")
     if len(rows) < 2:
         raise StorageError("one defect alone cannot be merged: choose at least two")
-    line, roll_id = rows[0].line, rows[0].roll_id
+    roll_id = rows[0].roll_id
     peaks = [(row.frame_id, row.fragment) for row in sorted(rows, key=lambda row: row.id)]
     kept = grow(session, roll_id, sorted(row.id for row in rows), [], width_mm=width_of(session, roll_id))
     _link(session, kept, peaks)
-    _follow_cuts(session, line, fragments_of(session, kept))
+    _follow_cuts(session, session.get_one(DefectRow, kept))
     session.flush()
     return kept
 
 
-def part_defect(session: Session, defect: DefectRow, chosen: Iterable[Key]) -> tuple[int, int]:
+def part_defect(
+    session: Session, defect: DefectRow, chosen: Iterable[Key], *, for_good: bool = True
+) -> tuple[int, int]:
     """Makes a defect of the chosen fragments (frame, number) of a defect, and one of the rest: the ids of the rest and
-    of what was taken out. Raises `StorageError` unless both hold at least one."""
+    of what was taken out. for_good: also what comes late never joins them; else only what would join them now is cut.
+    Raises `StorageError` unless both hold at least one."""
     fragments, line = fragments_of(session, defect.id), defect.line
     keys = set(chosen)
     out = [values for values in fragments if key_of(values) in keys]
@@ -51,7 +54,7 @@ def part_defect(session: Session, defect: DefectRow, chosen: Iterable[Key]) -> t
     for side in (out, rest):  # staff's word: each is one defect
         _link(session, defect.id, [key_of(group[0]) for group in components(side, cuts=cuts, links=links)])
     cut = None
-    if any(together(a, b) and not parted(cuts, a, b) for a in out for b in rest):
+    if for_good or any(together(a, b) and not parted(cuts, a, b) for a in out for b in rest):
         first, last = reach_of(out)
         pieces = [[*key_of(each), True] for each in out]
         pieces += [[*key_of(each), False] for each in [*rest, *_neighbours(session, defect, fragments)]]
@@ -87,22 +90,39 @@ def _link(session: Session, defect_id: int, keys: Sequence[Key]) -> None:
         session.add(DefectLinkRow(defect_id=defect_id, frame_a=a[0], number_a=a[1], frame_b=b[0], number_b=b[1]))
 
 
-def _follow_cuts(session: Session, line: str, fragments: Sequence[Values]) -> None:
-    """What became one defect is on one side of every cut: on that of its pieces; where it has some on both, it is what
-    was taken out. A cut with nothing left on the other side is over."""
+def _follow_cuts(session: Session, defect: DefectRow) -> None:
+    """What became one defect is on one side of every cut that names a part of it. Where parts of it were on both, it is
+    parted from what is left of either side, and these from each other as before."""
+    line, fragments = defect.line, fragments_of(session, defect.id)
     first, last = reach_of(fragments)
     own = {key_of(values) for values in fragments}
+    near = {key_of(values) for values in _neighbours(session, defect, fragments)}
     rows = session.scalars(
         select(DefectCutRow).where(DefectCutRow.line == line, DefectCutRow.y0_mm <= last, DefectCutRow.y1_mm >= first)
     ).all()
     for row in rows:
-        sides = {out for frame, number, out in row.pieces if (frame, number) in own}
-        if not sides:
+        sides = {(frame, number): bool(out) for frame, number, out in row.pieces}
+        mine = {sides[key] for key in own & sides.keys()}
+        if not mine:
             continue
-        others = [piece for piece in row.pieces if (piece[0], piece[1]) not in own]
-        if True in sides and not any(not out for *_, out in others):
+        out = {key for key, side in sides.items() if side} - own
+        rest = {key for key, side in sides.items() if not side} - own
+        if mine == {False}:
+            _name(row, out, rest | own, first, last)
+        elif mine == {True}:
+            _name(row, out | own, rest | (near - out), first, last)
+        elif out:
+            _name(row, out, rest | own, first, last)
+            if rest:
+                further = DefectCutRow(defect_id=defect.id, line=line, y0_mm=first, y1_mm=last, pieces=[])
+                _name(further, own, out | rest | near, first, last)
+                session.add(further)
+        elif rest:
+            _name(row, own, rest | near, first, last)
+        else:
             session.delete(row)
-            continue
-        row.pieces = [*others, *([*key, True in sides] for key in sorted(own))]
-        if True in sides:
-            row.y0_mm, row.y1_mm = min(row.y0_mm, first), max(row.y1_mm, last)
+
+
+def _name(row: DefectCutRow, out: set[Key], rest: set[Key], first: float, last: float) -> None:
+    row.pieces = [[*key, True] for key in sorted(out)] + [[*key, False] for key in sorted(rest - out)]
+    row.y0_mm, row.y1_mm = min(row.y0_mm, first), max(row.y1_mm, last)

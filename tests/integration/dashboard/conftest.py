@@ -66,7 +66,7 @@ def empty_line(store: StoreSettings) -> Iterator[Database]:
 def open_page() -> OpenPage:
     """Runs one page by itself, as a link with these query parameters would."""
 
-    def run(view: str, **query: str) -> AppTest:
+    def run(view: str, /, **query: str) -> AppTest:
         page = AppTest.from_file(str(FOLDER / "views" / f"{view}.py"), default_timeout=60)
         for name, value in query.items():
             page.query_params[name] = value

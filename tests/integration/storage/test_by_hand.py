@@ -165,7 +165,7 @@ def test_staff_s_word_holds_when_a_roll_s_boundary_takes_the_cloth_along(databas
     ]  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_staff_s_acts_the_order_of_what_comes_late_does_not_matter(sqlite_database, pictures, data):
     """Crowded frames; staff part and join between them; the rest comes in two orders."""
