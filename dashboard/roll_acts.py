@@ -11,6 +11,7 @@ from inspection.types import Roll
 from storage.reports.written import FORMS, Form
 
 DONE_KEY, REFUSED_KEY = "roll.done", "roll.refused"
+OPENED_KEY = "roll.opened"  # the last one opened here: the choice of rolls begins anew, at the address
 FORM_WORDS: dict[Form, tuple[str, str]] = {
     "pdf": ("Certificate (PDF)", "application/pdf"),
     "xlsx": ("Workbook (XLSX)", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
@@ -133,7 +134,7 @@ def open_roll(line: str, name: str, style: str) -> None:
     def do() -> None:
         opened = data.open_roll(line.strip(), name.strip(), style)
         st.query_params["roll"] = str(opened.id)
-        st.session_state.pop("roll.roll", None)  # the choice follows the address
+        st.session_state[OPENED_KEY] = opened.id
 
     act(do, f"Roll {name.strip()} is open")
 

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, data, roll_charts, shell, words
-from dashboard.roll_acts import say_what_was_done, show_acts, show_opening, show_papers
+from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
 from dashboard.roll_grade import show_grade
 from inspection.types import Roll
 from storage.defects.geometry import CODES
@@ -51,11 +51,9 @@ def show_page() -> None:
 def choose(rolls: list[Roll]) -> Roll:
     """The roll of the address, else the running one, and what can be done with it."""
     by_id = {str(roll.id): roll for roll in rolls}
-    chosen = by_id[
-        shell.select(
-            "Roll", "roll", {key: name_of(roll) for key, roll in by_id.items()}, page="roll", width=520, bare=True
-        )
-    ]
+    names = {key: name_of(roll) for key, roll in by_id.items()}
+    box = f"roll.{st.session_state.get(OPENED_KEY, '')}"
+    chosen = by_id[shell.select("Roll", "roll", names, page=box, width=520, bare=True)]
     standing = data.roll_standing(chosen)
     with st.container(horizontal=True, vertical_alignment="center"):
         if is_running(chosen, at=datetime.now(UTC)):

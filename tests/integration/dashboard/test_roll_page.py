@@ -123,7 +123,7 @@ def test_a_roll_is_closed_and_the_next_one_opened(line: Database, open_page: Ope
     press(page, "Open it")
     opened = roll_named(line, "R-1044")
     assert (opened.line, opened.closed_at) == ("line-1", None)
-    assert page.query_params["roll"] == str(opened.id)
+    assert page.selectbox[0].value == str(opened.id)
     assert "Nothing was captured on this roll yet" in text_of(page)
 
 
