@@ -5,8 +5,11 @@ What goes wrong comes out as `LoomwatchError`; `shell.told` puts it on the page.
 live view says so, and the rest of the page shows what the database knows.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -19,30 +22,38 @@ from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, load
 from inspection.states import CameraState
 from inspection.types import Roll
-from storage import jobs, registry, reviews
+from storage import jobs, registry, retention, reviews, suspensions
+from storage import rolls as rolls_store
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Alarm
 from storage.grading import stored
+from storage.grading.cut_plan import CutPlan, plan_cuts
 from storage.grading.grade import Grade
+from storage.grading.stored import GradedRoll
 from storage.jobs import Job
 from storage.live import LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.masks import decode_mask
 from storage.reads import cameras as camera_reads
 from storage.reads import defects as defect_reads
 from storage.reads import models as model_reads
+from storage.reads import pieces, roll_runs
 from storage.reads import roll_map as map_reads
-from storage.reads import roll_runs
 from storage.reads import roll_summary as summary_reads
 from storage.reads.cameras import CameraFigures
 from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
 from storage.reads.models import Promotion
+from storage.reads.pieces import Piece
 from storage.reads.review_state import State
 from storage.reads.roll_map import RollMap
 from storage.reads.roll_summary import RollSummary
 from storage.registry import Model
 from storage.reports.period_report import PeriodReport, read_period_report
+from storage.reports.roll_report import read_roll_report
 from storage.reports.shifts import Period
-from storage.reports.written import Form, write_period
+from storage.reports.written import Form, write_period, write_roll
+from storage.reviews import Act, Acted, Done, Joined
+from storage.roll_details import read_details, set_details
+from storage.suspensions import suspension_of
 from storage.trends import reads as trend_reads
 from storage.trends.drift import DriftState
 from storage.trends.periods import Plant
@@ -65,6 +76,15 @@ class LiveView:
         """The camera's process and its own state; the newest where a camera has moved to another process."""
         found = [(each, its) for each in self.ingestors for its in each.state.cameras if its.camera == camera]
         return max(found, key=lambda pair: pair[0].at_ns, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What staff said of a roll; "" for what they did not."""
+
+    suspended: str  # why
+    held: str  # why
+    remarks: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,14 +198,50 @@ def roll_summary(roll: Roll) -> RollSummary:
     return summary_reads.roll_summary(store().database, roll)
 
 
-@st.cache_data(ttl=2, show_spinner=False)
+@st.cache_data(ttl=10, show_spinner=False)
 def roll_map(roll: Roll) -> RollMap:
     return map_reads.roll_map(store().database, roll)
 
 
-@st.cache_data(ttl=10, show_spinner=False)
 def roll_grade(roll: Roll) -> Grade:
-    return stored.grade_roll(store().database, roll).grade
+    return graded_roll(roll).grade
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def graded_roll(roll: Roll) -> GradedRoll:
+    return stored.grade_roll(store().database, roll)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def cut_plan(roll: Roll) -> CutPlan:
+    graded = graded_roll(roll)
+    return plan_cuts(graded.profile.profile, graded.cloth, graded.grade)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def roll_standing(roll: Roll) -> Standing:
+    database = store().database
+    with database.reading() as session:
+        put_aside = suspension_of(session, roll.id)
+        suspended = f"{put_aside.reason} ({put_aside.by})" if put_aside is not None else ""
+        remarks = read_details(session, roll.id).remarks
+    return Standing(suspended=suspended, held=retention.is_held(database, roll), remarks=remarks)
+
+
+def roll_paper(roll: Roll, form: Form) -> Callable[[], bytes]:
+    """Makes a roll's certificate when it is called, as the record is then, in whatever thread."""
+    opened, settings = store(), load(ReportSettings)
+
+    def make() -> bytes:
+        report = read_roll_report(opened.database, opened.pictures, roll, settings)
+        return write_roll(report, form, paper_size=settings.paper)
+
+    return make
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def all_lines() -> list[str]:
+    return defect_reads.line_names(store().database)
 
 
 @st.cache_data(ttl=2, show_spinner=False)
@@ -211,6 +267,26 @@ def rank_of(wanted: DefectFilter, defect_id: int) -> int:
 @st.cache_data(ttl=2, show_spinner=False)
 def defect(defect_id: int) -> DefectDetail | None:
     return defect_reads.read_defect(store().database, defect_id)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def pieces_of(defect_id: int) -> list[Piece]:
+    return pieces.pieces_of(store().database, defect_id)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def similar_defects(defect_id: int, limit: int) -> list[tuple[DefectItem, float]]:
+    return pieces.similar_defects(store().database, defect_id, limit=limit)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def nearby_defects(defect_id: int, limit: int) -> list[DefectItem]:
+    return defect_reads.nearby_defects(store().database, defect_id, limit=limit)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def reviewers() -> list[str]:
+    return defect_reads.reviewers(store().database)
 
 
 @st.cache_data(ttl=10, show_spinner=False)
@@ -325,21 +401,40 @@ def picture(key: str) -> bytes | None:
         return None
 
 
-@st.cache_data(max_entries=1000, show_spinner=False)
 def thumbnail(item: DefectItem) -> str | None:
-    data = picture(item.crop)
+    return _thumbnail(item.crop, item)
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _thumbnail(crop: str, _item: DefectItem) -> str | None:
+    data = picture(crop)
     try:
-        return pictures.thumbnail(data, item, side_px=THUMBNAIL_PX) if data else None
+        return pictures.thumbnail(data, _item, side_px=THUMBNAIL_PX) if data else None
     except OSError:
         return None
 
 
-@st.cache_data(max_entries=50, show_spinner=False)
+@st.cache_data(max_entries=300, show_spinner=False)
+def piece_thumbnail(crop: str) -> str | None:
+    """Of a fragment's picture, all of it."""
+    data = picture(crop)
+    try:
+        return pictures.shrunken(data, side_px=THUMBNAIL_PX) if data else None
+    except OSError:
+        return None
+
+
 def defect_pictures(defect_id: int) -> Pictures | None:
-    """Crop, heat and outline; None when the crop was not kept or cannot be read."""
+    """Crop, heat and outline; None when the crop was not kept or cannot be read. Kept by the crop, which never changes,
+    so that an act throws no picture away."""
     detail = defect(defect_id)
-    data = picture(detail.item.crop) if detail else None
-    if detail is None or data is None:
+    return _defect_pictures(detail.item.crop, detail) if detail else None
+
+
+@st.cache_data(max_entries=60, show_spinner=False)
+def _defect_pictures(crop_key: str, _detail: DefectDetail) -> Pictures | None:
+    detail, data = _detail, picture(crop_key)
+    if data is None:
         return None
     try:
         crop = pictures.read_picture(data)
@@ -358,22 +453,114 @@ def defect_pictures(defect_id: int) -> Pictures | None:
 # --- acts ----------------------------------------------------------------------------------------------------------
 
 
-def review(defect_id: int, state: State) -> None:
-    """Confirms, rejects or takes back. A rejected defect's crop becomes a normal sample."""
+def review(defect_id: int, state: State, *, expected: int | None = None) -> Done:
+    """Confirms, rejects or takes back. A rejected defect's crop becomes a normal sample.
+
+    expected, here and below: the version that was looked at. Raises `ChangedMeanwhile` when somebody acted since."""
     opened = store()
-    reviews.review_defect(opened.database, opened.pictures, defect_id, state=state, by=allowed("operator"))
-    forget_reads()
+    with _forgetting_defects():
+        return reviews.review_defect(
+            opened.database, opened.pictures, defect_id, state=state, by=allowed("operator"), expected=expected
+        )
 
 
-def name_defect(defect_id: int, code: str) -> None:
+def name_defect(defect_id: int, code: str, *, expected: int | None = None) -> Done:
     """Gives a defect a name of the trade."""
-    reviews.name_defect(store().database, defect_id, code=code, by=allowed("operator"))
+    with _forgetting_defects():
+        return reviews.name_defect(store().database, defect_id, code=code, by=allowed("operator"), expected=expected)
+
+
+def set_severity(defect_id: int, severity: str, *, expected: int | None = None) -> Done:
+    """Says how severe a defect is; "" leaves it to the rules."""
+    with _forgetting_defects():
+        return reviews.set_severity(store().database, defect_id, severity=severity, by=allowed("operator"), expected=expected)
+
+
+def act_on_defects(chosen: Mapping[int, int | None], act: Act, value: str) -> Acted:
+    """One verdict, name or severity for many defects (id -> version looked at)."""
+    opened = store()
+    with _forgetting_defects():
+        return reviews.act_on_defects(opened.database, opened.pictures, chosen, act=act, value=value, by=allowed("operator"))
+
+
+def merge_defects(chosen: Mapping[int, int | None]) -> Joined:
+    """Makes one defect of several (id -> version looked at)."""
+    with _forgetting_defects():
+        return reviews.merge_defects(store().database, chosen, by=allowed("operator"))
+
+
+def split_defect(defect_id: int, pieces: list[tuple[int, int]], *, expected: int | None = None) -> tuple[int, int]:
+    """Makes a defect of its own of some pieces; the rest's number and the new one's."""
+    with _forgetting_defects():
+        return reviews.split_defect(store().database, defect_id, pieces, by=allowed("operator"), expected=expected)
+
+
+def undo_act(done: Done) -> Done:
+    """Takes an act back, unless somebody acted since."""
+    opened = store()
+    with _forgetting_defects():
+        return reviews.take_back(opened.database, opened.pictures, done, by=allowed("operator"))
+
+
+def undo_merge(joined: Joined) -> list[int]:
+    """Takes a merging back."""
+    opened = store()
+    with _forgetting_defects():
+        return reviews.unmerge(opened.database, opened.pictures, joined, by=allowed("operator"))
+
+
+@contextmanager
+def _forgetting_defects() -> Iterator[None]:
+    """What acts on defects change, also when one is refused because of another's; pictures stay."""
+    try:
+        yield
+    finally:
+        reads: tuple[Any, ...] = (
+            *(list_defects, count_by_state, neighbours_of, rank_of, defect, latest_defects, pieces_of, nearby_defects),
+            *(similar_defects, reviewers, roll_summary, roll_map, graded_roll, cut_plan),
+        )
+        for read in reads:
+            read.clear()
+
+
+def open_roll(line: str, name: str, style: str) -> Roll:
+    """From now on."""
+    opened = rolls_store.open_roll(store().database, line=line, name=name, style=style, by=allowed("operator"))
+    forget_reads()
+    return opened
+
+
+def close_roll(roll: Roll) -> None:
+    """Closes the roll that is open on its line. Raises `StorageError` when it is another."""
+    running = rolls_store.roll_at(store().database, line=roll.line, at=datetime.now(UTC))
+    if running is None or running.id != roll.id:
+        raise StorageError(f"roll {roll.name} is not open any more: somebody closed it meanwhile")
+    rolls_store.close_roll(store().database, line=roll.line, by=allowed("operator"))
     forget_reads()
 
 
-def set_severity(defect_id: int, severity: str) -> None:
-    """Says how severe a defect is."""
-    reviews.set_severity(store().database, defect_id, severity=severity, by=allowed("operator"))
+def suspend_roll(roll: Roll, reason: str) -> None:
+    suspensions.suspend_roll(store().database, roll, reason=reason, by=allowed("operator"))
+    forget_reads()
+
+
+def clear_roll(roll: Roll, remark: str) -> None:
+    suspensions.clear_roll(store().database, roll, remark=remark, by=allowed("quality"))
+    forget_reads()
+
+
+def hold_roll(roll: Roll, reason: str) -> None:
+    retention.hold_roll(store().database, roll, reason=reason, by=allowed("quality"))
+    forget_reads()
+
+
+def release_roll(roll: Roll) -> None:
+    retention.release_roll(store().database, roll, by=allowed("quality"))
+    forget_reads()
+
+
+def note_roll(roll: Roll, remarks: str) -> None:
+    set_details(store().database, roll, by=allowed("operator"), remarks=" ".join(remarks.split()))
     forget_reads()
 
 

@@ -32,4 +32,4 @@ def show_latest(item: DefectItem) -> None:
             f"{words.plain(item.camera)}, {shell.clock(item.captured_at)}"
         )
         if st.button("Look", key=f"look.{item.id}", icon=":material/search:", type="tertiary"):
-            st.switch_page("views/defects.py", query_params={"defect": str(item.id), "state": "all"})
+            st.switch_page("views/review.py", query_params={"defect": str(item.id), "state": "all"})

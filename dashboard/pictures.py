@@ -88,6 +88,15 @@ def thumbnail(data: bytes, item: DefectItem, *, side_px: int) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
+def shrunken(data: bytes, *, side_px: int) -> str:
+    """All of a picture, small and square, in a data URL."""
+    with Image.open(io.BytesIO(data)) as picture:
+        small = picture.convert("RGB").resize((side_px, side_px), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
 def shape_of(data: bytes) -> tuple[int, int]:
     """(H, W) of an encoded picture, read from its header."""
     with Image.open(io.BytesIO(data)) as picture:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
@@ -65,6 +65,12 @@ def told() -> Iterator[None]:
 def needs(least: Role) -> str | None:
     """For a widget's help, and whether to disable it: which role it needs, where the one who is signed in has not."""
     return None if signed_in.may(least) else f"Needs the role {least}"
+
+
+def act_button(label: str, *, least: Role = "operator", disabled: bool = False, **more: Any) -> bool:
+    """A button for an act, which whoever has a lesser role sees and cannot press. more: as `st.button` takes it."""
+    needed, told = needs(least), more.pop("help", None)
+    return st.button(label, disabled=disabled or needed is not None, help=needed or told, **more)
 
 
 def _show_user() -> None:

@@ -13,6 +13,17 @@ STATE_BADGES: dict[State, tuple[str, str]] = {  # streamlit's colour name, symbo
     "confirmed": ("red", ":material/error:"),
     "rejected": ("gray", ":material/block:"),
 }
+STATE_SIGNS: dict[State, str] = {state: symbol for state, (_, symbol) in STATE_BADGES.items()}
+SEVERITY_COLOURS = {"critical": "#D92D3A", "major": "#E69500", "minor": "#2F7FB8"}
+FORM_SHAPES = {
+    "point": "circle",
+    "area": "square",
+    "warp_line": "triangle-right",
+    "weft_line": "triangle-up",
+    "diagonal": "triangle-down",
+    "full_width": "diamond",
+    "edge": "cross",
+}
 DRIFT_COLOURS = {"gathering": "#8B929C", "steady": "#2F7FB8", "watch": "#E69500", "drifted": "#D92D3A"}
 GAP_COLOUR = "#8B929C"
 CHOSEN_COLOUR = "#1A869F"

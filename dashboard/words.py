@@ -4,6 +4,7 @@ import math
 import re
 from datetime import datetime, tzinfo
 
+from storage.defects.geometry import CODES
 from storage.reads.defects import COUNTED, DefectItem, Series
 from storage.reads.review_state import State
 
@@ -71,6 +72,22 @@ def clock(at: datetime, *, zone: tzinfo, now: datetime) -> str:
 def size(item: DefectItem) -> str:
     """Along the roll x across."""
     return f"{item.length_mm:.1f} × {item.width_mm:.1f} mm"
+
+
+def named(item: DefectItem) -> str:
+    """The name staff chose, else its form."""
+    return sentence(CODES[item.code].words) if item.code in CODES else FORMS.get(item.geometry, item.geometry)
+
+
+def act(kind: str, value: str) -> str:
+    """What somebody did with a defect, for its history."""
+    if kind == "verdict":
+        return {"confirmed": "confirmed", "rejected": "false alarm"}.get(value, "taken back")
+    if kind == "name":
+        return f"named {CODES[value].words}" if value in CODES else "name taken away"
+    if kind == "severity":
+        return f"severity {value}" if value else "severity by the rules"
+    return f"merged from {value}" if kind == "merge" else f"split into {value}"
 
 
 def count(number: int, one: str, many: str = "") -> str:

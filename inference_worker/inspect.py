@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from inference_worker import pictures
+from inference_worker.likeness import likenesses
 from inference_worker.regions import find_defects, stitch_frame
 from inspection.tiling import join
 from inspection.types import FrameReport, Pixels, Scores, TiledFrame, TileResult
@@ -79,6 +80,7 @@ def inspect_frame(
     scored_at_ns = time.time_ns()
     defects = find_defects(tiled, result, scores, ratios, merge_mm=merge_mm)
     names, votes = np.unique(result.styles, return_counts=True)
+    fabric = join(tiled) if defects else None
     main_style = str(names[np.argmax(votes)])
     threshold = next(float(t) for t, name in zip(result.thresholds, result.styles, strict=True) if name == main_style)
     report = FrameReport(
@@ -93,7 +95,8 @@ def inspect_frame(
         received_at_ns=received_at_ns,
         scored_at_ns=scored_at_ns,
         defects=defects,
-        crops=pictures.crops(join(tiled), ratios, defects, header, tile_px=tiled.tile_px) if defects else (),
+        crops=pictures.crops(fabric, ratios, defects, header, tile_px=tiled.tile_px) if fabric is not None else (),
+        likenesses=likenesses(fabric, defects, header) if fabric is not None else (),
     )
     return Inspected(report=report, tiled=tiled, ratios=ratios)
 

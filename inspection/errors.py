@@ -8,7 +8,8 @@ LoomwatchError
 |-- WireError             bytes from the network do not follow the protocol
 |-- StorageError          the database, the picture store or Redis
 |   |-- SchemaError       the database is of another version than this program
-|   `-- RecordRefused     this record cannot be stored, however often it is tried
+|   |-- RecordRefused     this record cannot be stored, however often it is tried
+|   `-- ChangedMeanwhile  somebody else acted on a defect since it was read
 `-- ServiceError          a port in use, a full disk, a process that would not start
 
 `cras_core` knows nothing of ours and has its own root, `cras_core.errors.CrasError`; the command line treats both
@@ -51,6 +52,10 @@ class SchemaError(StorageError):
 class RecordRefused(StorageError):
     """A frame, gap or count contradicts itself or what is stored, or holds what the database does not take. Sent again
     it would be refused again."""
+
+
+class ChangedMeanwhile(StorageError):
+    """Somebody else acted on a defect since it was read: look again, then decide."""
 
 
 class ServiceError(LoomwatchError):

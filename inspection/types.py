@@ -233,3 +233,4 @@ class FrameReport:
     scored_at_ns: int  # inference done
     defects: tuple[Defect, ...]
     crops: tuple[tuple[bytes, bytes], ...]  # a defect: PNG of its surroundings, PNG of the heat over the same place
+    likenesses: tuple[bytes, ...] = ()  # a defect: what it looks like, float16; or none at all

@@ -34,6 +34,7 @@ from storage.trends.totals import count_frame, count_gap
 logger = logging.getLogger(__name__)
 
 CLOCK_STEP = timedelta(seconds=2)
+LONGEST_LIKENESS = 512  # bytes
 
 # Built once, over the tables: every batch asks them, and to build a statement costs more than to run it.
 _FRAMES, _GAPS = FrameRow.__table__, GapRow.__table__
@@ -425,6 +426,7 @@ def fragment_values(
         "mask": mask,
         "crop": crop,
         "heat": heat,
+        "likeness": report.likenesses[number] if report.likenesses else None,
     }
 
 
@@ -440,6 +442,13 @@ def _check(report: FrameReport) -> None:
         raise RecordRefused(f"{name} has no scores")
     if len(report.crops) != len(report.defects):
         raise RecordRefused(f"{name} has {len(report.defects)} defects and crops of {len(report.crops)}")
+    if report.likenesses and (
+        len(report.likenesses) != len(report.defects) or max(map(len, report.likenesses)) > LONGEST_LIKENESS
+    ):
+        raise RecordRefused(
+            f"{name}: its likenesses must be one a defect, of at most {LONGEST_LIKENESS} bytes, got "
+            f"{[len(each) for each in report.likenesses]}"
+        )
     numbers: dict[str, float] = {
         "position_mm": header.position_mm,
         "mm_per_px": header.mm_per_px,

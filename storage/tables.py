@@ -114,6 +114,20 @@ class RollHoldRow(Table):
     at: Mapped[datetime]
 
 
+class SuspensionRow(Table):
+    """A roll that staff put aside, until they cleared it: its grade is not final meanwhile."""
+
+    __tablename__ = "suspensions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    roll_id: Mapped[int] = mapped_column(ForeignKey("rolls.id", ondelete="CASCADE"), index=True)
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    remark: Mapped[str]  # why it was cleared, "" while it is not
+    cleared_by: Mapped[str]
+    cleared_at: Mapped[datetime | None]
+
+
 class PruningRow(Table):
     """A roll whose cloth was forgotten (`storage.retention`): what there was of it, and why it went."""
 
@@ -311,6 +325,7 @@ class FragmentRow(Table):
     mask: Mapped[bytes]  # 1-bit PNG
     crop: Mapped[str]  # key in the picture store, "" when the picture could not be kept
     heat: Mapped[str]  # the same place, score map
+    likeness: Mapped[bytes | None]  # (N,) float16, little endian: `inference_worker.likeness`; None: not kept
     __table_args__ = (Index("ix_fragments_roll_place", "roll_id", "y0_mm"),)
 
 
@@ -362,6 +377,7 @@ class DefectRow(Table):
     points: Mapped[float] = mapped_column(server_default="0")  # that it scores by itself, by the profile of its roll
     reviewed_at: Mapped[datetime | None]  # when staff decided about it, None while it is unreviewed
     series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id", ondelete="SET NULL"), index=True)
+    version: Mapped[int] = mapped_column(server_default=text("0"))  # acts of staff so far, of its parts too
     __table_args__ = (
         Index("ix_defects_line_time", "line", "captured_at"),
         Index("ix_defects_roll_lane", "roll_id", "lane", "y0_mm"),
@@ -378,6 +394,31 @@ class MergedDefectRow(Table):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     into_id: Mapped[int] = mapped_column(ForeignKey("defects.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime]
+
+
+class DefectCutRow(Table):
+    """Staff parted a defect (`storage.defects.by_hand`): pieces that were taken out never again join the rest."""
+
+    __tablename__ = "defect_cuts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    defect_id: Mapped[int] = mapped_column(ForeignKey("defects.id", ondelete="CASCADE"), index=True)  # taken out
+    line: Mapped[str] = mapped_column(ForeignKey("lines.name"))
+    y0_mm: Mapped[float]  # where along the roll it can matter
+    y1_mm: Mapped[float]
+    pieces: Mapped[list[Any]]  # [frame, number, taken out], a fragment each
+    __table_args__ = (Index("ix_defect_cuts_line_place", "line", "y0_mm"),)
+
+
+class DefectLinkRow(Table):
+    """Staff joined two fragments, wherever they lie on their roll."""
+
+    __tablename__ = "defect_links"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    defect_id: Mapped[int] = mapped_column(ForeignKey("defects.id", ondelete="CASCADE"), index=True)
+    frame_a: Mapped[int]
+    number_a: Mapped[int]
+    frame_b: Mapped[int]
+    number_b: Mapped[int]
 
 
 class SeriesRow(Table):
@@ -418,12 +459,13 @@ class MachineElementRow(Table):
 
 
 class ReviewRow(Table):
-    """The history of a defect's review: each act of staff, the latest one is the defect's state."""
+    """The history of a defect: each act of staff. The latest verdict is the defect's state."""
 
     __tablename__ = "reviews"
     id: Mapped[int] = mapped_column(primary_key=True)
     defect_id: Mapped[int] = mapped_column(ForeignKey("defects.id", ondelete="CASCADE"), index=True)
-    state: Mapped[str]
+    act: Mapped[str] = mapped_column(server_default="verdict")  # verdict, name, severity, merge, split
+    state: Mapped[str]  # what was chosen: a state, a name's code, a severity, numbers of defects
     previous: Mapped[str]
     by: Mapped[str]
     at: Mapped[datetime]

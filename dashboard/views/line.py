@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard import alarm_list, charts, data, latest_defects, shell, words
+from dashboard import alarm_list, charts, data, latest_defects, roll_charts, shell, words
+from dashboard.on_map import said_on_map
 from inspection.types import Roll
 from storage.reads.cameras import CameraFigures
 from storage.reads.gap_words import merge_gaps, reason_in_words
@@ -109,7 +110,7 @@ def show_roll(line: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(name_of(roll), anchor=False, width="stretch")
         if roll and st.button("Roll", icon=":material/map:", key="line.roll"):
-            st.switch_page("views/rolls.py", query_params={"roll": str(roll.id)})
+            st.switch_page("views/roll.py", query_params={"roll": str(roll.id)})
     with st.grid(3, min_column_width=140):
         speed = f"{max(camera.speed_m_min for camera in live):.1f} m/min" if live else "–"
         st.metric("Speed", speed, border=True)
@@ -132,18 +133,18 @@ def show_roll_map(line: str) -> None:
         drawn = data.roll_map(roll) if roll else None
         if drawn is None or not drawn.summary.cameras:
             return
-        defects = drawn.defects.assign(when=[shell.clock(at) for at in drawn.defects["captured_at"]])
+        defects = said_on_map(drawn.defects)
         gaps = merge_gaps(drawn.gaps)
         for group in charts.lanes(drawn.summary):
             names = [camera.camera for camera in group]
             st.altair_chart(
-                charts.roll_map(
+                roll_charts.strip(
                     drawn.summary,
                     defects[defects["camera"].isin(names)],
                     gaps[gaps["camera"].isin(names)],
+                    None,
                     cameras=group,
-                    selected=None,
-                    height_px=charts.WALL_MAP_HEIGHT_PX,
+                    from_m=None,
                 ),
                 key=f"line.map.{'.'.join(names)}",
                 alt=f"Map of the roll: {words.count(len(defects), 'defect')}, {words.count(len(gaps), 'gap')}",

@@ -147,11 +147,11 @@ def show_roll(roll: Roll) -> None:
         style = f" · {words.plain(roll.style)}" if roll.style else ""
         st.markdown(f":material/straighten: **{name}**{style}  \n{' · '.join(facts)}", width="stretch")
         if st.button("Roll map", key=f"roll.{roll.id}", icon=":material/map:"):
-            st.switch_page("views/rolls.py", query_params={"roll": str(roll.id)})
+            st.switch_page("views/roll.py", query_params={"roll": str(roll.id)})
         if st.button(
             "Review defects", key=f"review.{roll.id}", icon=":material/fact_check:", disabled=not open_defects
         ):
-            st.switch_page("views/defects.py", query_params={"roll": str(roll.id)})
+            st.switch_page("views/review.py", query_params={"roll": str(roll.id)})
 
 
 def show_camera(figures: CameraFigures, live: LiveCamera | None) -> None:

@@ -12,7 +12,6 @@ samples become its own.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -20,14 +19,16 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.database import Database
+from storage.defects.by_hand import Cut, Link, cuts_near, links_of, parted
 from storage.defects.geometry import Geometry
-from storage.defects.together import ALONG_MM, NEAR_MM, Fragment, belong_together, reach_mm
+from storage.defects.together import ALONG_MM, NEAR_MM, belong_together, fragment_of, reach_mm, together
 from storage.defects.whole import Verdict, Whole, columns_of, join, strength, whole_of_fragment, whole_of_row
 from storage.grading.cloth import ClothDefect, Severity
 from storage.grading.in_force import profile_in_force
 from storage.grading.severity import highest, judge
-from storage.masks import decode_mask
 from storage.tables import (
+    DefectCutRow,
+    DefectLinkRow,
     DefectRow,
     FragmentRow,
     FrameRow,
@@ -77,13 +78,13 @@ def place_fragments(
     """
     if not fragments:
         return []
-    near = _nearby(session, roll_id, fragments)
+    near = nearby(session, roll_id, fragments)
     values = [*fragments, *near]
     groups = _Groups(len(values))
     by_defect: dict[int, int] = {}
     for index, each in enumerate(near, start=len(fragments)):
         groups.join(by_defect.setdefault(each["defect_id"], index), index)
-    _join_all(values, groups, new=len(fragments))
+    _join_all(values, groups, new=len(fragments), cuts=cuts_near(session, line, fragments))
     touched: list[int] = []
     alone: list[tuple[Values, list[Values]]] = []  # columns of a new defect, its fragments
     rows: list[Values] = []
@@ -97,7 +98,7 @@ def place_fragments(
             enter(session, new)
             alone.append((new, mine))
             continue
-        defect_id = _grow(session, roll_id, there, parts, width_mm=width_mm)
+        defect_id = grow(session, roll_id, there, parts, width_mm=width_mm)
         rows += [{**each, "defect_id": defect_id, "roll_id": roll_id} for each in mine]
         touched.append(defect_id)
     if alone:
@@ -111,10 +112,10 @@ def place_fragments(
     return touched
 
 
-def _join_all(values: Sequence[Values], groups: "_Groups", *, new: int) -> None:
-    """Joins what belongs together of which at least one is among the first `new`: each is compared with those that
-    began before it along the roll and can still be reached."""
-    items = [_fragment(each) for each in values]
+def _join_all(values: Sequence[Values], groups: "_Groups", *, new: int, cuts: Sequence[Cut]) -> None:
+    """Joins what belongs together, and staff did not part, of which at least one is among the first `new`: each is
+    compared with those that began before it along the roll and can still be reached."""
+    items = [fragment_of(each) for each in values]
     open_: list[int] = []
     for index in sorted(range(len(items)), key=lambda item: (items[item].y0_mm, items[item].x0_mm, item)):
         item = items[index]
@@ -125,12 +126,16 @@ def _join_all(values: Sequence[Values], groups: "_Groups", *, new: int) -> None:
             before = items[other]
             if before.x0_mm - item.x1_mm > NEAR_MM + 1 or item.x0_mm - before.x1_mm > NEAR_MM + 1:
                 continue
-            if not groups.same(index, other) and belong_together(before, item):
+            if (
+                not groups.same(index, other)
+                and belong_together(before, item)
+                and not parted(cuts, values[other], values[index])
+            ):
                 groups.join(other, index)
         open_.append(index)
 
 
-def _grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float) -> int:
+def grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float) -> int:
     """Joins `parts` and the defects `there`; the id of what they are now."""
     rows = session.scalars(
         select(DefectRow)
@@ -142,6 +147,7 @@ def _grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[
     kept, absorbed = rows[0], rows[1:]
     whole = join([*(whole_of_row(row) for row in rows), *parts])
     doubtful_now = whole.verdict.state != "rejected" and any(row.state == "rejected" for row in rows)
+    version = sum(row.version for row in rows)  # who looked at any of them finds it changed if staff acted on another
     for row in rows:
         leave(session, row)
     for row in absorbed:
@@ -157,6 +163,7 @@ def _grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[
     )
     for name, value in columns.items():
         setattr(kept, name, value)
+    kept.version = version
     enter(session, kept)
     session.flush()
     if doubtful_now:
@@ -214,7 +221,7 @@ def judge_severity(session: Session, row: DefectRow, **changed: Any) -> None:
     for name, value in changed.items():
         setattr(row, name, value)
     chosen = cast(Severity, row.severity) if row.severity_set else None
-    width_mm = _width_of(session, row.roll_id)
+    width_mm = width_of(session, row.roll_id)
     columns = {column.name: getattr(row, column.name) for column in DefectRow.__table__.columns}
     for name, value in severity_of(session, columns, roll_id=row.roll_id, width_mm=width_mm, chosen=chosen).items():
         setattr(row, name, value)
@@ -244,15 +251,17 @@ def _lead_to(session: Session, row: DefectRow, kept: DefectRow) -> None:
     """All that names an absorbed defect names the one that it became part of."""
     kept.code = kept.code or row.code
     kept.series_id = kept.series_id if kept.series_id is not None else row.series_id
-    for table in (FragmentRow, ReviewRow, SampleRow):
+    for table in (FragmentRow, ReviewRow, SampleRow, DefectCutRow, DefectLinkRow):
         session.execute(update(table).where(table.defect_id == row.id).values(defect_id=kept.id))
     session.execute(update(MergedDefectRow).where(MergedDefectRow.into_id == row.id).values(into_id=kept.id))
+    # SQLite gives a number that went away again to the next defect, which may then be absorbed too
+    session.execute(delete(MergedDefectRow).where(MergedDefectRow.id == row.id))
     session.execute(insert(MergedDefectRow).values(id=row.id, into_id=kept.id, at=datetime.now(UTC)))
     session.execute(delete(DefectRow).where(DefectRow.id == row.id))
     session.expunge(row)
 
 
-def _nearby(session: Session, roll_id: int, fragments: Sequence[Values]) -> list[Values]:
+def nearby(session: Session, roll_id: int, fragments: Sequence[Values]) -> list[Values]:
     reach = ALONG_MM if any(values["warp_line"] for values in fragments) else NEAR_MM
     from_y = min(values["y0_mm"] for values in fragments) - reach - 1
     place = {
@@ -266,32 +275,21 @@ def _nearby(session: Session, roll_id: int, fragments: Sequence[Values]) -> list
     return [dict(row) for row in session.connection().execute(_NEARBY, place).mappings()]
 
 
-def _fragment(values: Values) -> Fragment:
-    return Fragment(
-        frame_id=values["frame_id"],
-        camera=values["camera"],
-        counter=values["counter"],
-        captured_at=values["captured_at"],
-        x0_mm=values["x0_mm"],
-        x1_mm=values["x1_mm"],
-        y0_mm=values["y0_mm"],
-        y1_mm=values["y1_mm"],
-        mm_per_px=(values["x1_mm"] - values["x0_mm"]) / (values["x1_px"] - values["x0_px"]),
-        warp_line=values["warp_line"],
-        start_x_mm=values["start_x_mm"],
-        end_x_mm=values["end_x_mm"],
-        mask=partial(decode_mask, values["mask"]),
-    )
-
-
 # --- many at once --------------------------------------------------------------------------------------------------
 
 
-def components(fragments: Sequence[Values]) -> list[list[Values]]:
-    """Fragments of one roll, by the defect they make together; each in order along the roll, as are the defects."""
+def components(
+    fragments: Sequence[Values], *, cuts: Sequence[Cut] = (), links: Iterable[Link] = ()
+) -> list[list[Values]]:
+    """Fragments of one roll, by the defect they make together; each in order along the roll, as are the defects. What
+    staff linked is one defect, whatever they parted elsewhere."""
     ordered = sorted(fragments, key=lambda values: (values["y0_mm"], values["x0_mm"], values["camera"]))
     groups = _Groups(len(ordered))
-    _join_all(ordered, groups, new=len(ordered))
+    places = {(values["frame_id"], values["number"]): index for index, values in enumerate(ordered)}
+    for a, b in links:
+        if a in places and b in places:
+            groups.join(places[a], places[b])
+    _join_all(ordered, groups, new=len(ordered), cuts=cuts)
     return [[ordered[member] for member in members] for members in groups.members(range(len(ordered)))]
 
 
@@ -316,17 +314,29 @@ def follow_rolls(session: Session, *, line: str, roll_of: dict[tuple[int, int], 
         )
     parts = [part for defect_id in sorted(moved) for part in _part(session, line, defect_id)]
     for defect_id in parts:
-        _join_neighbours(session, defect_id)
+        _join_neighbours(session, line, defect_id)
 
 
 def _part(session: Session, line: str, defect_id: int) -> list[int]:
     """Divides a defect whose fragments lie on several rolls; the ids of its parts, which are its own for the first."""
     defect = session.get_one(DefectRow, defect_id, with_for_update=True, populate_existing=True)
-    fragments = _fragments_of(session, defect_id)
+    fragments = fragments_of(session, defect_id)
     by_roll: dict[int, list[Values]] = {}
     for values in fragments:
         by_roll.setdefault(values["roll_id"], []).append(values)
-    groups = [(roll, group) for roll, members in sorted(by_roll.items()) for group in components(members)]
+    cuts, links = cuts_near(session, line, fragments), links_of(session, defect_id)
+    groups = [
+        (roll, group)
+        for roll, members in sorted(by_roll.items())
+        for group in components(members, cuts=cuts, links=links)
+    ]
+    return divide(session, line, defect, groups)
+
+
+def divide(session: Session, line: str, defect: DefectRow, groups: list[tuple[int, list[Values]]]) -> list[int]:
+    """Makes a defect of each group (roll, fragments) of a defect's fragments; their ids. The one with the strongest
+    fragment keeps the number and comes first; all keep review and history."""
+    defect_id = defect.id
     peak, state = (defect.frame_id, defect.fragment), defect.state
     chosen = cast(Severity, defect.severity) if defect.severity_set else None
     reviewed = [] if defect.reviewed_at is None else [defect.reviewed_at]
@@ -345,7 +355,7 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
             session,
             replace(whole, verdict=verdict),
             roll_id=roll_id,
-            width_mm=_width_of(session, roll_id),
+            width_mm=width_of(session, roll_id),
             code=defect.code,
             chosen=chosen,
             reviewed=reviewed,
@@ -359,7 +369,7 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
             session.flush()
             ids.append(defect_id)
             continue
-        new = {**columns, "series_id": None}
+        new = {**columns, "series_id": None, "version": defect.version}
         ids.append(int(session.connection().execute(_INSERT_DEFECT, new).scalar_one()))
         for values in members:
             session.execute(
@@ -367,31 +377,43 @@ def _part(session: Session, line: str, defect_id: int) -> list[int]:
                 .where(FragmentRow.frame_id == values["frame_id"], FragmentRow.number == values["number"])
                 .values(defect_id=ids[-1])
             )
+            session.execute(
+                update(DefectLinkRow)
+                .where(DefectLinkRow.frame_a == values["frame_id"], DefectLinkRow.number_a == values["number"])
+                .values(defect_id=ids[-1])
+            )
         for review in session.scalars(select(ReviewRow).where(ReviewRow.defect_id == defect_id)).all():
             session.add(
-                ReviewRow(defect_id=ids[-1], state=review.state, previous=review.previous, by=review.by, at=review.at)
+                ReviewRow(
+                    defect_id=ids[-1],
+                    act=review.act,
+                    state=review.state,
+                    previous=review.previous,
+                    by=review.by,
+                    at=review.at,
+                )
             )
     return ids
 
 
-def _join_neighbours(session: Session, defect_id: int) -> None:
+def _join_neighbours(session: Session, line: str, defect_id: int) -> None:
     """Joins a defect with those that its fragments belong together with."""
     if session.get(DefectRow, defect_id) is None:  # became part of another meanwhile
         return
-    fragments = _fragments_of(session, defect_id)
+    fragments = fragments_of(session, defect_id)
     roll_id = fragments[0]["roll_id"]
-    others = [values for values in _nearby(session, roll_id, fragments) if values["defect_id"] != defect_id]
-    own = [_fragment(values) for values in fragments]
+    others = [values for values in nearby(session, roll_id, fragments) if values["defect_id"] != defect_id]
+    cuts = cuts_near(session, line, fragments)
     found = {
-        values["defect_id"]
-        for values in others
-        if any(belong_together(_fragment(values), fragment) for fragment in own)
+        other["defect_id"]
+        for other in others
+        if any(together(other, own) and not parted(cuts, other, own) for own in fragments)
     }
     if found:
-        _grow(session, roll_id, sorted({defect_id, *found}), [], width_mm=_width_of(session, roll_id))
+        grow(session, roll_id, sorted({defect_id, *found}), [], width_mm=width_of(session, roll_id))
 
 
-def _fragments_of(session: Session, defect_id: int) -> list[Values]:
+def fragments_of(session: Session, defect_id: int) -> list[Values]:
     rows = session.execute(select(*_FRAGMENTS.columns).where(FragmentRow.defect_id == defect_id)).mappings()
     return [dict(row) for row in rows]
 
@@ -399,7 +421,7 @@ def _fragments_of(session: Session, defect_id: int) -> list[Values]:
 # --- the cloth's width ---------------------------------------------------------------------------------------------
 
 
-def _width_of(session: Session, roll_id: int) -> float:
+def width_of(session: Session, roll_id: int) -> float:
     return session.connection().execute(_WIDTH, {"roll": roll_id}).scalar() or 0.0
 
 
@@ -418,7 +440,7 @@ def widen_roll(database: Database, session: Session, *, line: str, roll_id: int,
         .where(RollWidthRow.roll_id == roll_id, RollWidthRow.width_mm < width_mm)
         .values(width_mm=width_mm)
     )
-    width_mm = _width_of(session, roll_id)
+    width_mm = width_of(session, roll_id)
     _judge(session, roll_id, width_mm, only=("full_width", "edge"))
     return width_mm
 

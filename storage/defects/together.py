@@ -10,18 +10,21 @@ A fragment is what one frame shows of a defect. Two belong together
 
 Positions can be compared only on one counter: of one camera, within a session; of two cameras, which share the line's
 counter, when both saw the cloth within `TOGETHER`. Cloth of two rolls is never one defect (`storage.defects.merging`
-asks only within a roll). What staff joins or parts by hand would be a further answer here.
+asks only within a roll). What staff part by hand is a further answer (`storage.defects.by_hand`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from inspection.types import Mask
+from storage.masks import decode_mask
 
 NEAR_MM = 10.0
 ALONG_MM = 300.0
@@ -47,6 +50,30 @@ class Fragment:
     start_x_mm: float
     end_x_mm: float
     mask: Callable[[], Mask]  # most pairs are told apart without it
+
+
+def fragment_of(values: dict[str, Any]) -> Fragment:
+    """values: the columns of a `FragmentRow`."""
+    return Fragment(
+        frame_id=values["frame_id"],
+        camera=values["camera"],
+        counter=values["counter"],
+        captured_at=values["captured_at"],
+        x0_mm=values["x0_mm"],
+        x1_mm=values["x1_mm"],
+        y0_mm=values["y0_mm"],
+        y1_mm=values["y1_mm"],
+        mm_per_px=(values["x1_mm"] - values["x0_mm"]) / (values["x1_px"] - values["x0_px"]),
+        warp_line=values["warp_line"],
+        start_x_mm=values["start_x_mm"],
+        end_x_mm=values["end_x_mm"],
+        mask=partial(decode_mask, values["mask"]),
+    )
+
+
+def together(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """`belong_together` of two fragments' columns."""
+    return belong_together(fragment_of(a), fragment_of(b))
 
 
 def belong_together(a: Fragment, b: Fragment) -> bool:

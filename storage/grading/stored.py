@@ -1,7 +1,7 @@
 """Stored rolls as grading sees them. The one place where grading meets the tables of frames, gaps and defects."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
 from typing import cast
@@ -22,6 +22,7 @@ from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
 from storage.roll_details import RollDetails, read_details
 from storage.rolls import in_roll
+from storage.suspensions import suspension_of
 from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow
 
 SAMPLED_FRAMES = 5  # a camera, for the width at the start, in the middle and at the end
@@ -86,6 +87,10 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
         missed=_missed(session, roll, runs, summary),
         widths=_width_stretches(session, roll, runs, details, summary.length_mm, profile.profile),
     )
+    grade = grade_cloth(profile.profile, cloth)
+    if (put_aside := suspension_of(session, roll.id)) is not None:
+        why = f"the roll is suspended by {put_aside.by}: {put_aside.reason}"
+        grade = replace(grade, state="provisional", reasons=(*grade.reasons, why))
     return GradedRoll(
         roll=roll,
         details=details,
@@ -93,7 +98,7 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
         summary=summary,
         widths=widths,
         cloth=cloth,
-        grade=grade_cloth(profile.profile, cloth),
+        grade=grade,
     )
 
 

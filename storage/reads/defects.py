@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import ColumnElement, and_, exists, func, select
@@ -36,6 +36,10 @@ class DefectFilter:
     camera: str = ""
     state: State | Literal[""] = ""
     min_strength: float = 0.0  # score in units of the threshold
+    geometry: str = ""
+    severity: str = ""
+    code: str = ""
+    by: str = ""  # who gave a verdict on it
 
     def condition(self) -> ColumnElement[bool]:
         parts: list[ColumnElement[bool]] = []
@@ -54,6 +58,20 @@ class DefectFilter:
             parts.append(DefectRow.state == self.state)
         if self.min_strength > 0:
             parts.append(DefectRow.strength >= self.min_strength)
+        for column, value in (
+            (DefectRow.geometry, self.geometry),
+            (DefectRow.severity, self.severity),
+            (DefectRow.code, self.code),
+        ):
+            if value:
+                parts.append(column == value)
+        if self.by:
+            acted = exists(
+                select(ReviewRow.id)
+                .where(ReviewRow.defect_id == DefectRow.id, ReviewRow.by == self.by, ReviewRow.act == "verdict")
+                .correlate(DefectRow)
+            )
+            parts.append(acted)
         return and_(True, *parts)
 
 
@@ -88,14 +106,17 @@ class DefectItem:
     heat: str
     fabric_px: tuple[int, int]  # columns and rows of the fabric in its frame
     box_px: tuple[int, int, int, int]  # x0, x1, y0, y1 on that fabric
+    version: int  # acts of staff so far
+    severity_set: bool  # by staff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """One act of staff on a defect."""
+    """One act of staff on a defect: verdict, name, severity, merge or split. state: what was chosen."""
 
-    state: State
-    previous: State
+    act: str
+    state: str
+    previous: str
     by: str
     at: datetime
 
@@ -126,6 +147,8 @@ class DefectDetail:
     series: Series | None
 
 
+REVIEWERS_DAYS = 90
+NEARBY_MM = 10_000.0
 COUNTED = 10_000  # defects of a list are counted up to here
 Shown = tuple[DefectRow, FragmentRow, FrameRow]  # a defect, its strongest fragment, that one's frame
 
@@ -219,14 +242,16 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
     """One defect with its history; None when there is no such defect. The number of one that became part of another
     leads to the other."""
     with database.reading() as session:
-        into = session.scalar(select(MergedDefectRow.into_id).where(MergedDefectRow.id == defect_id))
-        defect_id = into if into is not None else defect_id
         found = session.execute(_WITH_PEAK.where(DefectRow.id == defect_id)).first()
+        if found is None:
+            into = session.scalar(select(MergedDefectRow.into_id).where(MergedDefectRow.id == defect_id))
+            defect_id = into if into is not None else defect_id
+            found = session.execute(_WITH_PEAK.where(DefectRow.id == defect_id)).first()
         if found is None:
             return None
         row, peak, frame = found
         history = session.execute(
-            select(ReviewRow.state, ReviewRow.previous, ReviewRow.by, ReviewRow.at)
+            select(ReviewRow.act, ReviewRow.state, ReviewRow.previous, ReviewRow.by, ReviewRow.at)
             .where(ReviewRow.defect_id == defect_id)
             .order_by(ReviewRow.at, ReviewRow.id)
         ).all()
@@ -247,7 +272,9 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
         mm_per_px=frame.mm_per_px,
         model=frame.model,
         origin=frame.origin,
-        history=tuple(Review(state=state_of(s), previous=state_of(p), by=by, at=at) for s, p, by, at in history),
+        history=tuple(
+            Review(act=row.act, state=row.state, previous=row.previous, by=row.by, at=row.at) for row in history
+        ),
         others_in_frame=others or 0,
         learned=sample is not None,
         peak_y_mm=row.peak_y_mm - zero_mm,
@@ -260,6 +287,12 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
             next_mm=series.last_mm + series.period_mm - zero_mm if series.open else None,
         ),
     )
+
+
+def items_of(session: Session, ids: Sequence[int]) -> list[DefectItem]:
+    """These defects, in any order."""
+    rows = session.execute(_WITH_PEAK.where(DefectRow.id.in_(ids))).all()
+    return _items(session, [(row, peak, frame) for row, peak, frame in rows])
 
 
 def _items(session: Session, rows: Sequence[Shown]) -> list[DefectItem]:
@@ -300,14 +333,55 @@ def _items(session: Session, rows: Sequence[Shown]) -> list[DefectItem]:
                 heat=peak.heat,
                 fabric_px=(round(frame.fabric_width_mm / frame.mm_per_px), round(frame.length_mm / frame.mm_per_px)),
                 box_px=(peak.x0_px - left_px, peak.x1_px - left_px, peak.y0_px, peak.y1_px),
+                version=row.version,
+                severity_set=row.severity_set,
             )
         )
     return items
 
 
+def nearby_defects(database: Database, defect_id: int, *, limit: int) -> list[DefectItem]:
+    """The defects of its roll and counter that lie nearest to this one along the roll, nearest first."""
+    with database.reading() as session:
+        own = session.get(DefectRow, defect_id)
+        if own is None:
+            return []
+        found: dict[int, float] = {}
+        for side in (DefectRow.y0_mm < own.y0_mm, DefectRow.y0_mm >= own.y0_mm):
+            apart = func.abs(DefectRow.y0_mm - own.y0_mm)
+            rows = session.execute(
+                select(DefectRow.id, apart)
+                .where(
+                    DefectRow.roll_id == own.roll_id,
+                    DefectRow.id != own.id,
+                    side,
+                    DefectRow.y0_mm.between(own.y0_mm - NEARBY_MM, own.y0_mm + NEARBY_MM),
+                )
+                .order_by(apart, DefectRow.id)
+                .limit(limit)
+            )
+            found |= {number: distance for number, distance in rows}  # noqa: C416
+        nearest = sorted(found, key=lambda number: (found[number], number))[:limit]
+        items = {item.id: item for item in items_of(session, nearest)}
+        return [items[number] for number in nearest]
+
+
+def reviewers(database: Database) -> list[str]:
+    """Who gave verdicts in the last `REVIEWERS_DAYS` days."""
+    since = datetime.now(UTC) - timedelta(days=REVIEWERS_DAYS)
+    with database.reading() as session:
+        query = select(ReviewRow.by).where(ReviewRow.act == "verdict", ReviewRow.at >= since).distinct()
+        return sorted(session.scalars(query))
+
+
 def style_names(database: Database) -> list[str]:
     with database.reading() as session:
         return list(session.scalars(select(StyleRow.name).where(StyleRow.name != "").order_by(StyleRow.name)))
+
+
+def line_names(database: Database) -> list[str]:
+    with database.reading() as session:
+        return list(session.scalars(select(LineRow.name).order_by(LineRow.name)))
 
 
 def camera_names(database: Database) -> list[str]:

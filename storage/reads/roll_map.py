@@ -22,8 +22,8 @@ PLACE = ("y0_mm", "y1_mm", "x0_mm", "x1_mm")
 class RollMap:
     """Everything the roll map draws; columns in mm from the roll's start (y) and the cloth's left edge (x).
 
-    defects: id, y0_mm, y1_mm, x0_mm, x1_mm, area_mm2, size_mm, geometry, strength, state, style, camera, captured_at;
-    worst first.
+    defects: id, y0_mm, y1_mm, x0_mm, x1_mm, area_mm2, size_mm, geometry, severity, code, series (0: none), strength,
+    state, style, camera, captured_at; worst first.
     gaps: y0_mm, y1_mm, x0_mm, x1_mm, camera, code, reason, captured_at; along the roll.
     """
 
@@ -59,6 +59,9 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
             DefectRow.area_mm2,
             DefectRow.size_mm,
             DefectRow.geometry,
+            DefectRow.severity,
+            DefectRow.code,
+            DefectRow.series_id,
             DefectRow.strength,
             DefectRow.state,
             DefectRow.style,
@@ -79,6 +82,9 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
                 row.area_mm2,
                 row.size_mm,
                 row.geometry,
+                row.severity,
+                row.code,
+                row.series_id or 0,
                 row.strength,
                 row.state,
                 row.style,
@@ -88,10 +94,12 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
             for row in rows
         ],
         columns=[
-            *("id", *PLACE, "area_mm2", "size_mm", "geometry"),
+            *("id", *PLACE, "area_mm2", "size_mm", "geometry", "severity", "code", "series"),
             *("strength", "state", "style", "camera", "captured_at"),
         ],
-    ).astype({"id": int, "area_mm2": float, "size_mm": float, "strength": float} | dict.fromkeys(PLACE, float))
+    ).astype(
+        {"id": int, "series": int, "area_mm2": float, "size_mm": float, "strength": float} | dict.fromkeys(PLACE, float)
+    )
 
 
 def _map_gaps(

@@ -17,7 +17,7 @@ from storage.tables import FrameRow, ModelRow, ReviewRow, RollRow
 from tests.e2e.browser import new_page, serve, settle, sign_in
 
 pytestmark = pytest.mark.e2e
-PAGES = ("Rolls", "Defects", "Trends", "Models", "System", "Live")
+PAGES = ("Roll", "Review", "Trends", "Models", "System", "Live")
 HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>'
 
 

@@ -20,7 +20,7 @@ from storage.tables import FrameRow, UserRow
 from tests.integration.dashboard.plausible_line import seed
 
 FOLDER = Path(dashboard.__file__).parent
-VIEWS = ("line", "live", "rolls", "defects", "trends", "reports", "models", "system")
+VIEWS = ("line", "live", "roll", "review", "trends", "reports", "models", "system")
 TITLES = {view: view.capitalize() for view in VIEWS} | {"line": "line\\-1"}  # the wall screen's is the line's name
 NAME = "Anna Keller"  # who is signed in
 OpenPage = Callable[..., AppTest]
@@ -87,7 +87,7 @@ def sign_in(monkeypatch: pytest.MonkeyPatch) -> SignIn:
 def open_page() -> OpenPage:
     """Runs one page by itself, as a link with these query parameters would."""
 
-    def run(view: str, **query: str) -> AppTest:
+    def run(view: str, /, **query: str) -> AppTest:
         page = AppTest.from_file(str(FOLDER / "views" / f"{view}.py"), default_timeout=60)
         for name, value in query.items():
             page.query_params[name] = value

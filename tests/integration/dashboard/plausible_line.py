@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import update
 
 from inference_worker import pictures as drawing
+from inference_worker.likeness import likeness
 from inspection.settings import StoreSettings
 from inspection.types import Capture, Defect, FrameHeader, FrameReport, Gap, Pixels, Scores
 from storage import registry, reviews, rolls, samples
@@ -151,6 +152,9 @@ def report(
         scored_at_ns=header.captured_at_ns + 300_000_000,
         defects=tuple(found),
         crops=drawing.crops(cloth, ratios, tuple(found), header, tile_px=TILE_PX) if found else (),
+        likenesses=tuple(
+            likeness(cloth, defect, left_px=header.fabric_left_px).astype("<f2").tobytes() for defect in found
+        ),
     )
     return made, cloth, ratios
 

@@ -27,8 +27,8 @@ def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage
     told = {
         "line": "No camera has delivered anything yet",
         "live": "No camera has delivered anything yet",
-        "rolls": "There is no roll yet",
-        "defects": "No defects were found yet",
+        "roll": "There is no roll yet",
+        "review": "No defects were found yet",
         "trends": "There are no trends yet",
         "reports": "No cloth passed",
         "models": "No model yet",

@@ -1,14 +1,17 @@
 """Reviews, and the samples they make: nothing that may hold a defect is ever learned as normal."""
 
+import threading
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from inspection.errors import StorageError
+from inspection.errors import ChangedMeanwhile, StorageError
+from storage.database import open_database
 from storage.frames import store_report
 from storage.pictures import PictureStore
-from storage.reviews import review_defect
+from storage.reviews import act_on_defects, merge_defects, name_defect, review_defect, set_severity, take_back
 from storage.samples import list_samples
 from storage.tables import AuditRow, DefectRow, FragmentRow, FrameRow, ReviewRow, SampleRow
 from tests.records import HEIGHT_PX, TILE_PX, make_defect, make_png, make_report
@@ -143,3 +146,73 @@ def test_no_sample_ever_holds_a_defect_that_is_not_rejected(sqlite_database, pic
     if not doubtful:
         assert len(list_samples(database)) == len(rows)
     assert HEIGHT_PX >= TILE_PX
+
+
+# --- several people ------------------------------------------------------------------------------------------------
+
+
+def test_of_two_who_act_at_once_one_is_told_what_the_other_chose(database, database_url, pictures):
+    """Both looked at the same version; whoever comes second is refused, and nothing of theirs is kept."""
+    (defect,) = store(database, pictures, 100)
+    barrier, done, refused = threading.Barrier(2), [], []
+
+    def act(by, state):
+        with open_database(database_url) as own:
+            barrier.wait()
+            try:
+                done.append((by, review_defect(own, pictures, defect, state=state, by=by, expected=0)))
+            except ChangedMeanwhile as error:
+                refused.append((by, str(error)))
+
+    threads = [threading.Thread(target=act, args=each) for each in (("eva", "confirmed"), ("max", "rejected"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [(first, act_)], [(second, why)] = done, refused
+    words = {"confirmed": f"confirmed defect {defect}", "rejected": f"called defect {defect} a false alarm"}
+    assert why == f"{first} {words[act_.value]} meanwhile: look at it again, then decide"
+    with database.reading() as session:
+        assert [(row.by, row.state) for row in session.scalars(select(ReviewRow))] == [(first, act_.value)]
+        assert session.get_one(DefectRow, defect).state == act_.value
+        assert {row.by for row in session.scalars(select(AuditRow))} == {first}
+    review_defect(database, pictures, defect, state="confirmed", by=second, expected=act_.version)
+
+
+def test_names_and_severities_count_as_acts_too(sqlite_database, pictures):
+    (defect,) = store(sqlite_database, pictures, 100)
+    named = name_defect(sqlite_database, defect, code="slub", by="eva", expected=0)
+    with pytest.raises(ChangedMeanwhile, match=f"eva named defect {defect} slub meanwhile"):
+        review_defect(sqlite_database, pictures, defect, state="confirmed", by="max", expected=0)
+    weighed = set_severity(sqlite_database, defect, severity="critical", by="max", expected=named.version)
+    with pytest.raises(ChangedMeanwhile, match=f"max set defect {defect} to critical meanwhile"):
+        take_back(sqlite_database, pictures, named, by="eva")
+    undone = take_back(sqlite_database, pictures, weighed, by="max")
+    with sqlite_database.reading() as session:
+        row = session.get_one(DefectRow, defect)
+        assert (row.code, row.severity_set, row.version) == ("slub", False, undone.version)
+
+
+def test_many_at_once_leave_alone_what_others_changed(database, pictures):
+    first, second, third = store(database, pictures, 100, 200, 300)
+    review(database, pictures, second, "confirmed", by="max")
+    acted = act_on_defects(
+        database, pictures, {first: 0, second: 0, third: 0, 999: 0}, act="verdict", value="rejected", by="eva"
+    )
+    assert [done.defect_id for done in acted.done] == [first, third]
+    assert acted.refused == (
+        f"max confirmed defect {second} meanwhile: look at it again, then decide",
+        "there is no defect 999: it may have been removed",
+    )
+    with database.reading() as session:
+        states = dict(session.execute(select(DefectRow.id, DefectRow.state)).all())
+    assert states == {first: "rejected", second: "confirmed", third: "rejected"}
+    assert learned(database) == [first, third]
+
+
+def test_a_verdict_on_what_became_part_of_another_is_refused(sqlite_database, pictures):
+    (first,) = store(sqlite_database, pictures, 100)
+    (second,) = store(sqlite_database, pictures, 100, sequence=40)
+    merge_defects(sqlite_database, {first: 0, second: 0}, by="eva")
+    with pytest.raises(ChangedMeanwhile, match=f"defect {second} became part of defect {first} meanwhile"):
+        review_defect(sqlite_database, pictures, second, state="confirmed", by="max", expected=0)

@@ -1,0 +1,381 @@
+"""One defect in full, with everything that can be done about it: by key, by mouse and by touch."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import acts, data, shell, words
+from dashboard.defect_cards import card_grid, chosen_of, open_defect, piece_grid
+from inspection.errors import LoomwatchError
+from storage.defects.geometry import CODES, propose_names
+from storage.grading.severity import SEVERITIES
+from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
+from storage.reads.review_state import State
+from storage.reviews import Done
+
+DIGITS = 6  # names that have a key of their own
+BESIDE = 8  # defects nearby, similar ones
+STRIPS = {"queue": "Next in the queue", "near": "Nearby on the cloth", "similar": "Similar", "pieces": "Its pieces"}
+
+
+def show_defect(detail: DefectDetail, wanted: DefectFilter) -> None:
+    item = detail.item
+    before, after = data.neighbours_of(wanted, item.id)
+    with st.container(border=True):
+        show_head(detail, wanted)
+        show_verdicts(item, before, after)
+        show_names(detail)
+        with st.grid(4, min_column_width=240):
+            show_pictures(item)
+            with st.container():
+                show_facts(detail)
+                show_history(detail)
+    show_strip(detail, wanted)
+    if after is not None:
+        look_ahead(after)
+
+
+def show_head(detail: DefectDetail, wanted: DefectFilter) -> None:
+    item = detail.item
+    total = data.list_defects(wanted, 1, 0)[1]
+    rank = data.rank_of(wanted, item.id) + 1
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(f"Defect {item.id}", anchor=False, width="content")
+        shell.state_badge(item.state)
+        if detail.learned:
+            st.badge("Learned as normal", icon=":material/school:", color="blue")
+        fits = (not wanted.state or wanted.state == item.state) and rank <= total
+        st.caption(
+            f"{rank:,} of {words.counted(total)}, worst first" if fits else f"{words.counted(total)} in this list",
+            width="stretch",
+            text_alignment="right",
+        )
+
+
+# --- acts ----------------------------------------------------------------------------------------------------------
+
+
+def show_verdicts(item: DefectItem, before: int | None, after: int | None) -> None:
+    """A verdict goes on to the next defect."""
+    following = after if after is not None else before
+    with st.container(horizontal=True, vertical_alignment="center"):
+        shell.act_button(
+            "Confirm defect",
+            key="one.confirm",
+            type="primary",
+            icon=":material/error:",
+            shortcut="D",
+            disabled=item.state == "confirmed",
+            on_click=judge,
+            args=(item.id, item.version, "confirmed", following),
+        )
+        shell.act_button(
+            "False alarm: learn as normal",
+            key="one.reject",
+            icon=":material/block:",
+            shortcut="F",
+            disabled=item.state == "rejected",
+            help="The picture becomes a sample of normal fabric for the next training",
+            on_click=judge,
+            args=(item.id, item.version, "rejected", following),
+        )
+        show_undo(item)
+        st.space("stretch")
+        st.button(
+            "Previous",
+            key="one.before",
+            icon=":material/chevron_left:",
+            shortcut="Left",
+            disabled=before is None,
+            on_click=go_to,
+            args=(before,),
+        )
+        st.button(
+            "Next",
+            key="one.after",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            shortcut="Right",
+            disabled=after is None,
+            on_click=go_to,
+            args=(after,),
+        )
+
+
+def show_names(detail: DefectDetail) -> None:
+    """The trade's names for a defect of this form, and how severe it is: a key each, and all of them to choose from."""
+    item = detail.item
+    proposed = [name.code for name in propose_names(item.geometry, hole=item.hole, periodic=detail.series is not None)]
+    codes = ["", *proposed, *([item.code] if item.code and item.code not in proposed else [])]
+    severities: list[str] = [*SEVERITIES]
+    place = severities.index(item.severity)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for number, code in enumerate(proposed[:DIGITS], start=1):
+            shell.act_button(
+                words.sentence(CODES[code].words),
+                key=f"one.name.{number}",
+                shortcut=str(number),
+                type="primary" if item.code == code else "secondary",
+                help="Once more takes the name away" if item.code == code else None,
+                on_click=name,
+                args=(item.id, item.version, "" if item.code == code else code),
+            )
+        following = severities[(place + 1) % len(severities)]
+        shell.act_button(
+            f"{words.sentence(item.severity)} → {following}",
+            key="one.severity",
+            icon=":material/priority_high:",
+            shortcut="S",
+            help="How severe it is" + ("" if item.severity_set else ", by the rules of its roll's profile so far"),
+            on_click=weigh,
+            args=(item.id, item.version, following),
+        )
+        key = f"one.code.{item.id}.{item.version}"
+        st.selectbox(
+            "Other name",
+            codes,
+            index=codes.index(item.code),
+            format_func=lambda code: words.sentence(CODES[code].words) if code else "Not named",
+            key=key,
+            width=220,
+            disabled=shell.needs("operator") is not None,
+            on_change=lambda: name(item.id, item.version, st.session_state[key]),
+        )
+        chosen = f"one.weight.{item.id}.{item.version}"
+        st.selectbox(
+            "Severity",
+            severities,
+            index=place,
+            format_func=words.sentence,
+            key=chosen,
+            width=140,
+            disabled=shell.needs("operator") is not None,
+            on_change=lambda: weigh(item.id, item.version, st.session_state[chosen]),
+        )
+
+
+def show_undo(item: DefectItem | None = None) -> None:
+    """Takes back the last thing done here; without one, the verdict on the defect in view."""
+    reviewed = item is not None and item.state != "unreviewed"
+    shell.act_button(
+        "Undo" if acts.steps() or not reviewed else "Undo review",
+        key="undo",
+        icon=":material/undo:",
+        shortcut="U",
+        disabled=not acts.steps() and not reviewed,
+        on_click=undo,
+        args=(item.id if item else None, item.version if item else None),
+    )
+
+
+def judge(defect_id: int, version: int, state: State, following: int | None) -> None:
+    verdict = "confirmed" if state == "confirmed" else "false alarm"
+    if record(lambda: data.review(defect_id, state, expected=version), f"Defect {defect_id}: {verdict}"):
+        go_to(following)
+
+
+def name(defect_id: int, version: int, code: str) -> None:
+    told = f"Defect {defect_id}: {CODES[code].words if code else 'not named'}"
+    record(lambda: data.name_defect(defect_id, code, expected=version), told)
+
+
+def weigh(defect_id: int, version: int, severity: str) -> None:
+    record(lambda: data.set_severity(defect_id, severity, expected=version), f"Defect {defect_id}: {severity}")
+
+
+def undo(defect_id: int | None, version: int | None) -> None:
+    if acts.steps():
+        shown = acts.take_back()
+        if shown is not None:
+            go_to(shown)
+    elif defect_id is not None:
+        record(lambda: data.review(defect_id, "unreviewed", expected=version), f"Defect {defect_id}: taken back")
+
+
+def record(act: Callable[[], Done], told: str) -> bool:
+    """False when somebody else was first: the page then says what they chose, and stays."""
+    try:
+        done = act()
+    except LoomwatchError as error:
+        acts.refuse(str(error))
+        return False
+    acts.note((done,), told)
+    return True
+
+
+def go_to(defect_id: int | None) -> None:
+    shell.remember("defect", "" if defect_id is None else str(defect_id))
+
+
+# --- what is known -------------------------------------------------------------------------------------------------
+
+
+def show_pictures(item: DefectItem) -> None:
+    """Crop, heat and outline side by side."""
+    shown = data.defect_pictures(item.id)
+    if shown is None:
+        st.info(
+            "The pictures of this defect were not kept or are gone; its place and size still hold.",
+            icon=":material/image_not_supported:",
+        )
+        return
+    for picture, caption, alt in (
+        (shown.crop, "As the camera saw it", f"Cloth around defect {item.id}"),
+        (shown.heat, "What is unusual: brighter is stronger", f"Heat of defect {item.id}"),
+        (shown.outline, "Outline of the defect", f"Defect {item.id} outlined"),
+    ):
+        st.image(picture, caption=caption, width="stretch", alt=alt)
+
+
+def look_ahead(defect_id: int) -> None:
+    """The next defect's pictures, drawn and sent while this one is looked at."""
+    shown = data.defect_pictures(defect_id)
+    with st.container(key="ahead"):
+        if shown is not None:
+            for picture in (shown.crop, shown.heat, shown.outline):
+                st.image(picture, width=8, alt="")
+
+
+def show_facts(detail: DefectDetail) -> None:
+    item = detail.item
+    roll = "none" if item.roll is None else "cloth without a roll" if item.roll.automatic else item.roll.name
+    rows = {
+        "Place": f"{words.metres(item.y_mm)} along the roll, {item.x_mm:.0f} mm from the left edge",
+        "Size": f"{words.size(item)} (along × across), area {words.area(item.area_mm2)}",
+        "Form": words.form(item),
+        "Strength": f"{words.strength(item.strength)} (score {item.score:.3f}, limit {item.threshold:.3f})",
+        "Roll": f"{roll} on {item.line}",
+        "Style": item.style or "not known",
+        "Seen": f"{shell.clock(item.captured_at)} by camera {item.camera}",
+        "Model": detail.model,
+    }
+    if item.fragments > 1:
+        rows["Seen in"] = f"{item.fragments:,} frames' pieces; the picture shows the strongest, at " + words.metres(
+            detail.peak_y_mm
+        )
+    if detail.series is not None:
+        rows["Repeats"] = words.series(detail.series)
+    if detail.origin:
+        rows["File"] = detail.origin
+    if detail.others_in_frame:
+        rows["Same frame"] = words.count(detail.others_in_frame, "other suspicious place")
+    st.markdown("  \n".join(f"**{name}** {words.plain(value)}" for name, value in rows.items()))
+
+
+def show_history(detail: DefectDetail) -> None:
+    st.markdown("**History**")
+    if not detail.history:
+        st.caption("Nobody has reviewed this defect yet.")
+    for review in reversed(detail.history):
+        st.caption(
+            f"{shell.clock(review.at)} · **{words.sentence(words.act(review.act, review.state))}** · "
+            f"{words.plain(review.by)}"
+        )
+    if detail.item.state == "rejected" and not detail.learned:
+        st.caption(
+            "Not learned yet: the picture shows another place that is not a false alarm, or no picture was kept."
+        )
+
+
+# --- others --------------------------------------------------------------------------------------------------------
+
+
+def show_strip(detail: DefectDetail, wanted: DefectFilter) -> None:
+    """Others to compare it with, to merge with it, or its own pieces to split it by."""
+    item = detail.item
+    wanted_strip = st.query_params.get("show", "queue")
+    strip = st.segmented_control(
+        "Compare with",
+        list(STRIPS),
+        default=wanted_strip if wanted_strip in STRIPS else "queue",
+        required=True,
+        format_func=STRIPS.__getitem__,
+        key="one.strip",
+        label_visibility="collapsed",
+    )
+    shell.remember("show", strip or "queue", default="queue")
+    match strip:
+        case "near":
+            show_nearby(item)
+        case "similar":
+            show_similar(item)
+        case "pieces":
+            show_pieces(item)
+        case _:
+            rank = data.rank_of(wanted, item.id)
+            items = [each for each in data.list_defects(wanted, BESIDE + 1, rank)[0] if each.id != item.id]
+            card_grid(items[:BESIDE], name="queue", choose=False)
+            if not items:
+                st.caption("Nothing comes after this one.")
+
+
+def show_nearby(item: DefectItem) -> None:
+    items = data.nearby_defects(item.id, BESIDE)
+    if not items:
+        st.caption("No other defect within 10 m of it.")
+        return
+    chosen = chosen_of(items, name="near")
+    whole: dict[int, int | None] = {item.id: item.version}
+    whole |= chosen
+    shell.act_button(
+        f"Merge with defect {item.id}",
+        icon=":material/call_merge:",
+        disabled=not chosen,
+        help="Tick what is part of the same defect",
+        on_click=merge_and_open,
+        args=(whole,),
+    )
+    card_grid(items, name="near", choose=True)
+
+
+def show_similar(item: DefectItem) -> None:
+    found = data.similar_defects(item.id, BESIDE)
+    if not found:
+        st.caption("Nothing to compare with: what this defect looks like was not kept, or it is the only one.")
+        return
+    notes = [f"{100 * max(0.0, cosine):.0f} % alike" for _, cosine in found]
+    card_grid([other for other, _ in found], name="similar", choose=False, notes=notes)
+
+
+def show_pieces(item: DefectItem) -> None:
+    pieces = data.pieces_of(item.id)
+    if len(pieces) < 2:
+        st.caption("It is one piece, seen in one frame: there is nothing to split.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        place = st.empty()
+        st.caption("Tick what is another defect. What comes later joins the part that it lies nearer to.")
+    ticked = piece_grid(pieces, name=f"piece.{item.id}.{item.version}")
+    with place:
+        shell.act_button(
+            f"Split off {words.count(len(ticked), 'piece')}",
+            icon=":material/call_split:",
+            disabled=not 0 < len(ticked) < len(pieces),
+            on_click=split,
+            args=(item.id, item.version, ticked),
+        )
+
+
+def merge_and_open(chosen: dict[int, int | None]) -> None:
+    """Makes one defect of several (number -> version looked at) and shows it."""
+    try:
+        joined = data.merge_defects(chosen)
+    except LoomwatchError as error:
+        acts.refuse(str(error))
+        return
+    acts.note((joined,), f"{len(chosen)} defects are now defect {joined.defect_id}")
+    open_defect(joined.defect_id)
+
+
+def split(defect_id: int, version: int, pieces: list[tuple[int, int]]) -> None:
+    try:
+        parts = data.split_defect(defect_id, pieces, expected=version)
+    except LoomwatchError as error:
+        acts.refuse(str(error))
+        return
+    found = [detail.item for number in parts if (detail := data.defect(number)) is not None]
+    acts.note(
+        (acts.Parted(tuple((each.id, each.version) for each in found)),),
+        f"Defect {defect_id} is now defects {parts[0]} and {parts[1]}",
+    )
+    go_to(parts[0])

@@ -1,0 +1,317 @@
+"""A roll's two charts: all of it as a strip with its cut plan, and a part of it in true proportions.
+
+The strip is stretched along; what is marked on it is what the other shows, where a millimetre along the roll is as long
+as one across. Colour and rim are the severity, shape the form; a false alarm is hollow: colour alone tells nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import altair as alt
+import pandas as pd
+
+from dashboard import words
+from dashboard.theme import CHOSEN_COLOUR, FORM_SHAPES, GAP_COLOUR, SCORE_COLOUR, SEVERITY_COLOURS
+from storage.grading.cut_plan import CutPlan
+from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSummary
+
+Drawing: TypeAlias = Any  # altair's own return types change with what is layered
+
+STRIP_PX, PART_PX = 190, 400
+HATCHED_GAPS = 200  # more are drawn as plain bands
+HATCH_LINES = 12  # across a band
+WIDEST = 8  # what is sent of the part, in widths of the cloth; a screen shows less
+PLAN_SHARE = 0.22  # of the cloth's width, below it, for the cut plan
+RIMS = {"critical": 4.0, "major": 1.5, "minor": 0.5}  # px: severity is not told by colour alone
+FIRST_COLOUR, SECOND_COLOUR = "#1A869F", "#8B929C"
+
+
+def strip(
+    roll: RollSummary,
+    defects: pd.DataFrame,
+    gaps: pd.DataFrame,
+    plan: CutPlan | None,
+    *,
+    cameras: Sequence[CameraCoverage],
+    from_m: float | None,
+) -> Drawing:
+    """All of a roll. Dragging over it gives "window" with x_m. defects, gaps: as for `part`; plan: None draws none;
+    from_m: where the part begins that is marked, None for a strip that nobody chooses on."""
+    length_m, width_mm = _extent(roll, cameras)
+    low = -PLAN_SHARE * width_mm if plan is not None and plan.pieces else 0.0
+    x = alt.X(
+        "x_m:Q",
+        title="Along the roll (m)",
+        scale=alt.Scale(domain=[0, length_m], nice=False),
+        axis=alt.Axis(grid=False, tickCount=12),
+    )
+    y = alt.Y(
+        "y_mm:Q",
+        title="Across (mm)",
+        scale=alt.Scale(domain=[low, width_mm], nice=False),
+        axis=alt.Axis(grid=False, values=_ticks(width_mm), labels=width_mm > UNKNOWN_WIDTH_MM),
+    )
+    cloth = _cloth(cameras, length_m, x, y)
+    layers = [cloth, *_gaps(gaps, x, y)]
+    if low and plan is not None:
+        layers += _plan(plan, low, width_mm, x, y)
+    layers += _series(defects, x, y)
+    points = _points(defects, x, y, sizes=[18, 160])
+    if from_m is None:
+        return alt.layer(*layers, points).properties(height=STRIP_PX)
+    shown = pd.DataFrame(
+        [{"x_m": from_m, "x2_m": min(length_m, from_m + 3 * width_mm / 1000), "y_mm": 0.0, "y2_mm": width_mm}]
+    )
+    window = alt.selection_interval(name="window", encodings=["x"], mark=alt.BrushConfig(fill=CHOSEN_COLOUR))
+    marked = (
+        alt.Chart(shown)
+        .mark_rect(color=CHOSEN_COLOUR, opacity=0.14, stroke=CHOSEN_COLOUR, strokeWidth=2)
+        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
+    )
+    return alt.layer(*layers, marked, points.add_params(window)).properties(height=STRIP_PX)
+
+
+def part(
+    roll: RollSummary,
+    defects: pd.DataFrame,
+    gaps: pd.DataFrame,
+    *,
+    cameras: Sequence[CameraCoverage],
+    from_m: float,
+    selected: int | None,
+) -> Drawing:
+    """From `from_m` on as much as fits, in true proportions, which zooming keeps. Clicking a defect gives its `id` in
+    "pick". defects: `RollMap.defects` with `when` in words; gaps: of `merge_gaps`; both of these cameras only."""
+    length_m, width_mm = _extent(roll, cameras)
+    last_m = from_m + WIDEST * width_mm / 1000
+    near = defects[(defects["y1_mm"] >= from_m * 1000 - 1000) & (defects["y0_mm"] <= last_m * 1000)]
+    gaps = gaps[(gaps["y1_mm"] >= from_m * 1000) & (gaps["y0_mm"] <= last_m * 1000)]
+    x = alt.X(
+        "x_m:Q",
+        title="Along the roll (m), in true proportions",
+        scale=alt.Scale(
+            domainMin=from_m,
+            domainMax=alt.ExprRef(f"{from_m} + {width_mm / 1000} * width / height"),
+            nice=False,
+            zero=False,
+        ),
+        axis=alt.Axis(grid=False, tickCount=10),
+    )
+    y = alt.Y(
+        "y_mm:Q",
+        title="Across (mm)",
+        scale=alt.Scale(domain=[0, width_mm], nice=False),
+        axis=alt.Axis(grid=False, tickCount=5, labels=width_mm > UNKNOWN_WIDTH_MM),
+    )
+    pick = alt.selection_point(name="pick", fields=["id"], on="click", empty=False)
+    zoom = alt.selection_interval(name="zoom", bind="scales")
+    layers = [_cloth(cameras, length_m, x, y), *_gaps(gaps, x, y), _extents(near, x, y), *_series(near, x, y)]
+    layers += [_ring(near[near["id"] == selected], x, y), _points(near, x, y, sizes=[70, 500]).add_params(pick, zoom)]
+    return alt.layer(*layers).properties(height=PART_PX)
+
+
+def _extent(roll: RollSummary, cameras: Sequence[CameraCoverage]) -> tuple[float, float]:
+    """Metres along, mm across."""
+    return max(roll.length_mm / 1000, 0.001), max((camera.x1_mm for camera in cameras), default=UNKNOWN_WIDTH_MM)
+
+
+def _ticks(width_mm: float) -> list[float]:
+    step = 200.0 if width_mm <= 1000 else 500.0
+    return [step * k for k in range(int(width_mm // step) + 1)]
+
+
+def _cloth(cameras: Sequence[CameraCoverage], length_m: float, x: alt.X, y: alt.Y) -> Drawing:
+    table = pd.DataFrame(
+        [{"x_m": 0.0, "x2_m": length_m, "y_mm": camera.x0_mm, "y2_mm": camera.x1_mm} for camera in cameras]
+    )
+    return (
+        alt.Chart(table)
+        .mark_rect(color=SCORE_COLOUR, opacity=0.1, stroke=SCORE_COLOUR, strokeWidth=1, strokeOpacity=0.5, clip=True)
+        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
+    )
+
+
+def _gaps(gaps: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
+    """Bands with slanted lines over them, as data, because a chart has no pattern fill."""
+    table = pd.DataFrame(
+        {
+            "x_m": gaps["y0_mm"] / 1000,
+            "x2_m": gaps["y1_mm"] / 1000,
+            "y_mm": gaps["x0_mm"],
+            "y2_mm": gaps["x1_mm"],
+            "camera": gaps["camera"],
+            "reason": gaps["reason"].map(words.sentence),
+            "span": [f"{a / 1000:.2f} to {b / 1000:.2f} m" for a, b in zip(gaps["y0_mm"], gaps["y1_mm"], strict=True)],
+        }
+    )
+    bands = (
+        alt.Chart(table)
+        .mark_rect(color=GAP_COLOUR, opacity=0.4, stroke=GAP_COLOUR, strokeWidth=1.5, clip=True)
+        .encode(
+            x=x,
+            x2="x2_m:Q",
+            y=y,
+            y2="y2_mm:Q",
+            tooltip=[
+                alt.Tooltip("reason:N", title="Not inspected"),
+                alt.Tooltip("span:N", title="Where"),
+                alt.Tooltip("camera:N", title="Camera"),
+            ],
+        )
+    )
+    largest = gaps.assign(length=gaps["y1_mm"] - gaps["y0_mm"]).nlargest(HATCHED_GAPS, "length")
+    lines: list[tuple[float, float, float, float]] = []
+    for y0, y1, x0, x1 in largest[["y0_mm", "y1_mm", "x0_mm", "x1_mm"]].to_numpy(dtype=float):
+        step = (x1 - x0) / HATCH_LINES
+        lines.extend((y0 / 1000, y1 / 1000, x0 + k * step, x0 + (k + 1) * step) for k in range(HATCH_LINES))
+    hatches = (
+        alt.Chart(pd.DataFrame(lines, columns=["x_m", "x2_m", "y_mm", "y2_mm"], dtype=float))
+        .mark_rule(color=GAP_COLOUR, strokeWidth=1, opacity=0.9, tooltip=None, clip=True)
+        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
+    )
+    return [bands, hatches]
+
+
+def _plan(plan: CutPlan, low: float, width_mm: float, x: alt.X, y: alt.Y) -> list[Drawing]:
+    """Pieces below the cloth, cuts as lines through it."""
+    table = pd.DataFrame(
+        [
+            {
+                "x_m": piece.y0_mm / 1000,
+                "x2_m": piece.y1_mm / 1000,
+                "middle": (piece.y0_mm + piece.y1_mm) / 2000,
+                "y_mm": low * 0.9,
+                "y2_mm": low * 0.3,
+                "kind": "First quality" if piece.first else "Second",
+                "says": f"{piece.length_mm / 1000:,.1f} m, {piece.points:g} points",
+                "label": ("1st" if piece.first else "2nd") + f" {piece.length_mm / 1000:,.1f} m",
+            }
+            for piece in plan.pieces
+        ]
+    )
+    tooltip = [alt.Tooltip("kind:N", title="Cut plan"), alt.Tooltip("says:N", title="Piece")]
+    place: dict[str, Any] = {"y": y, "y2": alt.Y2("y2_mm:Q"), "tooltip": tooltip}
+    drawn = [
+        alt.Chart(table[table["kind"] == kind])
+        .mark_rect(color=colour, opacity=0.85, stroke="white", strokeWidth=1)
+        .encode(x=x, x2="x2_m:Q", **place)
+        for kind, colour in (("First quality", FIRST_COLOUR), ("Second", SECOND_COLOUR))
+    ]
+    length_m = float(table["x2_m"].max())
+    wide = table[(table["x2_m"] - table["x_m"]) > 0.06 * length_m]
+    labels = pd.DataFrame({"x_m": wide["middle"], "y_mm": low * 0.6, "label": wide["label"]})
+    drawn.append(
+        alt.Chart(labels).mark_text(color="white", fontSize=11, fontWeight="bold").encode(x=x, y=y, text="label:N")
+    )
+    cuts = pd.DataFrame({"x_m": table["x_m"].iloc[1:], "y_mm": 0.0, "y2_mm": width_mm})
+    drawn.append(
+        alt.Chart(cuts).mark_rule(color=FIRST_COLOUR, strokeDash=[6, 3], strokeWidth=1.5).encode(x=x, y=y, y2="y2_mm:Q")
+    )
+    return drawn
+
+
+def _middles(defects: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "id": defects["id"],
+            "series": defects["series"],
+            "x_m": (defects["y0_mm"] + defects["y1_mm"]) / 2000,
+            "y_mm": (defects["x0_mm"] + defects["x1_mm"]) / 2,
+        }
+    )
+
+
+def _series(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
+    """A line through the defects of each periodic series."""
+    table = _middles(defects[defects["series"] > 0])
+    if not len(table):
+        return []
+    return [
+        alt.Chart(table)
+        .mark_line(color=CHOSEN_COLOUR, strokeWidth=1.5, strokeDash=[2, 3], clip=True, tooltip=None)
+        .encode(x=x, y=y, detail="series:N", order="x_m:Q")
+    ]
+
+
+def _extents(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
+    """Each defect as large as it is."""
+    table = pd.DataFrame(
+        {
+            "x_m": defects["y0_mm"] / 1000,
+            "x2_m": defects["y1_mm"] / 1000,
+            "y_mm": defects["x0_mm"],
+            "y2_mm": defects["x1_mm"],
+            "severity": defects["severity"],
+        }
+    )
+    return (
+        alt.Chart(table)
+        .mark_rect(fillOpacity=0.25, strokeWidth=1, clip=True, tooltip=None)
+        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q", color=_colour(), stroke=_colour("stroke"))
+    )
+
+
+def _colour(channel: str = "color") -> Any:
+    kind: Any = alt.Stroke if channel == "stroke" else alt.Color
+    scale = alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values()))
+    return kind("severity:N", title="Severity", scale=scale, legend=_legend() if channel == "color" else None)
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(orient="top", direction="horizontal", symbolSize=110, symbolOpacity=1, titleAnchor="middle")
+
+
+def _ring(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
+    """Around the defect that is shown below the map."""
+    return (
+        alt.Chart(_middles(defects))
+        .mark_point(shape="circle", size=1500, color=CHOSEN_COLOUR, strokeWidth=3, clip=True)
+        .encode(x=x, y=y)
+    )
+
+
+def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int]) -> Drawing:
+    forms = [form for form in FORM_SHAPES if form in set(defects["geometry"])]
+    table = _middles(defects).assign(
+        size=defects["size_mm"],
+        severity=defects["severity"],
+        rim=defects["severity"].map(RIMS),
+        form=defects["geometry"].map(words.FORMS),
+        fill=(defects["state"] != "rejected").map({True: 0.85, False: 0.0}),
+        says=defects["says"],
+        state=defects["state"].map(words.STATE_WORDS),
+        place=[f"{a / 1000:.2f} m, {b:.0f} mm" for a, b in zip(defects["y0_mm"], defects["x0_mm"], strict=True)],
+        when=defects["when"],
+    )
+    return (
+        alt.Chart(table)
+        .mark_point(opacity=1, clip=True)
+        .encode(
+            x=x,
+            y=y,
+            color=_colour(),
+            fill=alt.Fill(
+                "severity:N",
+                scale=alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values())),
+                legend=None,
+            ),
+            strokeWidth=alt.StrokeWidth("rim:Q", scale=None, legend=None),
+            fillOpacity=alt.FillOpacity("fill:Q", scale=None, legend=None),
+            shape=alt.Shape(
+                "form:N",
+                title="Form",
+                scale=alt.Scale(
+                    domain=[words.FORMS[form] for form in forms], range=[FORM_SHAPES[form] for form in forms]
+                ),
+                legend=_legend(),
+            ),
+            size=alt.Size("size:Q", scale=alt.Scale(type="sqrt", range=sizes), legend=None),
+            tooltip=[
+                alt.Tooltip("id:Q", title="Defect", format="d"),
+                alt.Tooltip("says:N", title="What"),
+                alt.Tooltip("state:N", title="State"),
+                alt.Tooltip("place:N", title="Place"),
+                alt.Tooltip("when:N", title="Seen"),
+            ],
+        )
+    )

@@ -1,0 +1,285 @@
+"""Review: the queue, worst first; one defect at a time by keyboard, or many at once in a grid."""
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from dashboard import acts, data, shell, words
+from dashboard.defect_cards import card_grid, chosen_of, tick_key
+from dashboard.one_defect import merge_and_open, show_defect, show_undo
+from inspection.errors import LoomwatchError
+from storage.defects.geometry import GEOMETRIES, NAMES
+from storage.grading.severity import SEVERITIES
+from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
+from storage.reads.review_state import STATES, State
+from storage.reads.roll_runs import is_running
+from storage.reviews import Act
+
+PAGE_CARDS = 24
+MOST_AT_ONCE = 1000  # defects of one bulk act
+ALL = "all"
+STATE_CHOICES: dict[str, str] = {**{state: words.STATE_WORDS[state] for state in STATES}, ALL: "All"}
+STRENGTHS = {"": "Any", "1.1": "from 1.1 ×", "1.25": "from 1.25 ×", "1.5": "from 1.5 ×", "2": "from 2 ×"}
+VIEWS = {"one": "One by one", "grid": "Grid"}
+FILTER_KEY, AHEAD_CSS = "review.filter", "<style>.st-key-ahead {display: none;}</style>"
+
+
+def show_page() -> None:
+    st.html(AHEAD_CSS)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Review", anchor=False, width="content")
+        st.space("stretch")
+        wanted_view = st.query_params.get("view", "one")
+        view = st.segmented_control(
+            "View",
+            list(VIEWS),
+            default=wanted_view if wanted_view in VIEWS else "one",
+            required=True,
+            format_func=VIEWS.__getitem__,
+            key=f"review.view.{wanted_view}",
+            label_visibility="collapsed",
+        )
+        shell.remember("view", view or "one", default="one")
+    wanted = choose_filter()
+    if view == "grid":
+        show_grid(wanted)
+    else:
+        show_queue(wanted)
+
+
+# --- what to look at -----------------------------------------------------------------------------------------------
+
+
+def choose_filter() -> DefectFilter:
+    """Filters live in the address; changing one starts at the worst defect again."""
+    now = datetime.now(UTC)
+    rolls = {str(roll.id): roll for roll in data.rolls()}
+    names = {
+        key: ("Cloth without a roll, " + f"{roll.opened_at:%-d %b %Y}" if roll.automatic else roll.name)
+        + f" · {roll.line}"
+        + (" · running" if is_running(roll, at=now) else "")
+        for key, roll in rolls.items()
+    }
+    forms: dict[str, str] = {name: words.FORMS[name] for name in GEOMETRIES}
+    codes = {name.code: words.sentence(name.words) for name in NAMES}
+    severities: dict[str, str] = {name: words.sentence(name) for name in SEVERITIES}
+    with st.grid(4, min_column_width=170):
+        roll = choose("Roll", "roll", {"": "All rolls", **names})
+        style = choose("Style", "style", {"": "All styles", **same(data.style_names())})
+        strength = choose("Strength (× limit)", "strength", STRENGTHS)
+        with st.popover("More filters", icon=":material/filter_alt:", width="stretch"):
+            camera = choose("Camera", "camera", {"": "All cameras", **same(data.camera_names())})
+            form = choose("Form", "form", {"": "Any form", **forms})
+            code = choose("Name", "name", {"": "Any name", **codes})
+            severity = choose("Severity", "severity", {"": "Any severity", **severities})
+            by = choose("Reviewed by", "by", {"": "Anybody or nobody", **same(data.reviewers())})
+    state = choose_state()
+    address = (roll, style, camera, strength, form, code, severity, by, state or ALL)
+    if st.session_state.get(FILTER_KEY, address) != address:
+        st.query_params.pop("defect", None)
+        st.query_params.pop("page", None)
+    st.session_state[FILTER_KEY] = address
+    return DefectFilter(
+        roll=rolls.get(roll),
+        style=style,
+        camera=camera,
+        min_strength=float(strength) if strength else 0.0,
+        state=state or "",
+        geometry=form,
+        code=code,
+        severity=severity,
+        by=by,
+    )
+
+
+def choose(label: str, name: str, options: dict[str, str]) -> str:
+    return shell.select(label, name, options, page="review")
+
+
+def choose_state() -> State | None:
+    """One state; None for all."""
+    wanted = st.query_params.get("state", "unreviewed")
+    chosen = st.segmented_control(
+        "State",
+        list(STATE_CHOICES),
+        default=wanted if wanted in STATE_CHOICES else "unreviewed",
+        required=True,
+        format_func=lambda key: STATE_CHOICES[key],
+        key="review.state",
+        label_visibility="collapsed",
+    )
+    shell.remember("state", chosen or "unreviewed", default="unreviewed")
+    return next((state for state in STATES if state == chosen), None)
+
+
+def same(names: list[str]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+# --- one by one ----------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def show_queue(wanted: DefectFilter) -> None:
+    """A key press runs this part of the page alone."""
+    with shell.told():
+        say_what_was_done()
+        current = current_defect(wanted)
+        st.caption(words.states(data.count_by_state(wanted)))
+        if current is None:
+            show_empty(wanted)
+        else:
+            show_defect(current, wanted)
+
+
+def current_defect(wanted: DefectFilter) -> DefectDetail | None:
+    """The address's defect, else the worst one, which is then kept in the address: while somebody looks at it, a worse
+    one that comes in must not slip under the buttons."""
+    chosen = shell.address_number("defect")
+    detail = data.defect(chosen) if chosen is not None else None
+    if chosen is not None and detail is None:
+        st.warning(f"There is no defect {chosen} any more. Here is the worst of the others.", icon=":material/search:")
+    if detail is None:
+        items, _ = data.list_defects(wanted, 1, 0)
+        detail = data.defect(items[0].id) if items else None
+    shell.remember("defect", str(detail.item.id) if detail else "")
+    return detail
+
+
+def say_what_was_done() -> None:
+    if told := st.session_state.pop(acts.TOLD_KEY, None):
+        st.toast(told, icon=":material/check:")
+    if refused := st.session_state.pop(acts.REFUSED_KEY, None):
+        st.warning(words.plain(refused), icon=":material/group:")
+
+
+def show_empty(wanted: DefectFilter) -> None:
+    counts = data.count_by_state(wanted)
+    if wanted.state == "unreviewed" and any(counts.values()):
+        st.success("**Everything is reviewed.** New defects appear here, worst first.", icon=":material/task_alt:")
+    elif wanted == DefectFilter(state=wanted.state):
+        st.info(
+            "**No defects were found yet.** They appear here, worst first, as soon as the line finds some.",
+            icon=":material/fact_check:",
+        )
+    else:
+        st.info(
+            "**No defect fits these filters.** Choose All, another roll or a lower strength.",
+            icon=":material/filter_alt_off:",
+        )
+    if acts.steps():
+        show_undo()
+
+
+# --- many at once --------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def show_grid(wanted: DefectFilter) -> None:
+    with shell.told():
+        if st.query_params.get("view") != "grid":  # one of them was opened
+            st.rerun()
+        say_what_was_done()
+        pages = max(1, -(-data.list_defects(wanted, 1, 0)[1] // PAGE_CARDS))
+        page = min(max(1, shell.address_number("page") or 1), pages)
+        items, total = data.list_defects(wanted, PAGE_CARDS, (page - 1) * PAGE_CARDS)
+        st.caption(words.states(data.count_by_state(wanted)))
+        if not items:
+            show_empty(wanted)
+            return
+        chosen = chosen_of(items, name="grid")
+        show_bulk(wanted, items, chosen, total)
+        card_grid(items, name="grid", choose=True)
+        if pages > 1:
+            with st.container(horizontal_alignment="center"):
+                key = f"grid.pages.{page}.{pages}"
+                st.pagination(pages, default=page, key=key, on_change=turn, args=(key,))
+
+
+def turn(key: str) -> None:
+    shell.remember("page", str(st.session_state[key]), default="1")
+
+
+def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, int | None], total: int) -> None:
+    """What can be done with the ticked ones, or with all that the filters let through."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        every = st.toggle(
+            f"All {words.counted(min(total, MOST_AT_ONCE))} of these filters",
+            key="grid.every",
+            help=f"The worst {MOST_AT_ONCE:,} at most, on all pages, as they are now",
+        )
+        st.button(
+            "Untick all" if chosen else "Tick this page",
+            icon=":material/select_all:",
+            shortcut="A",
+            on_click=tick,
+            args=(items, not chosen),
+            disabled=every,
+        )
+        number = min(total, MOST_AT_ONCE) if every else len(chosen)
+        st.markdown(f"**{words.count(number, 'defect')} chosen**", width="content")
+        nothing = number == 0
+        for label, symbol, state, key in (
+            ("Confirm", ":material/error:", "confirmed", "D"),
+            ("False alarms", ":material/block:", "rejected", "F"),
+            ("Take back", ":material/help:", "unreviewed", ""),
+        ):
+            shell.act_button(
+                label,
+                icon=symbol,
+                key=f"bulk.{state}",
+                shortcut=key or None,
+                type="primary" if state == "confirmed" else "secondary",
+                disabled=nothing,
+                on_click=act_on_all,
+                args=(wanted, chosen, every, "verdict", state),
+            )
+        show_undo()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        code = st.selectbox(
+            "Name",
+            [name.code for name in NAMES],
+            format_func={name.code: words.sentence(name.words) for name in NAMES}.__getitem__,
+            key="bulk.code",
+            width=240,
+        )
+        shell.act_button("Give this name", disabled=nothing, on_click=act_on_all, args=(wanted, chosen, every, "name", code))
+        severity = st.selectbox("Severity", SEVERITIES, format_func=words.sentence, key="bulk.severity", width=160)
+        shell.act_button(
+            "Set this severity",
+            disabled=nothing,
+            on_click=act_on_all,
+            args=(wanted, chosen, every, "severity", severity),
+        )
+        shell.act_button(
+            "Merge into one",
+            icon=":material/call_merge:",
+            disabled=every or len(chosen) < 2,
+            help="For pieces of one defect on one roll that were not joined by themselves",
+            on_click=merge_and_open,
+            args=(chosen,),
+        )
+
+
+def tick(items: list[DefectItem], on: bool) -> None:
+    for item in items:
+        st.session_state[tick_key("grid", item)] = on
+
+
+def act_on_all(wanted: DefectFilter, chosen: dict[int, int | None], every: bool, act: Act, value: str) -> None:
+    if every:
+        chosen = {item.id: item.version for item in data.list_defects(wanted, MOST_AT_ONCE, 0)[0]}
+    try:
+        acted = data.act_on_defects(chosen, act, value)
+    except LoomwatchError as error:
+        acts.refuse(str(error))
+        return
+    st.session_state["grid.every"] = False
+    acts.note(acted.done, f"{words.count(len(acted.done), 'defect')}: {words.act(act, value)}")
+    if acted.refused:
+        left = words.count(len(acted.refused), "defect")
+        acts.refuse(f"{left} left alone: {acted.refused[0]}" + (", and so on" if len(acted.refused) > 1 else ""))
+
+
+with shell.page("Review"):
+    show_page()

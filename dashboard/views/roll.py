@@ -1,0 +1,322 @@
+"""Roll: one roll in figures and as a map, its grade point by point, its papers, and what staff do with it."""
+
+from datetime import UTC, datetime
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, data, roll_charts, shell, words
+from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
+from dashboard.roll_grade import show_grade
+from dashboard.on_map import said_on_map
+from inspection.types import Roll
+from storage.defects.geometry import CODES
+from storage.reads.defects import DefectItem
+from storage.reads.gap_words import merge_gaps
+from storage.reads.roll_map import MAP_DEFECTS, RollMap
+from storage.reads.roll_runs import is_running
+from storage.reads.roll_summary import CameraCoverage, RollSummary
+
+
+def show_page() -> None:
+    st.title("Roll", anchor=False)
+    say_what_was_done()
+    rolls = data.rolls()
+    if not rolls:
+        st.info(
+            "**There is no roll yet.** Open one when a new roll starts. Cloth that passes without one is gathered in "
+            "a roll of the day, which appears here by itself.",
+            icon=":material/straighten:",
+        )
+        show_opening(None)
+        return
+    roll = choose(rolls)
+    drawn = data.roll_map(roll)
+    show_figures(drawn.summary)
+    if not drawn.summary.cameras:
+        st.info(
+            "**Nothing was captured on this roll yet.** As soon as a camera delivers cloth, its map is drawn here.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    show_map(roll)
+    show_grade(data.graded_roll(roll), data.cut_plan(roll))
+    with st.grid(2, min_column_width=420):
+        with st.container():
+            show_cameras(drawn.summary)
+        with st.container():
+            show_gaps(drawn)
+
+
+def choose(rolls: list[Roll]) -> Roll:
+    """The roll of the address, else the running one, and what can be done with it."""
+    by_id = {str(roll.id): roll for roll in rolls}
+    names = {key: name_of(roll) for key, roll in by_id.items()}
+    box = f"roll.{st.session_state.get(OPENED_KEY, '')}"
+    chosen = by_id[shell.select("Roll", "roll", names, page=box, width=520, bare=True)]
+    standing = data.roll_standing(chosen)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if is_running(chosen, at=datetime.now(UTC)):
+            st.badge("Running", icon=":material/play_circle:", color="green")
+        if standing.suspended:
+            st.badge("Suspended", icon=":material/pause_circle:", color="orange")
+        if standing.held:
+            st.badge("On hold", icon=":material/lock:", color="violet")
+        waiting = data.roll_summary(chosen).by_state["unreviewed"]
+        if st.button(
+            f"Review {words.count(waiting, 'defect')}" if waiting else "Its defects", icon=":material/fact_check:"
+        ):
+            st.switch_page(
+                "views/review.py", query_params={"roll": str(chosen.id)} | ({} if waiting else {"state": "all"})
+            )
+        show_papers(chosen)
+        show_acts(chosen, standing)
+        show_opening(chosen)
+    for reason, kind in ((standing.suspended, "Suspended"), (standing.held, "On hold"), (standing.remarks, "Note")):
+        if reason:
+            st.caption(f"**{kind}:** {words.plain(reason)}")
+    return chosen
+
+
+def name_of(roll: Roll) -> str:
+    name = f"Cloth without a roll, {roll.opened_at:%-d %b %Y}" if roll.automatic else roll.name
+    when = "" if roll.automatic else f" · {shell.clock(roll.opened_at)}"
+    return f"{name} · {roll.line}" + (f" · {roll.style}" if roll.style else "") + when
+
+
+def show_figures(roll: RollSummary) -> None:
+    captured = roll.inspected_mm + roll.gap_mm > 0
+    several = f" Mean of {len(roll.cameras)} cameras." if len(roll.cameras) > 1 else ""
+    grade = data.roll_grade(roll.roll)
+    with st.grid(7, min_column_width=128):
+        st.metric("Length", words.metres(roll.length_mm), border=True, help="Captured so far, along the roll")
+        st.metric("Inspected", words.metres(roll.inspected_mm), border=True, help="Inspected by a model." + several)
+        st.metric(
+            "Not inspected",
+            words.metres(roll.gap_mm),
+            border=True,
+            help="Passed a camera and was not inspected; the table below says why." + several,
+        )
+        st.metric("Coverage", words.percent(roll.coverage) if captured else "–", border=True)
+        st.metric("Defects", f"{roll.defects:,}", border=True, help="Found, without the false alarms")
+        st.metric("Per 100 m", f"{roll.defects_per_100_m:.1f}" if captured else "–", border=True)
+        rate = "" if grade.rate is None else f", {grade.rate:.1f} per {grade.measure}"
+        st.metric(
+            "Grade" if grade.state == "final" else "Grade so far",
+            words.sentence(grade.grade),
+            border=True,
+            help=f"{grade.points.total:g} points{rate}. "
+            + " ".join(f"{words.sentence(each)}." for each in grade.reasons),
+        )
+
+
+# --- the map -------------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def show_map(roll: Roll) -> None:
+    """Strip and part, and beside them the defect that was picked. A click draws this part of the page alone."""
+    with shell.told():
+        drawn = data.roll_map(roll)
+        defects = said_on_map(drawn.defects)
+        gaps = merge_gaps(drawn.gaps)
+        picked = shell.address_number("defect")
+        st.subheader("Map", anchor=False)
+        groups = charts.lanes(drawn.summary)
+        for number, group in enumerate(groups):
+            names = [camera.camera for camera in group]
+            if len(groups) > 1:
+                st.markdown(f"**{words.plain(', '.join(names))}**")
+            here, missed = defects[defects["camera"].isin(names)], gaps[gaps["camera"].isin(names)]
+            from_m = first_metre(here, picked, drawn.summary, group)
+            key = f"map.{roll.id}.{number}"
+            st.altair_chart(
+                roll_charts.strip(
+                    drawn.summary,
+                    here,
+                    missed,
+                    data.cut_plan(roll) if number == 0 else None,
+                    cameras=group,
+                    from_m=from_m,
+                ),
+                key=f"{key}.strip",
+                on_select=partial(move, f"{key}.strip"),
+                selection_mode=["window"],
+                alt=f"The whole roll: {words.count(len(here), 'defect')}, {words.count(len(missed), 'gap')}",
+            )
+            st.altair_chart(
+                roll_charts.part(drawn.summary, here, missed, cameras=group, from_m=from_m, selected=picked),
+                key=f"{key}.part.{from_m}",
+                on_select=partial(pick, f"{key}.part.{from_m}", from_m),
+                selection_mode=["pick"],
+                alt=f"The roll from {from_m:.1f} m on, in true proportions",
+            )
+        total = sum(drawn.summary.by_state.values())
+        st.caption(
+            (f"The {MAP_DEFECTS:,} strongest of {total:,} defects. " if total > len(defects) else "")
+            + "Drag over the strip to see that part in true proportions; click a defect there to see it, turn the "
+            "wheel to zoom. Hatched: not inspected. Hollow: false alarms. Heavy rim: critical. Dotted: what repeats. "
+            "Below the strip: the cut plan."
+        )
+        step_through(drawn, defects, picked)
+        if picked is not None and picked in set(defects["id"]):
+            show_picked(picked)
+
+
+def first_metre(defects: pd.DataFrame, picked: int | None, roll: RollSummary, cameras: list[CameraCoverage]) -> float:
+    """Where the part begins: the address's metre, else a little before the picked defect, else the roll's start."""
+    width_m = max((camera.x1_mm for camera in cameras), default=0.0) / 1000
+    last = max(0.0, roll.length_mm / 1000 - 2 * width_m)
+    try:
+        return round(min(max(0.0, float(st.query_params.get("at", ""))), last), 2)
+    except ValueError:
+        pass
+    found = defects[defects["id"] == picked]
+    if not len(found):
+        return 0.0
+    return round(min(max(0.0, float(found["y0_mm"].iloc[0]) / 1000 - width_m), last), 2)
+
+
+def move(key: str) -> None:
+    """To the part of the strip that was marked."""
+    marked = st.session_state[key]["selection"].get("window") or {}
+    if marked.get("x_m"):
+        st.query_params["at"] = f"{max(0.0, min(marked['x_m'])):.2f}"
+
+
+def pick(key: str, from_m: float) -> None:
+    """Puts the defect that was clicked into the address; a click beside all of them takes it out. The map stays."""
+    st.query_params["at"] = f"{from_m:.2f}"
+    points = st.session_state[key]["selection"].get("pick") or []
+    if points and "id" in points[0]:
+        look_at(int(points[0]["id"]), follow=False)
+    else:
+        st.query_params.pop("defect", None)
+
+
+def look_at(defect_id: int, *, follow: bool) -> None:
+    """follow: the part of the map goes where the defect is."""
+    st.query_params["defect"] = str(defect_id)
+    if follow:
+        st.query_params.pop("at", None)
+
+
+def step_through(drawn: RollMap, defects: pd.DataFrame, picked: int | None) -> None:
+    """From defect to defect along the roll, without a mouse."""
+    along = [int(number) for number in defects.sort_values(["y0_mm", "id"])["id"]]
+    if not along:
+        st.success("No defect was found on this roll so far.", icon=":material/task_alt:")
+        return
+    place = along.index(picked) if picked in along else -1
+    before = along[place - 1] if place > 0 else None
+    after = along[place + 1] if place + 1 < len(along) else None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for label, target, key, symbol in (
+            ("Defect before", before, "Left", ":material/chevron_left:"),
+            ("Defect after", after, "Right", ":material/chevron_right:"),
+        ):
+            st.button(
+                label,
+                key=f"roll.{label}",
+                icon=symbol,
+                shortcut=key,
+                disabled=target is None,
+                on_click=look_at,
+                args=(target,),
+                kwargs={"follow": True},
+            )
+
+
+def show_picked(defect_id: int) -> None:
+    detail = data.defect(defect_id)
+    if detail is None:
+        return
+    item = detail.item
+    shown = data.defect_pictures(defect_id)
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if shown is not None:
+            st.image(shown.outline, width=260, alt=f"Defect {item.id} with its outline")
+            st.image(shown.heat, width=260, alt=f"Heat of defect {item.id}")
+        with st.container(width=520):
+            if shown is None:
+                st.caption("Its picture was not kept.")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.subheader(f"Defect {item.id}", anchor=False, width="content")
+                shell.state_badge(item.state)
+            st.markdown(facts_of(item))
+            with st.container(horizontal=True):
+                if st.button("Review this defect", type="primary", icon=":material/fact_check:"):
+                    st.switch_page(
+                        "views/review.py",
+                        query_params={
+                            "defect": str(item.id),
+                            "state": "all",
+                            **({"roll": str(item.roll.id)} if item.roll else {}),
+                        },
+                    )
+                st.button("Close", icon=":material/close:", on_click=close_defect)
+
+
+def close_defect() -> None:
+    st.query_params.pop("defect", None)
+
+
+def facts_of(item: DefectItem) -> str:
+    return (
+        f"**{words.named(item)}**, {item.severity}  \n"
+        f"At **{words.metres(item.y_mm)}** along the roll, **{item.x_mm:.0f} mm** from the left edge  \n"
+        f"Size {words.size(item)} (along × across), area {words.area(item.area_mm2)}  \n"
+        f"Strength {words.strength(item.strength)} · camera {words.plain(item.camera)} · "
+        f"seen {shell.clock(item.captured_at)}"
+    )
+
+
+# --- cameras and gaps ----------------------------------------------------------------------------------------------
+
+
+def show_cameras(roll: RollSummary) -> None:
+    st.subheader("Cameras", anchor=False)
+    st.dataframe(
+        pd.DataFrame([camera_row(camera) for camera in roll.cameras]),
+        hide_index=True,
+        alt="What each camera captured and inspected of this roll",
+    )
+
+
+def camera_row(camera: CameraCoverage) -> dict[str, str]:
+    share = camera.inspected_mm / camera.captured_mm if camera.captured_mm > 0 else 0.0
+    return {
+        "Camera": camera.camera,
+        "Captured": words.metres(camera.captured_mm),
+        "Inspected": words.metres(camera.inspected_mm),
+        "Not inspected": words.metres(camera.gap_mm),
+        "Coverage": words.percent(share),
+    }
+
+
+def show_gaps(drawn: RollMap) -> None:
+    st.subheader("Not inspected", anchor=False)
+    gaps = merge_gaps(drawn.gaps)
+    if not len(gaps):
+        st.success("Every millimetre that passed the cameras was inspected.", icon=":material/verified:")
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "From": (gaps["y0_mm"] / 1000).map("{:.2f} m".format),
+                "To": (gaps["y1_mm"] / 1000).map("{:.2f} m".format),
+                "Length": (gaps["y1_mm"] - gaps["y0_mm"]).map(words.metres),
+                "Why": gaps["reason"].map(words.sentence),
+                "Camera": gaps["camera"],
+                "When": gaps["captured_at"].map(shell.clock),
+            }
+        ),
+        hide_index=True,
+        column_config={"Why": st.column_config.TextColumn(width="large")},
+        alt="Parts of the roll that were not inspected, and why",
+    )
+
+
+with shell.page("Roll"):
+    show_page()
