@@ -473,14 +473,18 @@ def name_defect(defect_id: int, code: str, *, expected: int | None = None) -> Do
 def set_severity(defect_id: int, severity: str, *, expected: int | None = None) -> Done:
     """Says how severe a defect is; "" leaves it to the rules."""
     with _forgetting_defects():
-        return reviews.set_severity(store().database, defect_id, severity=severity, by=allowed("operator"), expected=expected)
+        return reviews.set_severity(
+            store().database, defect_id, severity=severity, by=allowed("operator"), expected=expected
+        )
 
 
 def act_on_defects(chosen: Mapping[int, int | None], act: Act, value: str) -> Acted:
     """One verdict, name or severity for many defects (id -> version looked at)."""
     opened = store()
     with _forgetting_defects():
-        return reviews.act_on_defects(opened.database, opened.pictures, chosen, act=act, value=value, by=allowed("operator"))
+        return reviews.act_on_defects(
+            opened.database, opened.pictures, chosen, act=act, value=value, by=allowed("operator")
+        )
 
 
 def merge_defects(chosen: Mapping[int, int | None]) -> Joined:

@@ -243,7 +243,9 @@ def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, i
             key="bulk.code",
             width=240,
         )
-        shell.act_button("Give this name", disabled=nothing, on_click=act_on_all, args=(wanted, chosen, every, "name", code))
+        shell.act_button(
+            "Give this name", disabled=nothing, on_click=act_on_all, args=(wanted, chosen, every, "name", code)
+        )
         severity = st.selectbox("Severity", SEVERITIES, format_func=words.sentence, key="bulk.severity", width=160)
         shell.act_button(
             "Set this severity",

@@ -7,11 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, data, roll_charts, shell, words
+from dashboard.on_map import said_on_map
 from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
 from dashboard.roll_grade import show_grade
-from dashboard.on_map import said_on_map
 from inspection.types import Roll
-from storage.defects.geometry import CODES
 from storage.reads.defects import DefectItem
 from storage.reads.gap_words import merge_gaps
 from storage.reads.roll_map import MAP_DEFECTS, RollMap
