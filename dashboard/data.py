@@ -16,15 +16,17 @@ from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, StoreSettings, load
 from inspection.states import CameraState
 from inspection.types import Roll
-from storage import jobs, registry, reviews
+from storage import gates, jobs, registry, reviews, shadow
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Alarm
 from storage.database import Database, open_database
+from storage.gates import Gate
 from storage.grading import stored
 from storage.grading.grade import Grade
 from storage.jobs import Job
 from storage.live import Live, LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.masks import decode_mask
+from storage.model_policy import read_policy
 from storage.pictures import PictureStore
 from storage.reads import cameras as camera_reads
 from storage.reads import defects as defect_reads
@@ -39,6 +41,7 @@ from storage.reads.review_state import State
 from storage.reads.roll_map import RollMap
 from storage.reads.roll_summary import RollSummary
 from storage.registry import Model
+from storage.shadow import Apart, Shadow, ShadowFigures
 from storage.trends import reads as trend_reads
 from storage.trends.drift import DriftState
 from storage.trends.periods import Plant
@@ -251,6 +254,46 @@ def promotions() -> list[Promotion]:
     return model_reads.promotions(store().database)
 
 
+@st.cache_data(ttl=2, show_spinner=False)
+def latest_gates() -> dict[str, Gate]:
+    """By model."""
+    return gates.latest_gates(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def objection(name: str, style: str) -> str:
+    """Why a model may not take over without an override, "" when it may."""
+    return registry.objection(store().database, name, style=style)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def shadows() -> list[Shadow]:
+    """The latest first."""
+    return shadow.list_shadows(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def shadow_figures(shadow_id: int) -> list[ShadowFigures]:
+    return shadow.shadow_figures(store().database, shadow_id)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def alarms_apart(shadow_id: int) -> list[Apart]:
+    return shadow.alarms_apart(store().database, shadow_id)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def heated(cloth: str, heat: str) -> bytes | None:
+    """A picture with its heat on top, PNG; None when it was not kept or cannot be read."""
+    data, over = picture(cloth), picture(heat)
+    try:
+        if data is None or over is None:
+            return data
+        return pictures.write_png(pictures.blend_heat(pictures.read_picture(data), pictures.read_picture(over)))
+    except OSError:
+        return None
+
+
 @st.cache_data(ttl=5, show_spinner=False)
 def sample_counts() -> pd.DataFrame:
     return model_reads.sample_counts(store().database)
@@ -392,13 +435,26 @@ def start_retraining() -> str:
     return job_id
 
 
-def promote(name: str) -> None:
-    registry.promote(store().database, name, by=operator())
+def promote(name: str, *, style: str, reason: str, override: bool) -> None:
+    """Of all styles, or of one. Raises `StorageError` when the gate objects and `override` is not set."""
+    registry.promote(store().database, name, by=operator(), style=style, reason=reason, override=override)
     forget_reads()
 
 
-def roll_back() -> str:
-    """Puts the model promoted before in charge again; returns its name."""
-    model = registry.rollback(store().database, by=operator())
+def start_shadow(name: str) -> None:
+    """By the policy's plan. Raises `StorageError` for a model that has not passed the gate."""
+    database = store().database
+    shadow.start_shadow(database, name, read_policy(database).shadow, by=operator())
+    forget_reads()
+
+
+def stop_shadow() -> None:
+    shadow.stop_shadow(store().database, by=operator())
+    forget_reads()
+
+
+def roll_back(reason: str) -> str:
+    """Puts what was in force before in force again; returns the model's name."""
+    model = registry.rollback(store().database, by=operator(), reason=reason)
     forget_reads()
     return model.name
