@@ -261,9 +261,9 @@ def latest_gates() -> dict[str, Gate]:
 
 
 @st.cache_data(ttl=2, show_spinner=False)
-def objection(name: str, style: str) -> str:
+def objection(name: str) -> str:
     """Why a model may not take over without an override, "" when it may."""
-    return registry.objection(store().database, name, style=style)
+    return registry.objection(store().database, name)
 
 
 @st.cache_data(ttl=2, show_spinner=False)

@@ -55,6 +55,7 @@ class ModelSlot:
         self._running: InCharge | None = None
         self._next: InCharge | None = None
         self._loaded: dict[Key, Scorer] = {}
+        self._trouble: dict[Key, str] = {}  # why one does not have its runtime
         self._tried: tuple[int, frozenset[Key]] | None = None  # act and models last put in force or refused
         self._stop = threading.Event()
         self._changed = threading.Condition()
@@ -107,7 +108,6 @@ class ModelSlot:
             log.error("%s", self.problem)
             self._tried = tried
             return
-        self.problem = ""
         with self._changed:
             self._next = InCharge(
                 main=self._loaded[_key(force.model)],
@@ -115,10 +115,11 @@ class ModelSlot:
                 act=force.act,
             )
             self._changed.notify_all()
-        self._tried = tried
+        self._tried, self.problem = tried, ""
         if first:
             for model in force.models:
-                self._speed_up(self._loaded[_key(model)], Path(model.path))
+                self._speed_up(model, self._loaded[_key(model)])
+        self.problem = "; ".join(filter(None, (self._trouble.get(_key(model), "") for model in force.models)))
         self._forget(force.models, force.former)
         if self._keep_former:
             self._make_ready(force.former)
@@ -134,7 +135,7 @@ class ModelSlot:
         except (CrasError, OSError, RuntimeError) as error:
             raise _DoesNotLoad(f"model {model.name} does not load: {error}") from error
         if with_runtime:
-            self._speed_up(scorer, Path(model.path))
+            self._speed_up(model, scorer)
         self._loaded[_key(model)] = scorer
         log.info("loaded model %s in %.1f s", model.name, time.monotonic() - started)
 
@@ -151,14 +152,15 @@ class ModelSlot:
         wanted = {_key(model) for model in (*models, *(former if self._keep_former else ()))}
         for key in self._loaded.keys() - wanted:
             del self._loaded[key]
+            self._trouble.pop(key, None)
 
-    def _speed_up(self, scorer: Scorer, bundle: Path) -> None:
+    def _speed_up(self, model: Model, scorer: Scorer) -> None:
         """Gives a model its runtime; the reference stays when another cannot be had."""
         try:
-            use_runtime(scorer, bundle, name=self._runtime, memory=self._memory, stop=self._stop.is_set)
+            use_runtime(scorer, Path(model.path), name=self._runtime, memory=self._memory, stop=self._stop.is_set)
         except (CrasError, RuntimeError) as error:
-            self.problem = f"model {scorer.name} runs by {REFERENCE}: {error}"
-            log.warning("%s", self.problem)
+            self._trouble[_key(model)] = f"model {scorer.name} runs by {REFERENCE}: {error}"
+            log.warning("%s", self._trouble[_key(model)])
 
 
 class _DoesNotLoad(Exception):

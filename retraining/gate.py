@@ -29,7 +29,7 @@ from cras_core.scoring import Scorer
 from inspection.errors import StorageError
 from inspection.settings import StoreSettings
 from inspection.types import Scores
-from retraining.dataset import normal_samples
+from retraining.dataset import SCALE_TOLERANCE, normal_samples
 from retraining.evidence import Looked, look_at_defect, look_at_normal, read_defect
 from retraining.held_out import held_out_of
 from storage import registry
@@ -222,11 +222,14 @@ def run_gate(
     running = _Running(force, chosen)
     by_style: dict[str, Compared] = defaultdict(Compared)
     keep = _Keep(pictures, name)
-    held_out = [
+    chosen_samples = [
         sample
-        for sample in normal_samples(held_out_of(list_samples(database)), pictures)
-        if sample.style in candidate.styles and running.knows(sample.style)
+        for sample in held_out_of(list_samples(database))
+        if sample.style in candidate.styles
+        and running.knows(sample.style)
+        and abs(sample.mm_per_px - candidate.mm_per_px) <= SCALE_TOLERANCE * candidate.mm_per_px
     ]
+    held_out = normal_samples(chosen_samples, pictures)
     defects = [
         each for each in regression_set(database) if each.style in candidate.styles and running.knows(each.style)
     ]
@@ -289,7 +292,8 @@ class _Keep:
     """Keeps pictures of what decides a rule: the cloth, and the candidate's heat over it."""
 
     def __init__(self, pictures: PictureStore, model: str) -> None:
-        self._pictures, self._model, self._count = pictures, model, 0
+        self.pictures = pictures
+        self._model, self._count = model, 0
 
     def keep(self, pixels: Pixels, ratios: Scores, words: str) -> GatePicture:
         self._count += 1
@@ -297,12 +301,16 @@ class _Keep:
             picture_key("gates", self._model, f"{time.time_ns()}-{self._count}-{what}.png")
             for what in ("cloth", "heat")
         ]
-        self._pictures.put_all({keys[0]: encode_png(pixels), keys[1]: encode_png(heat(ratios))})
+        self.pictures.put_all({keys[0]: encode_png(pixels), keys[1]: encode_png(heat(ratios))})
         return GatePicture(picture=keys[0], heat=keys[1], words=words)
 
 
 def _compare_normal(own: Compared, candidate: Scorer, running: _Running, sample: NormalSample, keep: _Keep) -> None:
-    new, old = look_at_normal(lambda _: candidate, sample), look_at_normal(running.of, sample)
+    try:
+        new, old = look_at_normal(lambda _: candidate, sample), look_at_normal(running.of, sample)
+    except CrasError as error:  # a sample that no longer can be read, or is smaller than a tile
+        log.warning("the gate leaves out a sample: %s", error)
+        return
     own.metres += new.metres
     own.alarms += new.alarms
     own.alarms_running += old.alarms
@@ -312,7 +320,7 @@ def _compare_normal(own: Compared, candidate: Scorer, running: _Running, sample:
 
 
 def _compare_defect(own: Compared, candidate: Scorer, running: _Running, defect: KnownDefect, keep: _Keep) -> None:
-    read = read_defect(defect, keep._pictures)
+    read = read_defect(defect, keep.pictures)
     if read is None or min(read[0].shape[:2]) < max(candidate.tile_px, running.of(defect.style).tile_px):
         return
     pixels, near = read

@@ -1,7 +1,7 @@
 """Which samples a training leaves to the gate: a fifth of each style's groups (rolls, strips), never tiles.
 
-Chosen by a hash of the group's name, so that a group once held out stays so in every training, and two models compared
-on it have both never seen it.
+Chosen by a hash of the group's name, the lowest fifth and one at least, so that a group once held out stays so as long
+as no newer one takes its place, and two models compared on it have both never seen it.
 """
 
 import hashlib
@@ -19,13 +19,12 @@ def held_out_of(samples: Sequence[Sample]) -> list[Sample]:
     groups: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         groups[sample.style].add(sample.roll_group)
-    chosen = {
-        (style, group)
-        for style, names in groups.items()
-        if len(names) >= LEAST_GROUPS
-        for group in names
-        if _place(style, group) < SHARE
-    }
+    chosen: set[tuple[str, str]] = set()
+    for style, names in groups.items():
+        if len(names) >= LEAST_GROUPS:
+            ordered = sorted(names, key=lambda group: _place(style, group))
+            count = sum(_place(style, group) < SHARE for group in names)
+            chosen |= {(style, group) for group in ordered[: min(max(count, 1), len(names) // 2)]}
     return [sample for sample in samples if (sample.style, sample.roll_group) in chosen]
 
 

@@ -141,7 +141,7 @@ def promote(
         if (now != Standing(model=row.id)) if not style else (now is None or now.of(style) != row.id):
             detail: dict[str, Any] = {"style": style, "reason": reason} if style or reason else {}
             ran = any(row.id in state.models for state in states)
-            objection = "" if now is None or ran else _objection(session, row, now.of(style))
+            objection = "" if now is None or ran else _objection(session, row, now.model)
             if objection and not override:
                 raise StorageError(f"{objection}; or override it with a reason")
             if objection:
@@ -155,14 +155,14 @@ def promote(
         return _model(row, _in_charge(session))
 
 
-def objection(database: Database, name: str, *, style: str = "") -> str:
+def objection(database: Database, name: str) -> str:
     """Why `promote` would refuse a model without an override, "" when it would not. Raises `StorageError`."""
     with database.reading() as session:
         row = _named(session, name)
         states = standing(session)[1]
         if not states or any(row.id in state.models for state in states):
             return ""
-        return _objection(session, row, states[-1].of(style))
+        return _objection(session, row, states[-1].model)
 
 
 def rollback(database: Database, *, by: str, reason: str = "") -> Model:
@@ -267,7 +267,7 @@ def _check_style(session: Session, row: ModelRow, style: str, now: Standing | No
 
 
 def _objection(session: Session, row: ModelRow, against: int) -> str:
-    """Why a model should not take over from another, "" when nothing is known against it."""
+    """Why a model should not take over from the one in charge, "" when nothing is known against it."""
     gate = gate_row(session, row.id)
     if gate is not None and gate.verdict == "failed":
         failed = [rule["words"] for rule in gate.rules if rule["verdict"] == "failed"]

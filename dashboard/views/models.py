@@ -249,7 +249,7 @@ def show_promote(model: Model, running: Model | None) -> None:
             key=f"promote.style.{model.id}",
             help="A model may take over for one style; the others stay with theirs.",
         )
-        against = data.objection(model.name, "")
+        against = data.objection(model.name)
         if against:
             st.warning(words.plain(words.sentence(against)), icon=":material/block:")
         reason = st.text_input("Why", key=f"promote.reason.{model.id}", max_chars=200)

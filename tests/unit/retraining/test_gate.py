@@ -127,6 +127,12 @@ def test_a_group_held_out_stays_so_when_others_come() -> None:
     assert before <= after
 
 
+@given(groups=st.integers(5, 40))
+def test_at_least_one_group_and_never_more_than_half_are_held_out(groups) -> None:
+    held = {sample.roll_group for sample in held_out_of(samples("twill", groups, tiles=1))}
+    assert 1 <= len(held) <= groups // 2
+
+
 def test_a_style_of_few_groups_keeps_all_for_training() -> None:
     assert held_out_of(samples("twill", 4)) == []
 
