@@ -62,9 +62,8 @@ def apply_policy(database: Database, gate: Gate) -> str:
     if policy.promotion == "shadow" and gate.whole and gate.against:
         start_shadow(database, gate.model, policy.shadow, by=BY_RULE)
         return f"model {gate.model} passed the gate and runs as shadow"
+    if not gate.against:
+        return f"model {gate.model} is ready to be promoted, no model runs that the gate could compare it with"
     left = sum(rule.verdict == "unjudged" for rule in gate.rules)
-    return (
-        f"model {gate.model} passed the gate"
-        + (f", {left} rules could not be judged" if left else "")
-        + (" and is ready to be promoted")
-    )
+    open_rules = f" ({left} rules could not be judged)" if left else ""
+    return f"model {gate.model} passed the gate{open_rules} and is ready to be promoted"
