@@ -108,6 +108,7 @@ class ModelSlot:
             log.error("%s", self.problem)
             self._tried = tried
             return
+        self._tried, self.problem = tried, ""
         with self._changed:
             self._next = InCharge(
                 main=self._loaded[_key(force.model)],
@@ -115,7 +116,6 @@ class ModelSlot:
                 act=force.act,
             )
             self._changed.notify_all()
-        self._tried, self.problem = tried, ""
         if first:
             for model in force.models:
                 self._speed_up(model, self._loaded[_key(model)])

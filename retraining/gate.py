@@ -24,6 +24,7 @@ from cras_core.false_alarms import rate_interval
 from cras_core.features import NormalSample
 from cras_core.pictures import Pixels, encode_png
 from cras_core.runtimes.builders import REFERENCE
+from cras_core.runtimes.exports import EXACT
 from cras_core.runtimes.selection import tried_before, use_runtime
 from cras_core.scoring import Scorer
 from inspection.errors import StorageError
@@ -255,7 +256,7 @@ def run_gate(
         running=force.model if force else None,
         by_style=by_style,
         speed=compare_speed(candidate, running.scorer, read_tiles(Path(model.path))) if force else None,
-        runtimes={each: why for each, why in problems.items() if not theirs or not theirs.get(each, "absent")},
+        runtimes=_asked_for(problems, theirs, runtime) if force else _exact(problems),
     )
     results = judge(read_policy(database).rules, evidence)
     tell(1.0, "gate: done")
@@ -362,6 +363,16 @@ def _find_runtimes(
     except CrasError as error:
         return {runtime: f"runtime {runtime}: {error}"}
     return {each.name: each.problem for each in tried_before(scorer, name=runtime, memory=memory)}
+
+
+def _asked_for(problems: Mapping[str, str], theirs: Mapping[str, str], runtime: str) -> dict[str, str]:
+    """Those that the running model can be had by; and the trial itself, where it went wrong for the candidate alone."""
+    return {each: why for each, why in problems.items() if theirs.get(each, "" if each == runtime else "absent") == ""}
+
+
+def _exact(problems: Mapping[str, str]) -> dict[str, str]:
+    """Without a running model, those that compute in float32: the others are used where they agree, and not asked for."""
+    return {each: why for each, why in problems.items() if each.endswith(EXACT)}
 
 
 def compare_speed(candidate: Scorer, running: Scorer, tiles: Pixels) -> float | None:

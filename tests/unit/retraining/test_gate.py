@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from retraining.evidence import _corners
-from retraining.gate import Compared, Evidence, judge
+from retraining.gate import Compared, Evidence, _asked_for, _exact, judge
 from retraining.held_out import SHARE, held_out_of
 from storage.gates import GatePicture
 from storage.model_policy import FalseAlarmsRule, ModelPolicy, ParityRule, RecallRule, SpeedRule, StylesRule
@@ -147,3 +147,13 @@ def test_corners_are_those_of_the_tiles_that_are_cut(height, width) -> None:
     assert len(corners) == len(tiles)
     for (top, left), tile in zip(corners, tiles, strict=True):
         assert (pixels[top : top + 64, left : left + 64] == tile).all()
+
+
+def test_a_trial_that_fails_for_the_candidate_alone_counts_and_one_that_fails_for_both_does_not() -> None:
+    broken = {"auto": "the trial of runtimes failed"}
+    assert _asked_for(broken, {"torch-float32": "", "openvino-int8": ""}, "auto") == broken
+    assert _asked_for(broken, broken, "auto") == {}
+    problems = {"openvino-f32": "", "openvino-int8": "mask iou is 0.8", "openvino-bf16": "is 0.7"}
+    theirs = {"openvino-f32": "", "openvino-int8": "", "openvino-bf16": "is 0.6"}
+    assert _asked_for(problems, theirs, "auto") == {"openvino-f32": "", "openvino-int8": "mask iou is 0.8"}
+    assert _exact(problems) == {"openvino-f32": ""}
