@@ -371,7 +371,7 @@ def _asked_for(problems: Mapping[str, str], theirs: Mapping[str, str], runtime: 
 
 
 def _exact(problems: Mapping[str, str]) -> dict[str, str]:
-    """Without a running model, those that compute in float32: the others are used where they agree, and not asked for."""
+    """Without a running model, those that compute in float32: others are used where they agree, and not asked for."""
     return {each: why for each, why in problems.items() if each.endswith(EXACT)}
 
 
