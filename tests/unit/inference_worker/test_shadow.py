@@ -1,7 +1,7 @@
 """What two models raised on one frame, how many frames are looked at, and what that may cost."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_worker.shadow import CREDIT_S, Budget, compare_alarms, is_chosen
@@ -20,6 +20,7 @@ def test_alarms_at_one_place_are_the_same_and_others_stand_alone() -> None:
     assert [defect.x0_px for defect in only_candidate] == [400]
 
 
+@settings(deadline=None)
 @given(running=PLACES, candidate=PLACES)
 def test_every_alarm_is_counted_once(running, candidate) -> None:
     ours, theirs = ([make_defect(place, 40) for place in places] for places in (running, candidate))
@@ -39,6 +40,7 @@ def test_the_share_of_frames_is_kept_and_the_same_frames_are_chosen_by_every_wor
     assert [key for key in keys if is_chosen(key, share=1.0)] == keys
 
 
+@settings(deadline=None)
 @given(
     share=st.floats(0.01, 1),
     frames=st.lists(st.tuples(st.floats(0.001, 60), st.floats(0.001, 5)), min_size=1, max_size=60),

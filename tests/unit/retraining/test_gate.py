@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
@@ -36,6 +36,7 @@ def evidence(candidate=("twill",), running=("twill",), speed=1.0, runtimes=None,
     )
 
 
+@settings(deadline=None)
 @given(alarms=st.integers(0, 40), running=st.integers(0, 40), metres=st.floats(0.5, 500))
 def test_false_alarms_may_reach_the_upper_end_of_the_running_models_interval(alarms, running, metres) -> None:
     compared = Compared(metres=metres, alarms=alarms, alarms_running=running)
@@ -127,6 +128,7 @@ def test_a_group_held_out_stays_so_when_others_come() -> None:
     assert before <= after
 
 
+@settings(deadline=None)
 @given(groups=st.integers(5, 40))
 def test_at_least_one_group_and_never_more_than_half_are_held_out(groups) -> None:
     held = {sample.roll_group for sample in held_out_of(samples("twill", groups, tiles=1))}
@@ -137,6 +139,7 @@ def test_a_style_of_few_groups_keeps_all_for_training() -> None:
     assert held_out_of(samples("twill", 4)) == []
 
 
+@settings(deadline=None)
 @given(height=st.integers(64, 300), width=st.integers(64, 300))
 def test_corners_are_those_of_the_tiles_that_are_cut(height, width) -> None:
     from cras_core.pictures import cut_to_tiles
