@@ -115,7 +115,7 @@ def test_a_running_training_shows_how_far_it_is(
     Live(redis_url).publish_service(service("trainer", "training"))
     add_job(line, state="running", progress=0.42, message="epoch 7 of 15", at=datetime.now(UTC), by="m.ivanova")
     page = open_page("models")
-    [bar] = page.get("progress")
+    bar = page.get("progress")[0]
     assert bar.proto.value == 42
     assert bar.proto.text == "42% · epoch 7 of 15"
     assert "No trainer answers" not in text_of(page)
