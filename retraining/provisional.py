@@ -64,6 +64,10 @@ def add_provisional(
                 f"style {style} has a sample at {sample.mm_per_px:g} mm/px, the model sees {scale:g} mm/px: "
                 f"capture it at the model's ({sample.picture})"
             )
+
+    def progress(fraction: float) -> None:
+        tell(fraction, f"learns {style} from {len(chosen)} frames")
+
     started = time.monotonic()
     model = load_model(Path(running.path))
     if known is not None:
@@ -74,7 +78,7 @@ def add_provisional(
         device=pick_device(device),
         false_alarms_per_100m=false_alarms_per_100m,
         provenance={"samples": len(chosen), "of": len(learned), "by": by, "at": _now(), "model": running.name},
-        progress=lambda fraction: tell(fraction, f"learns {style} from {len(chosen)} frames"),
+        progress=progress,
     )
     seconds = round(time.monotonic() - started, 1)
     name = _free_name(store.models_dir, style)

@@ -4,6 +4,7 @@ results. Workers do it (`inference_worker.shadow`); here is which one runs, what
 At most one runs at a time. It is done after its metres, or stopped: by staff, or because another model came in charge.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -195,29 +196,24 @@ def store_comparison(database: Database, shadow: Shadow, found: Comparison) -> b
 
 def shadow_figures(database: Database, shadow_id: int) -> list[ShadowFigures]:
     """All together first, then style by style."""
-    columns = (
-        func.count(),
-        *(
-            func.coalesce(func.sum(column), 0)
-            for column in (
-                ShadowFrameRow.metres,
-                ShadowFrameRow.both,
-                ShadowFrameRow.only_running,
-                ShadowFrameRow.only_candidate,
-                ShadowFrameRow.spent_ms,
-            )
-        ),
+    query = (
+        select(
+            ShadowFrameRow.style,
+            func.count(),
+            func.sum(ShadowFrameRow.metres),
+            func.sum(ShadowFrameRow.both),
+            func.sum(ShadowFrameRow.only_running),
+            func.sum(ShadowFrameRow.only_candidate),
+            func.sum(ShadowFrameRow.spent_ms),
+        )
+        .where(ShadowFrameRow.shadow_id == shadow_id)
+        .group_by(ShadowFrameRow.style)
+        .order_by(ShadowFrameRow.style)
     )
-    own = ShadowFrameRow.shadow_id == shadow_id
     with database.reading() as session:
-        whole = session.execute(select(*columns).where(own)).one()
-        styles = session.execute(
-            select(ShadowFrameRow.style, *columns)
-            .where(own)
-            .group_by(ShadowFrameRow.style)
-            .order_by(ShadowFrameRow.style)
-        ).all()
-    return [_figures("", *whole), *(_figures(*row) for row in styles)]
+        rows = session.execute(query).tuples().all()
+    whole = [sum(row[place] for row in rows) for place in range(1, 7)]
+    return [_figures("", whole), *(_figures(row[0], row[1:]) for row in rows)]
 
 
 def alarms_apart(database: Database, shadow_id: int) -> list[Apart]:
@@ -240,17 +236,16 @@ def _end(row: ShadowRow, state: str, message: str) -> None:
     row.state, row.message, row.ended_at = state, message, datetime.now(UTC)
 
 
-def _figures(
-    style: str, frames: int, metres: float, both: int, running: int, candidate: int, spent: float
-) -> ShadowFigures:
+def _figures(style: str, sums: Sequence[float]) -> ShadowFigures:
+    frames, metres, both, running, candidate, spent_ms = sums
     return ShadowFigures(
         style=style,
-        frames=frames,
+        frames=int(frames),
         metres=float(metres),
         both=int(both),
         only_running=int(running),
         only_candidate=int(candidate),
-        spent_ms=float(spent) / frames if frames else 0.0,
+        spent_ms=float(spent_ms) / frames if frames else 0.0,
     )
 
 
