@@ -7,7 +7,7 @@ At most one runs at a time. It is done after its metres, or stopped: by staff, o
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -211,7 +211,7 @@ def shadow_figures(database: Database, shadow_id: int) -> list[ShadowFigures]:
         .order_by(ShadowFrameRow.style)
     )
     with database.reading() as session:
-        rows = session.execute(query).tuples().all()
+        rows: Sequence[Any] = session.execute(query).all()
     whole = [sum(row[place] for row in rows) for place in range(1, 7)]
     return [_figures("", whole), *(_figures(row[0], row[1:]) for row in rows)]
 
