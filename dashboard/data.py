@@ -22,10 +22,11 @@ from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, load
 from inspection.states import CameraState
 from inspection.types import Roll
-from storage import jobs, registry, retention, reviews, suspensions
+from storage import gates, jobs, registry, retention, reviews, shadow, suspensions
 from storage import rolls as rolls_store
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Alarm
+from storage.gates import Gate
 from storage.grading import stored
 from storage.grading.cut_plan import CutPlan, plan_cuts
 from storage.grading.grade import Grade
@@ -33,6 +34,7 @@ from storage.grading.stored import GradedRoll
 from storage.jobs import Job
 from storage.live import LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.masks import decode_mask
+from storage.model_policy import read_policy
 from storage.reads import cameras as camera_reads
 from storage.reads import defects as defect_reads
 from storage.reads import models as model_reads
@@ -54,6 +56,7 @@ from storage.reports.written import Form, write_period, write_roll
 from storage.reviews import Act, Acted, Done, Joined
 from storage.roll_details import read_details, set_details
 from storage.suspensions import suspension_of
+from storage.shadow import Apart, Shadow, ShadowFigures
 from storage.trends import reads as trend_reads
 from storage.trends.drift import DriftState
 from storage.trends.periods import Plant
@@ -312,6 +315,46 @@ def models() -> list[Model]:
 @st.cache_data(ttl=2, show_spinner=False)
 def promotions() -> list[Promotion]:
     return model_reads.promotions(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def latest_gates() -> dict[str, Gate]:
+    """By model."""
+    return gates.latest_gates(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def objection(name: str) -> str:
+    """Why a model may not take over without an override, "" when it may."""
+    return registry.objection(store().database, name)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def shadows() -> list[Shadow]:
+    """The latest first."""
+    return shadow.list_shadows(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def shadow_figures(shadow_id: int) -> list[ShadowFigures]:
+    return shadow.shadow_figures(store().database, shadow_id)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def alarms_apart(shadow_id: int) -> list[Apart]:
+    return shadow.alarms_apart(store().database, shadow_id)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def heated(cloth: str, heat: str) -> bytes | None:
+    """A picture with its heat on top, PNG; None when it was not kept or cannot be read."""
+    data, over = picture(cloth), picture(heat)
+    try:
+        if data is None or over is None:
+            return data
+        return pictures.write_png(pictures.blend_heat(pictures.read_picture(data), pictures.read_picture(over)))
+    except OSError:
+        return None
 
 
 @st.cache_data(ttl=5, show_spinner=False)
@@ -588,13 +631,26 @@ def start_retraining() -> str:
     return job_id
 
 
-def promote(name: str) -> None:
-    registry.promote(store().database, name, by=allowed("quality"))
+def promote(name: str, *, style: str, reason: str, override: bool) -> None:
+    """Of all styles, or of one. Raises `StorageError` when the gate objects and `override` is not set."""
+    registry.promote(store().database, name, by=allowed("quality"), style=style, reason=reason, override=override)
     forget_reads()
 
 
-def roll_back() -> str:
-    """Puts the model promoted before in charge again; returns its name."""
-    model = registry.rollback(store().database, by=allowed("quality"))
+def start_shadow(name: str) -> None:
+    """By the policy's plan. Raises `StorageError` for a model that has not passed the gate."""
+    database = store().database
+    shadow.start_shadow(database, name, read_policy(database).shadow, by=allowed("quality"))
+    forget_reads()
+
+
+def stop_shadow() -> None:
+    shadow.stop_shadow(store().database, by=allowed("quality"))
+    forget_reads()
+
+
+def roll_back(reason: str) -> str:
+    """Puts what was in force before in force again; returns the model's name."""
+    model = registry.rollback(store().database, by=allowed("quality"), reason=reason)
     forget_reads()
     return model.name

@@ -16,7 +16,7 @@ METRICS = {
     "tiles_per_s": "Tiles per second",
 }
 SHARES = {"image_auroc", "pixel_auroc", "image_ap", "pixel_ap", "aupro", "routing_accuracy"}
-SOURCES = {"imported": "Imported", "trained": "First training", "retrained": "Retrained"}
+SOURCES = {"imported": "Imported", "trained": "First training", "retrained": "Retrained", "added": "Style added"}
 
 
 def metrics_of(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -74,6 +74,23 @@ def how_set(facts: object) -> dict[str, str]:
 def styles_of(manifest: Mapping[str, Any]) -> set[str]:
     styles = manifest.get("styles")
     return {str(style) for style in styles} if isinstance(styles, Mapping) else set()
+
+
+def provisional_of(manifest: Mapping[str, Any]) -> list[str]:
+    """Styles that were added by their statistics alone, until a training has learned them."""
+    styles = manifest.get("styles")
+    found = styles.items() if isinstance(styles, Mapping) else ()
+    return [str(name) for name, facts in found if isinstance(facts, Mapping) and facts.get("provisional")]
+
+
+def side_by_side(left: Mapping[str, Any], right: Mapping[str, Any]) -> pd.DataFrame:
+    """Two manifests: their figures, then the limit of each style; "–" where one has none."""
+    figures = [metrics_of(each) for each in (left, right)]
+    limits = [dict(zip(own["Style"], own["Limit"], strict=True)) for own in map(thresholds_of, (left, right))]
+    rows = [(name, *(own.get(name, "–") for own in figures)) for name in dict.fromkeys([*figures[0], *figures[1]])]
+    styles = dict.fromkeys([*limits[0], *limits[1]])
+    rows += [(f"Limit of {name}", *(own.get(name, "–") for own in limits)) for name in styles]
+    return pd.DataFrame(rows, columns=["Figure", "left", "right"])
 
 
 def _number(value: object, form: str, unit: str = "") -> str:

@@ -16,9 +16,14 @@ class ConstantScorer:
 
     name = NAME
     runtime_name = NAME
+    act = 0
 
     def __init__(self, *, delay_s: float) -> None:
         self._delay_s = delay_s
+
+    def of(self, style: str) -> Self:
+        """The same for any style."""
+        return self
 
     def check(self, *, tile_px: int, mm_per_px: float) -> None:
         """Takes tiles of any size and scale."""

@@ -41,6 +41,17 @@ class FrameScorer(Protocol):
     def score(self, tiles: Pixels, *, style: str) -> TileScores: ...
 
 
+class Models(FrameScorer, Protocol):
+    """What is in charge: `in_charge.InCharge`, or `constant.ConstantScorer`. As a scorer it is its main model."""
+
+    @property
+    def act(self) -> int:
+        """Number of the promotion or roll back that it follows."""
+
+    def of(self, style: str) -> FrameScorer:
+        """The model of a roll's style; "" when nobody entered it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
     """A frame's report, and its cloth and heat (scores in units of the threshold) for the screens."""

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from inference_worker.figures import Figures
-from inference_worker.inspect import FrameScorer
+from inference_worker.inspect import Models
 from inference_worker.receiver import Receiver
 from storage.database import Database
 from storage.live import Live, LiveIngest, LiveWorker, ServiceState
@@ -26,7 +26,7 @@ class Slot(Protocol):
 
     problem: str
 
-    def scorer(self) -> FrameScorer | None: ...
+    def scorer(self) -> Models | None: ...
     def wait(self, timeout_s: float) -> None: ...
 
 
@@ -35,7 +35,7 @@ class Teller:
 
     def __init__(self, name: str, *, live: Live, database: Database, figures: Figures) -> None:
         self.slot: Slot | None = None
-        self.running: FrameScorer | None = None
+        self.running: Models | None = None
         self.receiver: Receiver | None = None
         self._name = name
         self._live = live
@@ -110,6 +110,7 @@ class Teller:
                 state=state,
                 model=running.name if running else "",
                 runtime=running.runtime_name if running else "",
+                act=running.act if running else 0,
                 frames=recent.frames,
                 frames_per_s=recent.frames_per_s,
                 tiles_per_s=recent.tiles_per_s,

@@ -10,14 +10,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from cras_core.errors import CrasError
 from inference_worker.constant import ConstantSlot
 from inference_worker.figures import Figures
-from inference_worker.inspect import FrameScorer, inspect_frame
+from inference_worker.inspect import FrameScorer, Inspected, Models, inspect_frame
 from inference_worker.pruning import start_pruning
 from inference_worker.receiver import Keys, Receiver, read_keys
 from inference_worker.screen import Screen
@@ -38,6 +39,12 @@ log = logging.getLogger(__name__)
 
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
 PREFIX = "LOOMWATCH_WORKER_"
+
+
+class Beside(Protocol):
+    """`shadow.ShadowScorer`, which needs PyTorch."""
+
+    def offer(self, inspected: Inspected) -> None: ...
 
 
 class Worker:
@@ -61,6 +68,7 @@ class Worker:
         self._database: Database = open_database(store.database)
         self._pictures = PictureStore(store.pictures)
         self._runtimes = store.data_dir / "runtimes"
+        self._shadow: Beside | None = None
         self._live = Live(store.redis)
         self._figures = Figures()
         self._screen = Screen(self._live, self._figures)
@@ -76,7 +84,8 @@ class Worker:
     def run(self) -> None:
         settings = self._settings
         start_pruning(self._store, self._database, self._pictures, name=self.name, stop=self._stop)
-        with self._slot() as slot, self._watchdog, self._teller as teller, self._monitor:
+        with self._slot() as slot, self._beside() as shadow, self._watchdog, self._teller as teller, self._monitor:
+            self._shadow = shadow
             teller.slot = slot
             scorer = self._first_model(slot)
             if scorer is None:
@@ -119,9 +128,27 @@ class Worker:
             poll_s=settings.model_poll_s,
             runtime=settings.runtime,
             memory=self._runtimes,
+            keep_former=settings.keep_former,
         )
 
-    def _first_model(self, slot: Slot) -> FrameScorer | None:
+    def _beside(self) -> AbstractContextManager[Beside | None]:
+        """Who scores frames beside the running model."""
+        settings = self._settings
+        if self._constant or not settings.shadow:
+            return nullcontext()
+        from cras_core.device import pick_device
+        from inference_worker.shadow import ShadowScorer
+
+        return ShadowScorer(
+            self._database,
+            self._pictures,
+            device=pick_device(settings.device),
+            poll_s=settings.model_poll_s,
+            batch_size=settings.batch_size,
+            merge_mm=settings.merge_mm,
+        )
+
+    def _first_model(self, slot: Slot) -> Models | None:
         """Waits for a model; without one no frame is asked for, so none is lost to this worker."""
         while not self._stop.is_set():
             if (scorer := slot.scorer()) is not None:
@@ -129,7 +156,7 @@ class Worker:
             slot.wait(0.5)
         return None
 
-    def _handle(self, record: TiledFrame | Gap | Capture, scorer: FrameScorer) -> bool:
+    def _handle(self, record: TiledFrame | Gap | Capture, models: Models) -> bool:
         """Inspects and stores one record; False when stopped before it could be stored."""
         match record:
             case Gap():
@@ -137,14 +164,16 @@ class Worker:
             case Capture():
                 return self._stored_or_dropped(lambda: store_capture(self._database, record))
             case TiledFrame():
-                return self._handle_frame(record, scorer)
+                return self._handle_frame(record, models)
 
-    def _handle_frame(self, tiled: TiledFrame, scorer: FrameScorer) -> bool:
+    def _handle_frame(self, tiled: TiledFrame, models: Models) -> bool:
+        style = self._style(tiled)
+        scorer: FrameScorer = models.of(style)  # one model scores a whole frame
         try:
             inspected = inspect_frame(
                 scorer,
                 tiled,
-                style=self._style(tiled),
+                style=style,
                 batch_size=len(tiled.tiles) if self._constant else self._settings.batch_size,
                 merge_mm=self._settings.merge_mm,
                 received_at_ns=time.time_ns(),
@@ -160,6 +189,8 @@ class Worker:
             return self._store_gap(tiled.header.gap(f"refused: {error}"))
         self._figures.inspected(inspected.report, stored_at_ns=time.time_ns())
         self._screen.take(inspected)
+        if self._shadow is not None:
+            self._shadow.offer(inspected)
         return True
 
     def _store_gap(self, gap: Gap) -> bool:

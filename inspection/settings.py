@@ -242,6 +242,8 @@ class WorkerSettings(_Settings):
     batch_size: int = Field(32, ge=1, description="tiles scored at once")
     credit: int = Field(2, ge=1, le=64, description="frames asked for ahead")
     model_poll_s: float = Field(1.0, gt=0, description="between looks for a newly promoted model")
+    keep_former: bool = Field(True, description="what a roll back would need stays loaded, so that it takes no time")
+    shadow: bool = Field(True, description="a candidate may score a share of this worker's frames beside the model")
     hang_s: float = Field(
         300.0, ge=0, description="longer over one frame means hung: the process ends itself; 0: never"
     )

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -144,11 +144,17 @@ class BenchLine:
         self.supervisor.start(Service(name="ingest", command=command, environment=given, stop_s=150.0))
 
     def watch(
-        self, names: tuple[str, ...], *, seconds: float, warm_s: float, kill_every_s: float = 0.0
+        self,
+        names: tuple[str, ...],
+        *,
+        seconds: float,
+        warm_s: float,
+        kill_every_s: float = 0.0,
+        acts: Sequence[tuple[float, Callable[[], None]]] = (),
     ) -> tuple[dict[str, Watched], float]:
         """Lets the line run for `seconds` after `warm_s`, then stops the camera in order. `kill_every_s`: kills a
-        worker that often, in turn; 0: none. Returns what was seen of each service, and frames inspected a second
-        meanwhile."""
+        worker that often, in turn; 0: none. `acts`: what is done after so many seconds. Returns what was seen of each
+        service, and frames inspected a second meanwhile."""
         deadline, there = time.monotonic() + START_S, self.frames()
         while self.frames() == there:
             self.supervisor.check()
@@ -160,7 +166,10 @@ class BenchLine:
         workers = [name for name in names if name != "ingest"]
         started, before, began = time.monotonic(), self.frames(), datetime.now(UTC)
         kill_at = started + kill_every_s if kill_every_s else float("inf")
-        while (now := time.monotonic()) - started < seconds:
+        waiting = list(acts)
+        while (now := time.monotonic()) - started < seconds or waiting:
+            if waiting and now - started >= waiting[0][0]:
+                waiting.pop(0)[1]()
             for name, service in watched.items():
                 service.sample(self.supervisor.pid(name), now - started)
             if now >= kill_at:

@@ -1,10 +1,11 @@
 """The whole line measured, each figure beside its target. Scoring is a constant in two runs, so that everything around
-it is measured; with a bundle two more runs compare the line with the model alone.
+it is measured; with a bundle three more runs compare the line with the model alone.
 
 1. constant     a 2 m line at 0.2 mm/px as fast as it goes: pixels a second, ingest's CPU, memory
 2. real         tiles a second beside the model alone, timed before and after on the idle machine
 3. half         the same at half of that speed: latency beside the time of scoring one frame
 4. kills        the constant again with two workers, one killed every minute: nothing lost, nothing twice
+5. swap         the real scorer at full speed, a promotion and a roll back in the middle (`bench_swap`)
 """
 
 import statistics
@@ -51,13 +52,13 @@ def time_constant(*, seconds: float, width_mm: float = 2000.0, mm_per_px: float 
     cores = {name: each.cpu_s / seconds / max(mpx_s, 1e-9) * MPX_S for name, each in watched.items()}
     figures = [
         Figure(name="captured to committed", value=mpx_s, unit="Mpx/s", target=f">= {MPX_S:g}", good=mpx_s >= MPX_S),
-        _at_most("ingest's CPU at 50 Mpx/s", cores["ingest"], "cores", 1.0),
+        at_most("ingest's CPU at 50 Mpx/s", cores["ingest"], "cores", 1.0),
         Figure(name="worker's CPU at 50 Mpx/s", value=cores["worker-1"], unit="cores", target="", good=True),
         *(_flat(name, each) for name, each in watched.items()),
-        _at_most("neither inspected nor a gap", account.missing, "frames", 0),
-        _at_most("stored twice", account.twice, "frames", 0),
+        at_most("neither inspected nor a gap", account.missing, "frames", 0),
+        at_most("stored twice", account.twice, "frames", 0),
     ]
-    return _result(figures, seconds=seconds, account=asdict(account), latency_p95_ms=_p95(latencies))
+    return result(figures, seconds=seconds, account=asdict(account), latency_p95_ms=_p95(latencies))
 
 
 def time_real(bundle: Path, *, seconds: float, style: str, runtime: str, width_mm: float) -> dict[str, Any]:
@@ -87,11 +88,11 @@ def time_real(bundle: Path, *, seconds: float, style: str, runtime: str, width_m
         Figure(name="the line's share of it", value=share * 100, unit="%", target=">= 90", good=share >= 0.9),
         Figure(name="p95 latency at half speed", value=_p95(latencies), unit="ms", target="", good=True),
         Figure(name="scoring one frame", value=frame_ms, unit="ms", target="", good=True),
-        _at_most("p95 latency by scoring one frame", ratio, "times", 3.0),
-        _at_most("neither inspected nor a gap", half.missing, "frames", 0),
-        _at_most("stored twice", half.twice, "frames", 0),
+        at_most("p95 latency by scoring one frame", ratio, "times", 3.0),
+        at_most("neither inspected nor a gap", half.missing, "frames", 0),
+        at_most("stored twice", half.twice, "frames", 0),
     ]
-    return _result(
+    return result(
         figures,
         seconds=seconds,
         account=asdict(half),
@@ -123,12 +124,12 @@ def time_kills(
     figures = [
         Figure(name="workers killed", value=killed, unit="times", target=">= 1", good=killed >= 1),
         Figure(name="captured to committed", value=mpx_s, unit="Mpx/s", target="", good=True),
-        _at_most("neither inspected nor a gap", account.missing, "frames", 0),
-        _at_most("gaps", sum(account.gaps.values()), "frames", 0),
-        _at_most("stored twice", account.twice, "frames", 0),
+        at_most("neither inspected nor a gap", account.missing, "frames", 0),
+        at_most("gaps", sum(account.gaps.values()), "frames", 0),
+        at_most("stored twice", account.twice, "frames", 0),
         *(_flat(name, each) for name, each in watched.items()),
     ]
-    return _result(figures, seconds=seconds, account=asdict(account))
+    return result(figures, seconds=seconds, account=asdict(account))
 
 
 class ScorerAlone:
@@ -194,7 +195,7 @@ def _p95(latencies: list[float]) -> float:
     return float(np.percentile(latencies, 95)) if latencies else 0.0
 
 
-def _at_most(name: str, value: float, unit: str, most: float) -> Figure:
+def at_most(name: str, value: float, unit: str, most: float) -> Figure:
     return Figure(name=name, value=value, unit=unit, target=f"<= {most:g}", good=value <= most)
 
 
@@ -206,5 +207,5 @@ def _flat(name: str, watched: Watched) -> Figure:
     )
 
 
-def _result(figures: list[Figure], **more: Any) -> dict[str, Any]:
+def result(figures: list[Figure], **more: Any) -> dict[str, Any]:
     return {"figures": [asdict(figure) for figure in figures], **more}

@@ -22,6 +22,7 @@ from loomwatch import (
     commands_keys,
     commands_line,
     commands_method,
+    commands_models,
     commands_records,
     commands_report,
     commands_services,
@@ -45,6 +46,7 @@ commands_styles.register(app)
 commands_services.register(app)
 commands_keys.register(app)
 commands_records.register(app)
+commands_models.register(app)
 commands_db.register(app)
 commands_grading.register(app)
 commands_report.register(app)

@@ -141,23 +141,26 @@ def _bench_table(figures: dict[str, Any]) -> Table:
 
 def bench_pipeline(
     bundle: Path = typer.Option(None, "--bundle", help="Bundle folder; without one only the runs with a constant."),
-    only: list[str] = typer.Option([], "--only", help="constant, real or kills, again for more; by default all."),
+    only: list[str] = typer.Option([], "--only", help="constant, real, kills or swap, again for more; by default all."),
     minutes: float = typer.Option(0.25, min=0.05, help="Minutes of each run."),
     kill_every: float = typer.Option(0.0, min=0.0, help="Seconds between kills; 0: 60, or a quarter of a short run."),
     style: str = typer.Option("plain", help="The simulator's weave, for the bundle."),
     runtime: str = typer.Option("torch-float32", help="The bundle's runtime."),
     width_mm: float = typer.Option(412.0, min=60.0, help="Width of the cloth that the bundle inspects."),
+    workers: int = typer.Option(1, min=1, max=2, help="Of the swap's run."),
     json_file: Path = JSON,
 ) -> None:
     """Measure the whole line with real processes: speed, CPU, memory, latency, and that nothing is lost."""
     from loomwatch import bench_pipeline as runs
+    from loomwatch.bench_swap import time_swap
 
-    known = ("constant", "real", "kills")
+    known = ("constant", "real", "kills", "swap")
     if wrong := [name for name in only if name not in known]:
         raise SettingsError(f"--only takes {', '.join(known)}, got {wrong[0]!r}")
-    if "real" in only and bundle is None:
-        raise SettingsError("--only real needs --bundle")
-    chosen = only or [name for name in known if name != "real" or bundle is not None]
+    bare = [name for name in only if name in ("real", "swap") and bundle is None]
+    if bare:
+        raise SettingsError(f"--only {bare[0]} needs --bundle")
+    chosen = only or [name for name in known if name not in ("real", "swap") or bundle is not None]
     seconds = minutes * 60
     results: dict[str, Any] = {}
     for name in chosen:
@@ -167,6 +170,11 @@ def bench_pipeline(
             case "real":
                 place = folder(bundle, what="bundle")
                 results[name] = runs.time_real(place, seconds=seconds, style=style, runtime=runtime, width_mm=width_mm)
+            case "swap":
+                place = folder(bundle, what="bundle")
+                results[name] = time_swap(
+                    place, seconds=seconds, style=style, runtime=runtime, width_mm=width_mm, workers=workers
+                )
             case "kills":
                 results[name] = runs.time_kills(seconds=seconds, kill_every_s=kill_every or min(60.0, seconds / 4))
         console.print(_figures_table(name, results[name]["figures"]))

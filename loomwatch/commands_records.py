@@ -1,4 +1,4 @@
-"""What is kept: rolls, lines, models, samples."""
+"""What is kept: rolls, lines, samples."""
 
 from pathlib import Path
 
@@ -34,13 +34,6 @@ def register(app: typer.Typer) -> None:
     lines.command("remove", epilog=example("loomwatch lines remove 'guide roller'"))(remove_element)
     lines.command("coverage", epilog=example("loomwatch lines coverage 0.98 --line line-1"))(set_coverage)
     app.add_typer(lines, name="lines")
-
-    models = typer.Typer(help="List, import, promote and roll back models.", no_args_is_help=True)
-    models.command("list", epilog=example("loomwatch models list"))(list_models)
-    models.command("import", epilog=example("loomwatch models import bundles/first --promote"))(import_model)
-    models.command("promote", epilog=example("loomwatch models promote first"))(promote)
-    models.command("rollback", epilog=example("loomwatch models rollback"))(rollback)
-    app.add_typer(models, name="models")
 
     samples = typer.Typer(help="Normal fabric to learn from.", no_args_is_help=True)
     samples.command("add", epilog=example("loomwatch samples add data/aitex/tiles --mm-per-px 0.2"))(add_samples)
@@ -209,65 +202,6 @@ def set_coverage(
     _, database = _open(data_dir)
     coverage.set_coverage_limit(database, line=line, limit=limit, by=by)
     console.print(f"{line}: a roll is complete from {100 * limit:g} % coverage on")
-
-
-def list_models(data_dir: Path = DATA_DIR) -> None:
-    """List registered models; the running one is marked."""
-    from storage import registry
-
-    _, database = _open(data_dir)
-    table = Table("", "model", "source", "by", "created", "styles", "tile px", "mm/px")
-    for model in registry.list_models(database):
-        table.add_row(
-            "running" if model.running else "",
-            model.name,
-            model.source,
-            model.by,
-            f"{model.created_at.astimezone():%Y-%m-%d %H:%M}",
-            ", ".join(model.manifest["styles"]),
-            str(model.manifest["tile_px"]),
-            str(model.manifest["mm_per_px"]),
-        )
-    console.print(table)
-
-
-def import_model(
-    bundle: Path = typer.Argument(help="Bundle folder."),
-    promote: bool = typer.Option(False, "--promote", help="Also make it the running model."),
-    by: str = BY,
-    data_dir: Path = DATA_DIR,
-) -> None:
-    """Copy a bundle into the registry."""
-    from storage import registry
-
-    store, database = _open(data_dir)
-    model = registry.import_bundle(database, folder(bundle, what="bundle"), store.models_dir, source="imported", by=by)
-    console.print(f"model {model.name} is registered")
-    if promote:
-        registry.promote(database, model.name, by=by)
-        console.print(f"model {model.name} is promoted: workers take it over between two frames")
-
-
-def promote(
-    name: str = typer.Argument(help="Name of the model."),
-    by: str = BY,
-    data_dir: Path = DATA_DIR,
-) -> None:
-    """Make a registered model the running one."""
-    from storage import registry
-
-    _, database = _open(data_dir)
-    model = registry.promote(database, name, by=by)
-    console.print(f"model {model.name} is promoted: workers take it over between two frames")
-
-
-def rollback(by: str = BY, data_dir: Path = DATA_DIR) -> None:
-    """Go back to the model that ran before."""
-    from storage import registry
-
-    _, database = _open(data_dir)
-    model = registry.rollback(database, by=by)
-    console.print(f"model {model.name} runs again")
 
 
 def add_samples(

@@ -16,6 +16,7 @@ from storage.pictures import PictureStore
 logger = logging.getLogger(__name__)
 
 SHOW_S = 0.5  # between two changes of the progress bar
+TRAINING = 0.9  # of the progress; the rest is the gate
 NICENESS = 10  # on one machine the line's own work goes first
 
 
@@ -37,18 +38,20 @@ def run_training(store: StoreSettings, trainer: TrainerSettings, database: Datab
         logger.info("training %s is not queued any more", job_id)
         return
     from cras_core.errors import CrasError  # PyTorch, which takes seconds: the screens show by now that it starts
+    from retraining.after import after_training
     from retraining.training import train_candidate
 
     shown = _Shown(database, job_id)
+    pictures = PictureStore(store.pictures)
     try:
         model = train_candidate(
             store,
             database,
-            PictureStore(store.pictures),
+            pictures,
             source="retrained",
             by=job.by,
             device=trainer.device,
-            tell=shown.tell,
+            tell=lambda fraction, message: shown.tell(TRAINING * fraction, message),
             stop=shown.stop,
             parameters=job.parameters,
             threads=trainer.threads,
@@ -64,7 +67,17 @@ def run_training(store: StoreSettings, trainer: TrainerSettings, database: Datab
         if model is None:
             logger.info("training %s was called off", job_id)
         else:
-            finish_job(database, job_id, message=f"model {model.name} is ready to be promoted")
+            message = after_training(
+                store,
+                database,
+                pictures,
+                model.name,
+                by=job.by,
+                device=trainer.device,
+                tell=lambda fraction, message: shown.tell(TRAINING + (1 - TRAINING) * fraction, message),
+                stop=shown.stop.is_set,
+            )
+            finish_job(database, job_id, message=message)
 
 
 class _Shown:

@@ -18,6 +18,7 @@ from cras_core.training import Progress, train
 from inspection.errors import StorageError
 from inspection.settings import StoreSettings
 from retraining.dataset import check_samples, normal_samples, sample_counts
+from retraining.held_out import held_out_of
 from storage import registry
 from storage.database import Database
 from storage.pictures import PictureStore
@@ -47,7 +48,8 @@ def train_candidate(
     threads: int = 0,
     job_id: str | None = None,
 ) -> Model | None:
-    """Trains on all active samples and registers the model as a candidate; None when stopped before that.
+    """Trains on all active samples but those held out for the gate, and registers the model as a candidate; None when
+    stopped before that.
 
     Settings of the method are the running model's, without one the defaults; `parameters` replaces single ones
     (`weights` names a backbone's state file). `source`: trained or retrained.
@@ -55,7 +57,9 @@ def train_candidate(
     Raises `StorageError` for samples that cannot be learned from, and `CrasError` for what the method refuses.
     """
     chosen = dict(parameters or {})
-    samples = list_samples(database)
+    everything = list_samples(database)
+    held_out = {sample.id for sample in held_out_of(everything)}  # the gate's
+    samples = [sample for sample in everything if sample.id not in held_out]
     running = registry.running_model(database)
     config, weights = _settings(chosen, samples, running)
     styles = running.manifest["styles"] if running else ()

@@ -20,7 +20,17 @@ from storage.engine import errors_explained, is_sqlite, make_engine, parse_url, 
 from storage.partitions import PARTITIONED, add_partitions, month_of
 from storage.pictures import PictureStore
 from storage.schema import refuse_unless_current, schema_status, upgrade
-from storage.tables import FragmentRow, FrameRow, GapRow, ModelRow, RollRow, SampleRow, Table
+from storage.tables import (
+    FragmentRow,
+    FrameRow,
+    GapRow,
+    GateRow,
+    ModelRow,
+    RollRow,
+    SampleRow,
+    ShadowFrameRow,
+    Table,
+)
 
 ROWS_AT_ONCE = 1000
 
@@ -118,6 +128,10 @@ def picture_keys(url: str) -> Iterator[str]:
         named = union(select(FragmentRow.crop), select(FragmentRow.heat), select(SampleRow.picture)).subquery()
         keys = session.scalars(select(named.c[0]).where(named.c[0] != "").execution_options(yield_per=ROWS_AT_ONCE))
         yield from keys
+        for rules in session.scalars(select(GateRow.rules)):
+            yield from (shown[key] for rule in rules for shown in rule["pictures"] for key in ("picture", "heat"))
+        for apart in session.scalars(select(ShadowFrameRow.pictures)):
+            yield from (shown[key] for shown in apart for key in ("crop", "heat") if shown[key])
 
 
 def _copy_file(source: Path, target: Path) -> None:

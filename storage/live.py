@@ -90,6 +90,7 @@ class LiveWorker:
     store_ms: float  # median, to write it
     ingestors: int  # connected
     at_ns: int
+    act: int = 0  # number of the promotion or roll back that it follows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

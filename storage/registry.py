@@ -1,8 +1,8 @@
 """The registry of models: which bundles there are, which one runs, which ran before it.
 
 A bundle is a folder of `manifest.json` and `weights.safetensors`; registering one copies it into the folder of models
-under its name, complete and with every checksum verified, or not at all. Nothing here loads a model. The running model
-is the latest promotion's; promoting and rolling back are acts of staff, and workers follow.
+under its name, complete and with every checksum verified, or not at all. Nothing here loads a model. What runs follows
+from promotions and roll backs (`storage.in_force`): acts of staff, or of the mill's policy, and workers follow.
 """
 
 import hashlib
@@ -22,6 +22,8 @@ from sqlalchemy.orm import Session
 from inspection.errors import StorageError
 from storage import audit
 from storage.database import Database
+from storage.gates import gate_row
+from storage.in_force import Standing, standing
 from storage.tables import ModelRow, PromotionRow
 
 MANIFEST = "manifest.json"
@@ -31,7 +33,8 @@ _NEEDED = ("name", "tile_px", "mm_per_px", "styles", "files")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A registered bundle. `path`: its folder. `source`: imported, trained or retrained."""
+    """A registered bundle. `path`: its folder. `source`: imported, trained, retrained or added (a style was added to
+    another). `running`: it is in charge of all styles but those promoted apart; `styles`: it is in charge of these."""
 
     id: int
     name: str
@@ -42,6 +45,7 @@ class Model:
     by: str
     created_at: datetime
     running: bool
+    styles: tuple[str, ...] = ()
 
 
 def read_bundle(folder: Path) -> tuple[dict[str, Any], str]:
@@ -112,72 +116,166 @@ def import_bundle(
             audit.record(
                 session, by=by, action="model.import", subject=name, detail={"source": source, "sha256": digest}
             )
-        return _model(row, _running_id(session))
+        return _model(row, _in_charge(session))
 
 
-def promote(database: Database, name: str, *, by: str) -> Model:
-    """Makes a model the running one; the one that runs already stays, without a further promotion.
+def promote(
+    database: Database, name: str, *, by: str, style: str = "", reason: str = "", override: bool = False
+) -> Model:
+    """Puts a model in charge, with its thresholds: of all styles, or of one; whose it is already stays, without a
+    further promotion.
 
-    Raises `StorageError` for an unknown model, or one whose bundle is gone or damaged.
+    A model that the gate failed, or that a retraining made and no gate has compared with the running one, is refused
+    unless `override` is set, which needs a reason and is audited. Raises `StorageError` for that, for an unknown model
+    or style, for one of another tile size or scale than the others in force, and when its bundle is gone or damaged.
     """
     with database.reading() as session:
         _verify(_named(session, name))
     with database.session() as session:
         database.lock(session, "promotions")
         row = _named(session, name)
-        if _running_id(session) != row.id:
-            session.add(PromotionRow(model_id=row.id, action="promote", by=by, at=datetime.now(UTC)))
-            audit.record(session, by=by, action="model.promote", subject=name, detail={})
-        return _model(row, row.id)
+        states = standing(session)[1]
+        now = states[-1] if states else None
+        if style:
+            _check_style(session, row, style, now)
+        if (now != Standing(model=row.id)) if not style else (now is None or now.of(style) != row.id):
+            detail: dict[str, Any] = {"style": style, "reason": reason} if style or reason else {}
+            ran = any(row.id in state.models for state in states)
+            objection = "" if now is None or ran else _objection(session, row, now.model)
+            if objection and not override:
+                raise StorageError(f"{objection}; or override it with a reason")
+            if objection:
+                if not reason.strip():
+                    raise StorageError(f"{objection}: to override it takes a reason")
+                detail |= {"override": objection}
+            session.add(
+                PromotionRow(model_id=row.id, action="promote", style=style, reason=reason, by=by, at=datetime.now(UTC))
+            )
+            audit.record(session, by=by, action="model.promote", subject=name, detail=detail)
+        return _model(row, _in_charge(session))
 
 
-def rollback(database: Database, *, by: str) -> Model:
-    """Goes back to the model promoted before the running one; again, to the one before that.
+def objection(database: Database, name: str) -> str:
+    """Why `promote` would refuse a model without an override, "" when it would not. Raises `StorageError`."""
+    with database.reading() as session:
+        row = _named(session, name)
+        states = standing(session)[1]
+        if not states or any(row.id in state.models for state in states):
+            return ""
+        return _objection(session, row, states[-1].model)
 
-    Raises `StorageError` when there is none, or when its bundle is gone or damaged.
+
+def rollback(database: Database, *, by: str, reason: str = "") -> Model:
+    """Takes the last promotion back, of a whole model or of one style; again, the one before that. -> the model that
+    is in charge then.
+
+    Raises `StorageError` when nothing was in force before, or when a bundle of it is gone or damaged.
     """
     with database.session() as session:
         database.lock(session, "promotions")
-        history = _history(session)
-        if len(history) < 2:
+        _, states = standing(session)
+        if len(states) < 2:
             raise StorageError("no model ran before the present one: promote another one instead")
-        row, former = session.get_one(ModelRow, history[-2]), session.get_one(ModelRow, history[-1])
-        _verify(row)
-        session.add(PromotionRow(model_id=row.id, action="rollback", by=by, at=datetime.now(UTC)))
-        audit.record(session, by=by, action="model.rollback", subject=row.name, detail={"from": former.name})
-        return _model(row, row.id)
+        before, now = states[-2], states[-1]
+        for model_id in before.models - now.models:
+            _verify(session.get_one(ModelRow, model_id))
+        style = next((style for style in now.styles if before.of(style) != now.of(style)), "")
+        row = session.get_one(ModelRow, before.of(style) if style else before.model)
+        former = session.get_one(ModelRow, now.of(style) if style else now.model)
+        session.add(
+            PromotionRow(model_id=row.id, action="rollback", style=style, reason=reason, by=by, at=datetime.now(UTC))
+        )
+        detail = {"from": former.name} | ({"style": style} if style else {}) | ({"reason": reason} if reason else {})
+        audit.record(session, by=by, action="model.rollback", subject=row.name, detail=detail)
+        session.flush()
+        return _model(row, _in_charge(session))
 
 
 def running_model(database: Database) -> Model | None:
-    """The model that workers run; None before the first promotion."""
+    """The model of all styles that no other one is promoted for; None before the first promotion."""
     with database.reading() as session:
-        running = _running_id(session)
-        return None if running is None else _model(session.get_one(ModelRow, running), running)
+        running = _in_charge(session)
+        return None if running is None else _model(session.get_one(ModelRow, running.model), running)
 
 
 def list_models(database: Database) -> list[Model]:
     """All models, the latest first."""
     with database.reading() as session:
-        running = _running_id(session)
+        running = _in_charge(session)
         rows = session.scalars(select(ModelRow).order_by(ModelRow.created_at.desc(), ModelRow.id.desc()))
         return [_model(row, running) for row in rows]
 
 
-def _history(session: Session) -> list[int]:
-    """The promotions still standing, the running model's last: a rollback takes the last one back."""
-    standing: list[int] = []
-    for model_id, action in session.execute(
-        select(PromotionRow.model_id, PromotionRow.action).order_by(PromotionRow.id)
-    ):
-        if action == "rollback":
-            standing.pop()
-        else:
-            standing.append(model_id)
-    return standing
+def get_model(database: Database, name: str) -> Model:
+    """Raises `StorageError` for an unknown one."""
+    with database.reading() as session:
+        return _model(_named(session, name), _in_charge(session))
 
 
-def _running_id(session: Session) -> int | None:
-    return session.scalar(select(PromotionRow.model_id).order_by(PromotionRow.id.desc()).limit(1))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """act: number of the latest promotion or roll back; model: of all styles but those of `styles`; former: the models
+    that a roll back would need besides."""
+
+    act: int
+    model: Model
+    styles: dict[str, Model]
+    former: tuple[Model, ...]
+
+    @property
+    def models(self) -> list[Model]:
+        """Each once, the one of all styles first."""
+        return list({model.id: model for model in (self.model, *self.styles.values())}.values())
+
+
+def in_force(database: Database) -> InForce | None:
+    """What workers run now, and what they keep ready; None before the first promotion."""
+    with database.reading() as session:
+        act, states = standing(session)
+        if not states:
+            return None
+        now = states[-1]
+        wanted = now.models | (states[-2].models if len(states) > 1 else set())
+        rows = {row.id: _model(row, now) for row in session.scalars(select(ModelRow).where(ModelRow.id.in_(wanted)))}
+        return InForce(
+            act=act,
+            model=rows[now.model],
+            styles={style: rows[number] for style, number in now.styles.items()},
+            former=tuple(rows[number] for number in sorted(wanted - now.models)),
+        )
+
+
+def _in_charge(session: Session) -> Standing | None:
+    states = standing(session)[1]
+    return states[-1] if states else None
+
+
+def _check_style(session: Session, row: ModelRow, style: str, now: Standing | None) -> None:
+    if style not in row.manifest["styles"]:
+        raise StorageError(
+            f"model {row.name} does not know style {style}: it knows {', '.join(row.manifest['styles'])}"
+        )
+    if now is None:
+        raise StorageError("no model is in charge yet: promote one for all styles first")
+    main = session.get_one(ModelRow, now.model).manifest
+    for key in ("tile_px", "mm_per_px"):
+        if main[key] != row.manifest[key]:
+            raise StorageError(
+                f"model {row.name} has {key} {row.manifest[key]:g}, the one in charge {main[key]:g}: frames fit one of "
+                "them only, promote it for all styles"
+            )
+
+
+def _objection(session: Session, row: ModelRow, against: int) -> str:
+    """Why a model should not take over from the one in charge, "" when nothing is known against it."""
+    gate = gate_row(session, row.id)
+    if gate is not None and gate.verdict == "failed":
+        failed = [rule["words"] for rule in gate.rules if rule["verdict"] == "failed"]
+        return f"model {row.name} failed the gate: {'; '.join(failed)}"
+    if row.source == "retrained" and (gate is None or gate.against_id != against):
+        other = session.get_one(ModelRow, against).name
+        return f"no gate has compared model {row.name} with {other}: run loomwatch models gate {row.name}"
+    return ""
 
 
 def _row_named(session: Session, name: str) -> ModelRow | None:
@@ -244,7 +342,7 @@ def _sha256(path: Path) -> str:
         raise StorageError(f"bundle {path.parent}: cannot read {path.name}: {error.strerror}") from error
 
 
-def _model(row: ModelRow, running: int | None) -> Model:
+def _model(row: ModelRow, now: Standing | None) -> Model:
     return Model(
         id=row.id,
         name=row.name,
@@ -254,5 +352,6 @@ def _model(row: ModelRow, running: int | None) -> Model:
         job_id=row.job_id,
         by=row.by,
         created_at=row.created_at,
-        running=row.id == running,
+        running=now is not None and row.id == now.model,
+        styles=tuple(sorted(style for style, number in now.styles.items() if number == row.id)) if now else (),
     )

@@ -588,14 +588,77 @@ class ModelRow(Table):
 
 
 class PromotionRow(Table):
-    """An act of staff that made a model the running one."""
+    """An act that put a model in charge, of all styles or of one; what is in force follows from all of them
+    (`storage.in_force`)."""
 
     __tablename__ = "promotions"
     id: Mapped[int] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     action: Mapped[str]  # promote or rollback
+    style: Mapped[str] = mapped_column(server_default=text("''"))  # that it is for alone, "" for all
+    reason: Mapped[str] = mapped_column(server_default=text("''"))
     by: Mapped[str]
     at: Mapped[datetime]
+
+
+class ModelPolicyRow(Table):
+    """One row: the rules of the gate, and when a model is promoted by rule (`storage.model_policy`)."""
+
+    __tablename__ = "model_policy"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[dict[str, Any]]
+    by: Mapped[str]
+    updated_at: Mapped[datetime]
+
+
+class GateRow(Table):
+    """What the gate found of a model beside the one that ran (`storage.gates`); None: none ran."""
+
+    __tablename__ = "gates"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    against_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    verdict: Mapped[str]  # passed, failed
+    rules: Mapped[list[Any]]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class ShadowRow(Table):
+    """A candidate that scores a share of live frames beside the running model (`storage.shadow`)."""
+
+    __tablename__ = "shadows"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    against_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    share: Mapped[float]  # of frames, 0 to 1
+    budget: Mapped[float]  # of a worker's time, 0 to 1
+    metres: Mapped[float]  # after which it is done
+    state: Mapped[str]  # running, done, stopped
+    message: Mapped[str]  # how it ended, "" before
+    by: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class ShadowFrameRow(Table):
+    """One frame by both models: alarms that both raised, and each alone."""
+
+    __tablename__ = "shadow_frames"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shadow_id: Mapped[int] = mapped_column(ForeignKey("shadows.id", ondelete="CASCADE"))
+    camera: Mapped[str]
+    session: Mapped[str]
+    sequence: Mapped[int] = mapped_column(BigInteger)
+    style: Mapped[str]
+    captured_at: Mapped[datetime]
+    metres: Mapped[float]
+    both: Mapped[int]
+    only_running: Mapped[int]
+    only_candidate: Mapped[int]
+    spent_ms: Mapped[float]
+    pictures: Mapped[list[Any]]  # of alarms that one alone raised: `storage.shadow.Apart`
+    __table_args__ = (Unique("shadow_id", "camera", "session", "sequence"),)
 
 
 class JobRow(Table):

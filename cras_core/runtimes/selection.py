@@ -82,6 +82,15 @@ def use_runtime(
     return tried
 
 
+def tried_before(scorer: Scorer, *, name: str, memory: Path) -> list[Tried]:
+    """What the trial for this model and machine found, [] when there was none."""
+    try:
+        tried = json.loads((memory / _key(scorer, name) / CHOICE).read_text())["tried"]
+        return [Tried(**each) for each in tried]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def find_runtime(scorer: Scorer, tiles: NDArray[np.uint8], place: Path, *, names: Sequence[str]) -> list[Tried]:
     """Makes, checks and times the runtimes named, and leaves the fastest's export and `choice.json` in `place`.
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, data, model_words, shell, words
+from dashboard import charts, data, model_comparison, model_words, shell, words
 from storage.jobs import Job
 from storage.registry import Model
 
@@ -29,6 +29,7 @@ def show_page() -> None:
     with samples, st.container(border=True, height="stretch"):
         show_samples()
     show_versions(models)
+    model_comparison.show_side_by_side(models)
     show_promotions()
 
 
@@ -49,7 +50,7 @@ def show_running(models: list[Model]) -> None:
             st.subheader(words.plain(running.name), anchor=False, width="content")
             st.badge("In charge", icon=":material/verified:", color="green")
             st.space("stretch")
-            show_roll_back(running.name, former_model())
+            show_roll_back(former_model())
         since = next((each for each in data.promotions() if each.model == running.name), None)
         by = f" · in charge since {shell.clock(since.at)}, by {words.plain(since.by)}" if since else ""
         st.caption(words.plain(model_words.facts_of(running.manifest)) + by)
@@ -66,15 +67,22 @@ def show_running(models: list[Model]) -> None:
         )
 
 
-def former_model() -> str | None:
-    """The model that a roll back would put in charge."""
-    standing: list[str] = []
+def former_model() -> tuple[str, str] | None:
+    """What a roll back would take back: the model in charge before, and the style where only one was changed."""
+    standing: list[tuple[str, dict[str, str]]] = []
+    style = ""
     for act in reversed(data.promotions()):
         if act.action == "rollback":
             standing = standing[:-1]
+        elif act.style:
+            standing.append((standing[-1][0], {**standing[-1][1], act.style: act.model}))
         else:
-            standing.append(act.model)
-    return standing[-2] if len(standing) > 1 else None
+            standing.append((act.model, {}))
+    if len(standing) < 2:
+        return None
+    (main, before), (_, now) = standing[-2:]
+    style = next((name for name, model in now.items() if before.get(name, main) != model), "")
+    return (before.get(style, main), style) if style else (main, "")
 
 
 def show_metrics(model: Model) -> None:
@@ -87,16 +95,21 @@ def show_metrics(model: Model) -> None:
             st.metric(name, value)
 
 
-def show_roll_back(running: str, former: str | None) -> None:
+def show_roll_back(former: tuple[str, str] | None) -> None:
     needed = shell.needs("quality")
-    with st.popover("Roll back", icon=":material/undo:", disabled=former is None or needed is not None, help=needed):
+    popover = st.popover("Roll back", icon=":material/undo:", disabled=former is None or needed is not None, help=needed)
+    with popover, st.form("roll_back_form", border=False):
+        name, style = former or ("", "")
         st.markdown(
-            f"**{words.plain(former or '')}** takes over from **{words.plain(running)}**. The workers change between "
-            "two frames; no cloth is missed."
+            f"**{words.plain(name)}** takes over again{words.plain(f' for {style}') if style else ''}. The workers "
+            "change between two frames; no cloth is missed."
         )
-        if st.button("Yes, roll back", type="primary", key="roll_back", disabled=former is None):
-            data.roll_back()
-            st.rerun()
+        reason = st.text_input("Why", key="roll_back.reason", max_chars=200)
+        if st.form_submit_button("Yes, roll back", type="primary", key="roll_back", disabled=former is None):
+            if reason.strip():
+                data.roll_back(reason.strip())
+                st.rerun()
+            st.error("Write why, for those who look for it later.", icon=":material/edit:")
 
 
 # --- training ------------------------------------------------------------------------------------------------------
@@ -197,6 +210,11 @@ def show_version(model: Model, running: Model | None) -> None:
             st.markdown(f"**{words.plain(model.name)}**", width="content")
             if model.running:
                 st.badge("In charge", icon=":material/verified:", color="green")
+            for style in model.styles:
+                st.badge(f"In charge of {words.plain(style)}", icon=":material/verified:", color="green")
+            if provisional := model_words.provisional_of(model.manifest):
+                st.badge(f"Provisional: {words.plain(', '.join(provisional))}", icon=":material/bolt:", color="orange")
+            model_comparison.gate_badge(data.latest_gates().get(model.name))
         source = model_words.SOURCES.get(model.source, model.source)
         st.caption(f"{words.plain(source)} {shell.clock(model.created_at)} by {words.plain(model.by)}")
     with figures:
@@ -236,9 +254,25 @@ def show_promote(model: Model, running: Model | None) -> None:
     forgotten = model_words.styles_of(running.manifest) - model_words.styles_of(model.manifest) if running else set()
     if forgotten:
         st.warning(f"It does not know: {words.plain(', '.join(sorted(forgotten)))}.", icon=":material/warning:")
-    if st.button("Yes, promote", type="primary", key=f"promote.{model.id}", disabled=model.running):
-        data.promote(model.name)
-        st.rerun()
+    styles = sorted(model_words.styles_of(model.manifest) & model_words.styles_of(running.manifest)) if running else []
+    with st.form(f"promote_form.{model.id}", border=False):
+        style = st.selectbox(
+            "For",
+            ["", *styles],
+            format_func=lambda each: each or "all styles",
+            key=f"promote.style.{model.id}",
+            help="A model may take over for one style; the others stay with theirs.",
+        )
+        against = data.objection(model.name)
+        if against:
+            st.warning(words.plain(words.sentence(against)), icon=":material/block:")
+        reason = st.text_input("Why", key=f"promote.reason.{model.id}", max_chars=200)
+        override = bool(against) and st.checkbox("Promote it all the same", key=f"promote.override.{model.id}")
+        if st.form_submit_button("Yes, promote", type="primary", key=f"promote.{model.id}", disabled=model.running):
+            if reason.strip():
+                data.promote(model.name, style=style or "", reason=reason.strip(), override=override)
+                st.rerun()
+            st.error("Write why, for those who look for it later.", icon=":material/edit:")
 
 
 def show_promotions() -> None:
@@ -253,6 +287,8 @@ def show_promotions() -> None:
                         "When": shell.clock(each.at),
                         "What": "Rolled back to" if each.action == "rollback" else "Promoted",
                         "Model": each.model,
+                        "For": each.style or "all styles",
+                        "Why": each.reason,
                         "Who": each.by,
                     }
                     for each in promotions

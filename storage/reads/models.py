@@ -16,6 +16,8 @@ class Promotion:
 
     model: str
     action: str  # promote or rollback
+    style: str  # that it is for alone, "" for all
+    reason: str
     by: str
     at: datetime
 
@@ -24,12 +26,22 @@ def promotions(database: Database, *, limit: int = 1000) -> list[Promotion]:
     """Newest first."""
     with database.reading() as session:
         rows = session.execute(
-            select(ModelRow.name, PromotionRow.action, PromotionRow.by, PromotionRow.at)
+            select(
+                ModelRow.name,
+                PromotionRow.action,
+                PromotionRow.style,
+                PromotionRow.reason,
+                PromotionRow.by,
+                PromotionRow.at,
+            )
             .join(ModelRow, ModelRow.id == PromotionRow.model_id)
             .order_by(PromotionRow.id.desc())
             .limit(limit)
         )
-        return [Promotion(model=model, action=action, by=by, at=at) for model, action, by, at in rows]
+        return [
+            Promotion(model=model, action=action, style=style, reason=reason, by=by, at=at)
+            for model, action, style, reason, by, at in rows
+        ]
 
 
 def sample_counts(database: Database) -> pd.DataFrame:

@@ -4,7 +4,7 @@ models, trainings, reviews. Everything goes in through the writers that the serv
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -14,10 +14,11 @@ from inference_worker import pictures as drawing
 from inference_worker.likeness import likeness
 from inspection.settings import StoreSettings
 from inspection.types import Capture, Defect, FrameHeader, FrameReport, Gap, Pixels, Scores
-from storage import registry, reviews, rolls, samples
+from storage import gates, registry, reviews, rolls, samples, shadow
 from storage.database import Database, open_database, upgrade
 from storage.frames import store_capture, store_gap, store_report
 from storage.live import LiveCamera, ServiceState, StripPiece
+from storage.model_policy import ShadowPlan
 from storage.pictures import PictureStore
 from storage.tables import DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
 from tests.records import make_bundle
@@ -218,12 +219,67 @@ def add_models(database: Database, store: StoreSettings, folder: Path, *, now: d
         )
         registry.import_bundle(database, bundle, store.models_dir, source=source, by="m.ivanova")
     registry.promote(database, "cras-2024-05-02", by="m.ivanova")
-    registry.promote(database, "cras-2024-05-19", by="j.weber")
+    gates.save_gate(
+        database, model="cras-2024-05-19", against="cras-2024-05-02", rules=[judged("recall", "passed")], by="m.ivanova"
+    )
+    registry.promote(database, "cras-2024-05-19", by="j.weber", reason="knows plain ecru")
+    add_candidate(database, PictureStore(store.pictures))
     with database.session() as session:
         session.execute(update(ModelRow).values(created_at=now - timedelta(days=20)))
         session.execute(update(PromotionRow).values(at=now - timedelta(days=9)))
         session.execute(
             update(ModelRow).where(ModelRow.name == "cras-2024-06-01").values(created_at=now - timedelta(hours=5))
+        )
+
+
+def judged(rule: str, verdict: gates.Verdict, words: str = "as good", **changes: Any) -> gates.RuleResult:
+    values = {"style": "", "value": 1.0, "limit": 1.0} | changes
+    return gates.RuleResult(rule=rule, verdict=verdict, words=words, **values)
+
+
+def add_candidate(database: Database, pictures: PictureStore) -> None:
+    """The candidate has passed the gate and runs as shadow; an older version was judged again and failed."""
+    name, against = "cras-2024-06-01", "cras-2024-05-19"
+    random = np.random.default_rng(3)
+    cloth = (150 + 25 * np.sin(np.arange(256) / 3)[None] + random.normal(0, 8, (256, 256))).clip(0, 255)
+    heat = np.zeros((256, 256, 3), np.uint8)
+    heat[90:150, 110:160] = (240, 150, 30)
+    pictures.put("gates/cloth.png", drawing.encode(cloth.astype(np.uint8), suffix=".png"))
+    pictures.put("gates/heat.png", drawing.encode(heat, suffix=".png"))
+    shown = gates.GatePicture(picture="gates/cloth.png", heat="gates/heat.png", words="twill navy: defect 7, missed")
+    passed = [
+        judged("false_alarms", "passed", "1.2 false alarms per 100 m on 84.00 m held out, the running model 2.4"),
+        judged("recall", "passed", "finds 31 of 31 confirmed defects, the running model 30"),
+        judged("styles", "unjudged", "style plain ecru: confirmed defects: there is none yet", style="plain ecru"),
+        judged("speed", "passed", "101 % of the running model's tiles a second, 95 % are asked for", value=1.01),
+        judged("parity", "passed", "decides alike by openvino-bf16, openvino-f32"),
+    ]
+    failed = judged("recall", "failed", "finds 29 of 31 confirmed defects, the running model 31", pictures=(shown,))
+    gates.save_gate(database, model=name, against=against, rules=passed, by="m.ivanova")
+    gates.save_gate(database, model="cras-2024-05-02", against=against, rules=[failed], by="m.ivanova")
+    running = shadow.start_shadow(database, name, ShadowPlan(share=0.2, budget=0.1, metres=50), by="m.ivanova")
+    at = datetime.now(UTC)
+    for number in range(12):
+        sides: tuple[Literal["running", "candidate"], ...] = ("candidate", "running") if number % 4 == 0 else ()
+        apart = tuple(
+            shadow.Apart(
+                side=side, camera=CAMERAS[0], style="twill navy", x_mm=120, y_mm=4000 + 900 * number, strength=1.4,
+                crop="gates/cloth.png", heat="gates/heat.png",
+            )
+            for side in sides
+        )  # fmt: skip
+        shadow.store_comparison(
+            database,
+            running,
+            shadow.Comparison(
+                header=header_of(0, session="shadow", sequence=number, at=at, position_mm=0),
+                style=("twill navy", "plain ecru")[number % 2],
+                both=2,
+                only_running=len(apart) // 2,
+                only_candidate=len(apart) - len(apart) // 2,
+                spent_ms=210.0,
+                apart=apart,
+            ),
         )
 
 

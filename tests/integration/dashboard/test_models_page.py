@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from streamlit.testing.v1 import AppTest
 
-from storage import registry
+from storage import registry, shadow
 from storage.database import Database
 from storage.jobs import list_jobs
 from storage.live import Live
@@ -42,6 +42,10 @@ def test_promotion_asks_first_and_then_is_done(line: Database, open_page: OpenPa
     candidate = next(model for model in registry.list_models(line) if model.name == "cras-2024-06-01")
     assert "takes over from **cras\\-2024\\-05\\-19**" in text_of(page)
     press(page, f"promote.{candidate.id}")
+    assert any("Write why" in error.value for error in page.error)
+    assert registry.running_model(line).name == "cras-2024-05-19"  # type: ignore[union-attr]
+    page.text_input(key=f"promote.reason.{candidate.id}").set_value("new season")
+    press(page, f"promote.{candidate.id}")
     assert registry.running_model(line).name == "cras-2024-06-01"  # type: ignore[union-attr]
     assert page.subheader[0].value == "cras\\-2024\\-06\\-01"
 
@@ -62,12 +66,13 @@ def test_roll_back_puts_the_former_model_in_charge_in_the_name_of_who_did_it(
     line: Database, open_page: OpenPage
 ) -> None:
     page = open_page("models")
+    page.text_input(key="roll_back.reason").set_value("false alarms on twill")
     press(page, "roll_back")
     assert registry.running_model(line).name == "cras-2024-05-02"  # type: ignore[union-attr]
     with line.reading() as session:
         act = session.scalars(select(PromotionRow).order_by(PromotionRow.id.desc())).first()
     assert act is not None
-    assert (act.action, act.by) == ("rollback", NAME)
+    assert (act.action, act.by, act.reason) == ("rollback", NAME, "false alarms on twill")
     assert next(button for button in page.button if button.key == "roll_back").disabled
 
 
@@ -111,7 +116,7 @@ def test_a_running_training_shows_how_far_it_is(
     Live(redis_url).publish_service(service("trainer", "training"))
     add_job(line, state="running", progress=0.42, message="epoch 7 of 15", at=datetime.now(UTC), by="m.ivanova")
     page = open_page("models")
-    [bar] = page.get("progress")
+    bar = page.get("progress")[0]
     assert bar.proto.value == 42
     assert bar.proto.text == "42% · epoch 7 of 15"
     assert "No trainer answers" not in text_of(page)
@@ -139,3 +144,49 @@ def test_the_page_is_drawn_again_when_a_training_has_ended(line: Database, open_
 
 def test_samples_are_counted(line: Database, open_page: OpenPage) -> None:
     assert "21 pictures in 3 styles" in text_of(open_page("models"))
+
+
+def test_two_versions_stand_side_by_side_with_gate_and_shadow(line: Database, open_page: OpenPage) -> None:
+    page = open_page("models")
+    tables = [frame.value for frame in page.dataframe]
+    figures = next(table for table in tables if "Figure" in table)
+    assert list(figures.columns) == ["Figure", "cras-2024-05-19", "cras-2024-06-01"]
+    assert figures.iloc[0].tolist() == ["Frames told apart (image AUROC)", "98.1 %", "98.7 %"]
+    gate = next(table for table in tables if "Rule" in table)
+    assert set(gate["Result"]) == {"\u2713 passed", "? not judged"}
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert (metrics["Alarms of both"], metrics["Only this one"], metrics["Agreement"]) == ("24", "3", "80 %")
+    assert "cam\\-left" in text_of(page)
+
+
+def test_a_failed_gate_says_which_rule_and_is_overridden_with_a_reason(line: Database, open_page: OpenPage) -> None:
+    page = open_page("models", right="cras-2024-05-02")
+    gate = next(frame.value for frame in page.dataframe if "Rule" in frame.value)
+    assert gate["What was found"].tolist() == ["finds 29 of 31 confirmed defects, the running model 31"]
+    with line.session() as session:  # it never ran
+        session.execute(
+            delete(PromotionRow).where(PromotionRow.id == select(func.min(PromotionRow.id)).scalar_subquery())
+        )
+    page = open_page("models", right="cras-2024-05-02")
+    old = next(model for model in registry.list_models(line) if model.name == "cras-2024-05-02")
+    assert any("failed the gate" in warning.value for warning in page.warning)
+    page.text_input(key=f"promote.reason.{old.id}").set_value("the two are stains of the lens")
+    press(page, f"promote.{old.id}")
+    assert any("failed the gate" in error.value for error in page.error)
+    page.checkbox(key=f"promote.override.{old.id}").check()
+    page.text_input(key=f"promote.reason.{old.id}").set_value("the two are stains of the lens")
+    press(page, f"promote.{old.id}")
+    assert registry.running_model(line).name == "cras-2024-05-02"  # type: ignore[union-attr]
+
+
+def test_one_style_is_promoted_alone_and_a_shadow_is_stopped(line: Database, open_page: OpenPage) -> None:
+    page = press(open_page("models"), "shadow.stop")
+    assert shadow.running_shadow(line) is None
+    candidate = next(model for model in registry.list_models(line) if model.name == "cras-2024-06-01")
+    page.selectbox(key=f"promote.style.{candidate.id}").set_value("plaid red")
+    page.text_input(key=f"promote.reason.{candidate.id}").set_value("new red")
+    press(page, f"promote.{candidate.id}")
+    force = registry.in_force(line)
+    assert force is not None
+    assert (force.model.name, force.styles["plaid red"].name) == ("cras-2024-05-19", "cras-2024-06-01")
+    assert "In charge of plaid red" in text_of(page)

@@ -181,7 +181,7 @@ def test_a_running_model_gets_the_fastest_runtime_that_agrees(
     memory = tmp_path / "runtimes"
     with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, runtime="auto", memory=memory) as slot:
         wait_for(lambda: slot.scorer() is not None)
-        wait_for(lambda: slot.scorer().runtime.name == "torch-bfloat16")
+        wait_for(lambda: slot.scorer().runtime_name == "torch-bfloat16")
         assert slot.problem == ""
 
 
@@ -193,7 +193,7 @@ def test_a_runtime_that_cannot_be_had_is_told_and_the_model_runs_without_it(
     ) as slot:
         wait_for(lambda: slot.problem)
         assert "torch-float16 does not work on this machine" in slot.problem
-        assert slot.scorer().runtime.name == "torch-float32"
+        assert slot.scorer().runtime_name == "torch-float32"
 
 
 def test_without_a_promoted_model_no_frame_is_asked_for(line_store: StoreSettings, tmp_path: Path) -> None:

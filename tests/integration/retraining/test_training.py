@@ -16,6 +16,7 @@ from inspection.settings import StoreSettings, TrainerSettings, load
 from retraining.job import run_training
 from retraining.training import train_candidate
 from storage import registry
+from storage.gates import latest_gate
 from storage.jobs import get_job
 from storage.pictures import PictureStore
 from storage.samples import add_sample, list_samples
@@ -135,7 +136,11 @@ def test_a_job_that_succeeds_is_done_and_names_its_model(sqlite_database, store,
     run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
     (model,) = registry.list_models(sqlite_database)
     job = get_job(sqlite_database, job_id)
-    assert (job.state, job.progress, job.message) == ("done", 1.0, f"model {model.name} is ready to be promoted")
+    assert (job.state, job.progress) == ("done", 1.0)
+    assert job.message.startswith(f"model {model.name} is ready to be promoted, no model runs")
+    gate = latest_gate(sqlite_database, model.name)
+    assert gate is not None
+    assert (gate.verdict, gate.against, gate.whole) == ("passed", "", False)
     assert (model.source, model.by, model.job_id) == ("retrained", "eva", job_id)
     run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
     assert len(registry.list_models(sqlite_database)) == 1

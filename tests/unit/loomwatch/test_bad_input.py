@@ -413,7 +413,7 @@ def test_help_of_every_command_has_an_example(capfd: pytest.CaptureFixture[str])
     commands = ["demo", "up", "doctor", "train", "evaluate", "inspect", "ingest", "worker", "trainer", "dashboard"]
     groups = {
         "rolls": ["open", "close", "list"],
-        "models": ["list", "import", "promote", "rollback"],
+        "models": ["list", "import", "gate", "promote", "rollback", "policy", "add-style"],
         "samples": ["add", "list"],
         "db": ["upgrade", "status"],
         "bench": ["scorer", "pipeline"],

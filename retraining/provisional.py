@@ -1,0 +1,115 @@
+"""A new style at once: from its golden roll's samples, by statistics alone, onto the model that runs; provisional
+until a training has learned it. The other styles score as before, to the bit."""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from cras_core.added_style import LEAST_FRAMES, add_style, remove_style
+from cras_core.bundle import load_model, save_bundle
+from cras_core.device import pick_device
+from inspection.errors import StorageError
+from inspection.settings import StoreSettings
+from retraining.dataset import count_tiles, normal_samples, sample_counts
+from retraining.gate import Tell
+from retraining.held_out import held_out_of
+from storage import registry
+from storage.database import Database
+from storage.pictures import PictureStore
+from storage.registry import Model
+from storage.samples import Sample, list_samples
+
+log = logging.getLogger(__name__)
+
+MOST_TILES = 1200  # about what two cores learn in a minute
+
+
+def add_provisional(
+    store: StoreSettings,
+    database: Database,
+    pictures: PictureStore,
+    style: str,
+    *,
+    by: str,
+    device: str = "auto",
+    false_alarms_per_100m: float | None = None,
+    tell: Tell = lambda *_: None,
+) -> Model:
+    """Registers the running model with one more style, source "added". A style it knows provisionally only is learned
+    anew. Promotion is another act.
+
+    Raises `StorageError` without a running model or samples, and for a style it was trained on; `CrasError` for samples
+    that the method refuses.
+    """
+    running = registry.running_model(database)
+    if running is None:
+        raise StorageError("no model is in charge: promote one first, a style is added to it")
+    known = running.manifest["styles"].get(style)
+    if known is not None and not known.get("provisional"):
+        raise StorageError(f"model {running.name} was trained on style {style}: retrain it instead")
+    own = [sample for sample in list_samples(database) if sample.style == style]
+    held_out = {sample.id for sample in held_out_of(own)}
+    learned = [sample for sample in own if sample.id not in held_out]
+    chosen = spread(learned, pictures, tile_px=running.manifest["tile_px"])
+    if not chosen:
+        raise StorageError(f"style {style} has no samples: capture its golden roll, or loomwatch samples add FOLDER")
+    scale = running.manifest["mm_per_px"]
+    for sample in chosen:
+        if abs(sample.mm_per_px - scale) > 0.01 * scale:
+            raise StorageError(
+                f"style {style} has a sample at {sample.mm_per_px:g} mm/px, the model sees {scale:g} mm/px: "
+                f"capture it at the model's ({sample.picture})"
+            )
+
+    def progress(fraction: float) -> None:
+        tell(fraction, f"learns {style} from {len(chosen)} frames")
+
+    started = time.monotonic()
+    model = load_model(Path(running.path))
+    if known is not None:
+        model = remove_style(model, style)
+    changed = add_style(
+        model,
+        normal_samples(chosen, pictures),
+        device=pick_device(device),
+        false_alarms_per_100m=false_alarms_per_100m,
+        provenance={"samples": len(chosen), "of": len(learned), "by": by, "at": _now(), "model": running.name},
+        progress=progress,
+    )
+    seconds = round(time.monotonic() - started, 1)
+    name = _free_name(store.models_dir, style)
+    save_bundle(
+        changed,
+        store.models_dir / name,
+        name=name,
+        provenance={"source": "added", "by": by, "at": _now(), "samples": sample_counts(chosen)},
+        metrics={"added_s": seconds},
+    )
+    registered = registry.import_bundle(database, store.models_dir / name, store.models_dir, source="added", by=by)
+    log.info("added %s to %s on %d frames in %.0f s", style, running.name, len(chosen), seconds)
+    return registered
+
+
+def spread(samples: Sequence[Sample], pictures: PictureStore, *, tile_px: int) -> list[Sample]:
+    """As many as give `MOST_TILES`, but `LEAST_FRAMES` at least, evenly over all: a roll's end differs from its
+    beginning."""
+    if not samples:
+        return []
+    tiles = count_tiles(samples[0], pictures, tile_px=tile_px)
+    count = min(len(samples), max(LEAST_FRAMES, MOST_TILES // tiles))
+    return [samples[place] for place in np.linspace(0, len(samples) - 1, count).round().astype(int)]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _free_name(models_dir: Path, style: str) -> str:
+    plain = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in style).strip("-") or "style"
+    name = f"added-{plain[:60]}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    taken = (f"{name}-{number}" if number > 1 else name for number in range(1, 1000))
+    return next(each for each in taken if not (models_dir / each).exists())

@@ -1,0 +1,131 @@
+"""The gate with real models, real held-out cloth and a real confirmed defect."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from cras_core.bundle import load_model, save_bundle
+from cras_core.runtimes.builders import REFERENCE
+from ingest.edges import find_edges
+from ingest.simulator import normal_frames
+from inspection.errors import StorageError
+from inspection.settings import StoreSettings
+from retraining.after import apply_policy
+from retraining.gate import run_gate
+from retraining.held_out import held_out_of
+from retraining.provisional import add_provisional
+from storage import registry
+from storage.database import Database
+from storage.frames import store_report
+from storage.gates import Gate
+from storage.model_policy import FalseAlarmsRule, ModelPolicy, RecallRule, set_policy
+from storage.pictures import PictureStore
+from storage.reviews import review_defect
+from storage.samples import add_sample, list_samples
+from storage.tables import DefectRow
+from tests.records import encode_png, make_defect, make_header, make_report
+
+pytestmark = pytest.mark.integration
+RULES = ModelPolicy(rules=(FalseAlarmsRule(), RecallRule()))
+
+
+@pytest.fixture
+def cloth():
+    frames = normal_frames("plain", seed=11, length_m=0.0512 * 24, frame_lines=256, mm_per_px=0.2)
+    return [frame[:, find_edges(frame)[0] :][:, :512] for frame in frames]
+
+
+@pytest.fixture
+def pictures(line_store: StoreSettings) -> PictureStore:
+    return PictureStore(line_store.pictures)
+
+
+@pytest.fixture
+def line(line_database: Database, pictures: PictureStore, cloth) -> Database:
+    """Samples of six rolls, and one confirmed defect: a black square."""
+    for number, pixels in enumerate(cloth[:12]):
+        add_sample(
+            line_database, pictures, style="plain", png=encode_png(pixels), source="golden",
+            roll_group=f"roll {number // 2}", mm_per_px=0.2, by="eva",
+        )  # fmt: skip
+    assert held_out_of(list_samples(line_database))
+    header = make_header(height_px=256, mm_per_px=0.2)
+    defect = make_defect(200, 100, size_px=24, style="plain")
+    spoiled = cloth[0].copy()
+    spoiled[100:124, 190:214] = 0
+    crop = spoiled[:, (190 + 214 - 256) // 2 :][:, :256]
+    png = encode_png(crop)
+    assert store_report(line_database, pictures, make_report(header=header, defects=(defect,), crops=((png, png),)))
+    with line_database.reading() as session:
+        (number,) = session.scalars(select(DefectRow.id))
+    review_defect(line_database, pictures, number, state="confirmed", by="eva")
+    set_policy(line_database, RULES, by="eva")
+    return line_database
+
+
+def candidate(store: StoreSettings, database: Database, bundles: Path, tmp_path: Path, name: str, value: float) -> None:
+    model = load_model(bundles / "plain")
+    facts = model.styles["plain"]
+    styles = {"plain": replace(facts, threshold=replace(facts.threshold, value=facts.threshold.value * value))}
+    save_bundle(replace(model, styles=styles), tmp_path / name, name=name, provenance={}, metrics={})
+    registry.import_bundle(database, tmp_path / name, store.models_dir, source="retrained", by="eva")
+
+
+def gate(store: StoreSettings, database: Database, pictures: PictureStore, name: str) -> Gate:
+    found = run_gate(store, database, pictures, name, by="eva", device="cpu", runtime=REFERENCE)
+    assert found is not None
+    return found
+
+
+def test_the_gate_stops_false_alarms_and_missed_defects_and_shows_them(
+    line: Database, line_store: StoreSettings, pictures: PictureStore, bundles: Path, tmp_path: Path
+) -> None:
+    for name, value in (("same", 1.0), ("loud", 1e-3), ("deaf", 1e3)):
+        candidate(line_store, line, bundles, tmp_path, name, value)
+    same = gate(line_store, line, pictures, "same")
+    assert {(rule.rule, rule.verdict) for rule in same.rules} == {("false_alarms", "passed"), ("recall", "passed")}
+    assert same.rules[1].value == 1.0
+
+    loud = gate(line_store, line, pictures, "loud")
+    (failed,) = loud.failed
+    assert failed.rule == "false_alarms"
+    assert failed.value > failed.limit
+    assert pictures.get(failed.pictures[0].picture).startswith(b"\x89PNG")
+
+    deaf = gate(line_store, line, pictures, "deaf")
+    (failed,) = deaf.failed
+    assert (failed.rule, failed.value) == ("recall", 0.0)
+    assert pictures.get(failed.pictures[0].heat).startswith(b"\x89PNG")
+
+    assert "failed the gate" in apply_policy(line, deaf)
+    with pytest.raises(StorageError, match="model deaf failed the gate: finds 0 of 1 confirmed defects"):
+        registry.promote(line, "deaf", by="eva")
+    set_policy(line, RULES.model_copy(update={"promotion": "gate"}), by="eva")
+    assert "promoted by rule" in apply_policy(line, same)
+    assert registry.running_model(line).name == "same"  # type: ignore[union-attr]
+    with pytest.raises(StorageError, match="model same is in charge"):
+        gate(line_store, line, pictures, "same")
+
+
+def test_a_new_style_is_added_at_once_provisionally_and_held_out_cloth_stays_so(
+    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth
+) -> None:
+    for number, pixels in enumerate(cloth):
+        add_sample(
+            line, pictures, style="dark", png=encode_png((pixels * 0.6).astype("uint8")), source="golden",
+            roll_group=f"golden roll {number // 8}", mm_per_px=0.2, by="eva",
+        )  # fmt: skip
+    model = add_provisional(line_store, line, pictures, "dark", by="eva", device="cpu")
+    styles = model.manifest["styles"]
+    assert (styles["dark"]["provisional"], styles["plain"]["provisional"]) == (True, False)
+    assert (model.source, model.running) == ("added", False)
+    registry.promote(line, model.name, by="eva", style="dark")
+    force = registry.in_force(line)
+    assert force is not None
+    assert (force.model.name, force.styles["dark"].name) == ("plain", model.name)
+    with pytest.raises(StorageError, match="was trained on style plain: retrain it"):
+        add_provisional(line_store, line, pictures, "plain", by="eva", device="cpu")
+    with pytest.raises(StorageError, match="style satin has no samples"):
+        add_provisional(line_store, line, pictures, "satin", by="eva", device="cpu")
