@@ -6,7 +6,8 @@ from types import ModuleType
 import pytest
 from sqlalchemy import func, select
 
-from loomwatch.bench_storage import CAMERAS, DEFECTS, FRAMES, ROLLS, _reads, fill_year, write_rate
+from loomwatch.bench_storage import _reads, write_rate
+from loomwatch.bench_year import fill_year
 from storage.tables import DefectRow, FragmentRow, FrameRow, RollRow
 
 pytestmark = pytest.mark.integration
