@@ -132,7 +132,9 @@ def _join_all(values: Sequence[Values], groups: "_Groups", *, new: int) -> None:
         open_.append(index)
 
 
-def _grow(session: Session, profile: AnyProfile, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float) -> int:
+def _grow(
+    session: Session, profile: AnyProfile, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float
+) -> int:
     """Joins `parts` and the defects `there`; the id of what they are now."""
     rows = session.scalars(
         select(DefectRow)
