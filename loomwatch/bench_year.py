@@ -177,7 +177,8 @@ def _roll(
         if state != "unreviewed":
             seen = {"defect_id": defect_id, "state": state, "previous": "unreviewed", "by": "eva"}
             reviews.append({**seen, "at": at + REVIEWED_AFTER})
-    last = {"captured_at": start + step * (each // len(CAMERAS)), "sequence": each // len(CAMERAS)}
+    frames_each = each // len(CAMERAS)
+    ended_at = start + step * frames_each
     return {
         RollRow: [_roll_columns(number)],
         RollWidthRow: [{"roll_id": roll_id, "width_mm": WIDTH_MM}],
@@ -185,8 +186,8 @@ def _roll(
         DefectRow: defects,
         FragmentRow: fragments,
         ReviewRow: reviews,
-        GapRow: [_gap(camera, counter, **last) for camera in CAMERAS],
-        CaptureRow: [_capture(camera, counter, start, each // len(CAMERAS) + 1) for camera in CAMERAS],
+        GapRow: [_gap(camera, counter, captured_at=ended_at, sequence=frames_each) for camera in CAMERAS],
+        CaptureRow: [_capture(camera, counter, start, frames_each + 1) for camera in CAMERAS],
     }
 
 
@@ -359,7 +360,7 @@ def write_rows(connection: Connection, table: type[Table], rows: Sequence[Values
     with closing(connection.connection.cursor()) as cursor:
         if connection.dialect.name == "sqlite":
             marks = ", ".join("?" for _ in names)
-            cursor.executemany(f"INSERT INTO {name} ({named}) VALUES ({marks})", converted())
+            cursor.executemany(f"INSERT INTO {name} ({named}) VALUES ({marks})", list(converted()))
             return
         with cast(Any, cursor).copy(f"COPY {name} ({named}) FROM STDIN") as copy:
             for values in converted():

@@ -26,6 +26,8 @@ from storage.defects.series import close_all_series
 from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, RollRow, StyleRow, UtcDateTime
 
 Cloth = type[FrameRow] | type[GapRow] | type[DefectRow]
+Question = Select[*tuple[Any, ...]]
+Rows = Result[*tuple[Any, ...]]
 
 _AUTOMATIC_NAME = re.compile(r"auto \d{4}-\d{2}-\d{2}")
 
@@ -210,7 +212,7 @@ def in_roll(roll: Roll | RollBounds, table: Cloth) -> ColumnElement[bool]:
     return and_(within, _uncovered(table)) if roll.automatic else within
 
 
-def ask_roll(session: Session, build: Callable[[RollBounds], Select[Any]], roll: Roll, **more: Any) -> Result[Any]:
+def ask_roll(session: Session, build: Callable[[RollBounds], Question], roll: Roll, **more: Any) -> Rows:
     """The rows of a statement about a roll's cloth. It is built once, with `in_roll` of bounds that are parameters: a
     report asks a dozen of each of its rolls, and to build one costs more than to run it. more: its other parameters."""
     bounds = {"line": roll.line, "opened_at": roll.opened_at, "closed_at": roll.closed_at}
@@ -218,7 +220,7 @@ def ask_roll(session: Session, build: Callable[[RollBounds], Select[Any]], roll:
 
 
 @lru_cache(maxsize=256)
-def _built(build: Callable[[RollBounds], Select[Any]], open_: bool, automatic: bool) -> Select[Any]:
+def _built(build: Callable[[RollBounds], Question], open_: bool, automatic: bool) -> Question:
     opened_at, closed_at = (bindparam(name, type_=UtcDateTime()) for name in ("opened_at", "closed_at"))
     return build(RollBounds(bindparam("line"), opened_at, None if open_ else closed_at, automatic))
 

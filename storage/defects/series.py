@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, or_, select, tuple_, union_all, update
+from sqlalchemy import BindParameter, Select, bindparam, func, or_, select, tuple_, union_all, update
 from sqlalchemy.orm import Session
 
 from storage.defects.machine import elements_of
@@ -50,7 +50,8 @@ _MIDDLE_2 = _DEFECTS.c.y0_mm + _DEFECTS.c.y1_mm
 def _beside(like: int, *, behind: bool) -> Select[Any]:
     """Id and twice the middle of what lies in one lane with a defect and before (or behind) it along the roll, the
     nearest first, itself before: no more than the detector looks at. What `same_lane` says, for the database."""
-    c, own = _DEFECTS.c, (bindparam("middle_2"), bindparam("id"))
+    c = _DEFECTS.c
+    own: tuple[BindParameter[float], BindParameter[int]] = (bindparam("middle_2"), bindparam("id"))
     order = (_MIDDLE_2, c.id) if behind else (_MIDDLE_2.desc(), c.id.desc())
     side = tuple_(_MIDDLE_2, c.id) > tuple_(*own) if behind else tuple_(_MIDDLE_2, c.id) <= tuple_(*own)
     lane = select(c.id, _MIDDLE_2.label("middle_2")).where(

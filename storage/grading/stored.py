@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import Select, and_, bindparam, select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from inspection.types import Roll
@@ -22,7 +22,7 @@ from storage.reads.review_state import state_of
 from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
 from storage.roll_details import RollDetails, read_details
-from storage.rolls import RollBounds, ask_roll, in_roll
+from storage.rolls import Question, RollBounds, ask_roll, in_roll
 from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, UtcDateTime
 
 SAMPLED_FRAMES = 5  # a camera, for the width at the start, in the middle and at the end
@@ -190,7 +190,7 @@ def _widths(session: Session, roll: Roll, details: RollDetails) -> Widths:
 
 
 def _seen_width(
-    session: Session, roll: Roll, frames_of: Callable[[RollBounds], Select[Any]], *, since: datetime
+    session: Session, roll: Roll, frames_of: Callable[[RollBounds], Question], *, since: datetime
 ) -> float | None:
     """Between the outer fabric edges of all cameras, in a few frames of each."""
     frames: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -203,29 +203,29 @@ def _seen_width(
     return max(x1 for _, x1 in edges) - min(x0 for x0, _ in edges) if edges else None
 
 
-def _gaps(roll: RollBounds) -> Select[Any]:
+def _gaps(roll: RollBounds) -> Question:
     columns = (GapRow.camera, GapRow.session, GapRow.position_mm, GapRow.length_mm, GapRow.reason)
     return select(*columns).where(in_roll(roll, GapRow))
 
 
-def _first(roll: RollBounds) -> Select[Any]:
+def _first(roll: RollBounds) -> Question:
     """Along the index, as are the others."""
     return select(FrameRow.captured_at).where(in_roll(roll, FrameRow)).order_by(FrameRow.captured_at).limit(1)
 
 
-def _last(roll: RollBounds) -> Select[Any]:
+def _last(roll: RollBounds) -> Question:
     return select(FrameRow.captured_at).where(in_roll(roll, FrameRow)).order_by(FrameRow.captured_at.desc()).limit(1)
 
 
-def _from_start(roll: RollBounds) -> Select[Any]:
+def _from_start(roll: RollBounds) -> Question:
     return _edges(roll).order_by(FrameRow.captured_at)
 
 
-def _from_end(roll: RollBounds) -> Select[Any]:
+def _from_end(roll: RollBounds) -> Question:
     return _edges(roll).order_by(FrameRow.captured_at.desc())
 
 
-def _edges(roll: RollBounds) -> Select[Any]:
+def _edges(roll: RollBounds) -> Question:
     since = FrameRow.captured_at >= bindparam("since", type_=UtcDateTime())
     columns = (FrameRow.camera, FrameRow.x_offset_mm, FrameRow.fabric_width_mm)
     return select(*columns).where(in_roll(roll, FrameRow), since).limit(64)

@@ -7,14 +7,13 @@ a line may or may not share a counter.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
-from storage.rolls import RollBounds, ask_roll, in_roll, list_rolls
+from storage.rolls import Question, RollBounds, ask_roll, in_roll, list_rolls
 from storage.tables import FrameRow, GapRow
 
 SAME_COUNTER_MM = 1000.0  # cameras whose counters start a roll this close to each other share its zero
@@ -56,15 +55,15 @@ def runs_in(session: Session, roll: Roll) -> list[Run]:
     )
 
 
-def _spans_of_frames(roll: RollBounds) -> Select[Any]:
+def _spans_of_frames(roll: RollBounds) -> Question:
     return _spans(roll, FrameRow)
 
 
-def _spans_of_gaps(roll: RollBounds) -> Select[Any]:
+def _spans_of_gaps(roll: RollBounds) -> Question:
     return _spans(roll, GapRow)
 
 
-def _spans(roll: RollBounds, table: type[FrameRow] | type[GapRow]) -> Select[Any]:
+def _spans(roll: RollBounds, table: type[FrameRow] | type[GapRow]) -> Question:
     end = func.max(table.position_mm + table.length_mm)
     columns = (table.camera, table.session, func.min(table.position_mm), end, func.min(table.captured_at))
     return select(*columns).where(in_roll(roll, table)).group_by(table.camera, table.session)

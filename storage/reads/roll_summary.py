@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
 from storage.reads.review_state import STATES, State
 from storage.reads.roll_runs import Run, runs_in
-from storage.rolls import RollBounds, ask_roll, in_roll
+from storage.rolls import Question, RollBounds, ask_roll, in_roll
 from storage.tables import DefectRow, FrameRow, GapRow
 
 UNKNOWN_WIDTH_MM = 1.0  # of a roll with nothing but gaps, whose fabric edges nobody saw
@@ -115,17 +114,17 @@ def _coverage(session: Session, roll: Roll) -> tuple[CameraCoverage, ...]:
     return tuple(found)
 
 
-def _frames(roll: RollBounds) -> Select[Any]:
+def _frames(roll: RollBounds) -> Question:
     right = func.max(FrameRow.x_offset_mm + FrameRow.fabric_width_mm)
     sums = (func.count(FrameRow.id), func.sum(FrameRow.length_mm), func.min(FrameRow.x_offset_mm), right)
     return select(FrameRow.camera, *sums).where(in_roll(roll, FrameRow)).group_by(FrameRow.camera)
 
 
-def _gaps(roll: RollBounds) -> Select[Any]:
+def _gaps(roll: RollBounds) -> Question:
     sums = (func.count(GapRow.id), func.sum(GapRow.length_mm))
     return select(GapRow.camera, *sums).where(in_roll(roll, GapRow)).group_by(GapRow.camera)
 
 
-def _states(roll: RollBounds) -> Select[Any]:
+def _states(roll: RollBounds) -> Question:
     counted = select(DefectRow.state, func.count(DefectRow.id)).where(in_roll(roll, DefectRow))
     return counted.group_by(DefectRow.state)

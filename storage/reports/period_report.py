@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from inspection.settings import ReportSettings
@@ -17,7 +17,7 @@ from storage.grading.profile import limit_in
 from storage.grading.stored import GradedRoll, grade_in
 from storage.reads.gap_words import reason_in_words
 from storage.reports.shifts import Period
-from storage.rolls import Cloth, RollBounds, ask_roll, in_roll, list_rolls
+from storage.rolls import Cloth, Question, RollBounds, ask_roll, in_roll, list_rolls
 from storage.tables import DefectRow, FrameRow, GapRow, LineRow, UtcDateTime
 
 
@@ -171,15 +171,15 @@ def _during(period: Period, table: Cloth, line: str | None = None) -> ColumnElem
     return and_(within, table.line.in_(select(LineRow.name)) if line is None else table.line == line)
 
 
-def _any_frame(roll: RollBounds) -> Select[Any]:
+def _any_frame(roll: RollBounds) -> Question:
     return _any(roll, FrameRow)
 
 
-def _any_gap(roll: RollBounds) -> Select[Any]:
+def _any_gap(roll: RollBounds) -> Question:
     return _any(roll, GapRow)
 
 
-def _any(roll: RollBounds, table: Cloth) -> Select[Any]:
+def _any(roll: RollBounds, table: Cloth) -> Question:
     start, end = (bindparam(name, type_=UtcDateTime()) for name in ("start", "end"))
     return select(table.id).where(in_roll(roll, table), table.captured_at >= start, table.captured_at < end).limit(1)
 
