@@ -55,8 +55,8 @@ from storage.reports.shifts import Period
 from storage.reports.written import Form, write_period, write_roll
 from storage.reviews import Act, Acted, Done, Joined
 from storage.roll_details import read_details, set_details
-from storage.suspensions import suspension_of
 from storage.shadow import Apart, Shadow, ShadowFigures
+from storage.suspensions import suspension_of
 from storage.trends import reads as trend_reads
 from storage.trends.drift import DriftState
 from storage.trends.periods import Plant

@@ -112,7 +112,9 @@ def show_shadow_act(model: Model, own: Shadow | None) -> None:
         return
     gate = data.latest_gates().get(model.name)
     may = gate is not None and not gate.failed and not model.running
-    if shell.act_button("Start", least="quality", icon=":material/visibility:", key=f"shadow.{model.id}", disabled=not may):
+    if shell.act_button(
+        "Start", least="quality", icon=":material/visibility:", key=f"shadow.{model.id}", disabled=not may
+    ):
         data.start_shadow(model.name)
         st.rerun()
 

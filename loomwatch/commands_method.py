@@ -35,7 +35,13 @@ def register(app: typer.Typer) -> None:
             "loomwatch bench pipeline --bundle bundles/sim --minutes 10 --json pipeline.json",
         ),
     )(bench_pipeline)
-    bench.command("storage", epilog=example("loomwatch bench storage --scale 0.02 --json storage.json"))(bench_storage)
+    bench.command(
+        "storage",
+        epilog=example(
+            "loomwatch bench storage --scale 0.02 --json storage.json",
+            "loomwatch bench storage --database sqlite --database postgresql --folder years",
+        ),
+    )(bench_storage)
     app.add_typer(bench, name="bench")
 
 
@@ -191,7 +197,12 @@ def _figures_table(name: str, figures: list[dict[str, Any]]) -> Table:
 
 def bench_storage(
     scale: float = typer.Option(1.0, min=0.001, max=10.0, help="Of a year: 2 million frames, 3,000 rolls."),
-    postgresql: str = typer.Option("", help="URL of an empty PostgreSQL database to measure, too; it is filled."),
+    database: list[str] = typer.Option(
+        ["sqlite"],
+        help="sqlite, postgresql (a server of its own) or the URL of a PostgreSQL database, empty or filled by this. "
+        "Repeatable.",
+    ),
+    folder: Path = typer.Option(None, help="Keep what is filled in this folder, to be measured again."),
     seconds: float = typer.Option(10.0, min=1.0, help="Of writing, each time."),
     repeats: int = typer.Option(20, min=2, help="Of each read; the first does not count."),
     json_file: Path = JSON,
@@ -200,8 +211,9 @@ def bench_storage(
     from loomwatch.bench_storage import bench_storage as measure
 
     figures = measure(
+        databases=database,
+        folder=folder,
         scale=scale,
-        postgresql_url=postgresql,
         seconds=seconds,
         repeats=repeats,
         tell=lambda words: console.print(words),

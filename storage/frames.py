@@ -335,7 +335,9 @@ def _ensure_names(database: Database, session: Session, records: Iterable[FrameR
 
 def _put_crops(pictures: PictureStore, reports: Sequence[FrameReport]) -> list[list[tuple[str, str]]]:
     """Of each report keys of each defect's crop and heat; "" for what could not be kept."""
-    keys = [_picture_keys(report) for report in reports]
+    keys = [
+        _picture_keys(report) if any(map(any, report.crops)) else [("", "")] * len(report.crops) for report in reports
+    ]
     data = {
         key: picture
         for report, own in zip(reports, keys, strict=True)
@@ -343,6 +345,8 @@ def _put_crops(pictures: PictureStore, reports: Sequence[FrameReport]) -> list[l
         for key, picture in zip(pair, both, strict=True)
         if picture
     }
+    if not data:
+        return keys
     failed = pictures.put_all(data)
     for reason in sorted(set(failed.values())):
         logger.warning("defects are stored without their pictures: %s", reason)

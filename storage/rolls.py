@@ -8,12 +8,13 @@ sets them right (`_follow`).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Result, Select, and_, bindparam, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from inspection.errors import StorageError
@@ -25,8 +26,20 @@ from storage.defects.series import close_all_series
 from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, RollRow, StyleRow, UtcDateTime
 
 Cloth = type[FrameRow] | type[GapRow] | type[DefectRow]
+Question = Select[*tuple[Any, ...]]
+Rows = Result[*tuple[Any, ...]]
 
 _AUTOMATIC_NAME = re.compile(r"auto \d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class RollBounds:
+    """What `in_roll` needs of a roll, as parameters of a statement."""
+
+    line: ColumnElement[str]
+    opened_at: ColumnElement[datetime]
+    closed_at: ColumnElement[datetime] | None
+    automatic: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,12 +204,25 @@ def roll_figures(database: Database, roll: Roll) -> RollFigures:
     )
 
 
-def in_roll(roll: Roll, table: Cloth) -> ColumnElement[bool]:
+def in_roll(roll: Roll | RollBounds, table: Cloth) -> ColumnElement[bool]:
     """The condition that a row of frames, gaps or defects belongs to `roll`, for `select(table).where(...)`."""
     within = and_(table.line == roll.line, table.captured_at >= roll.opened_at)
     if roll.closed_at is not None:
         within = and_(within, table.captured_at < roll.closed_at)
     return and_(within, _uncovered(table)) if roll.automatic else within
+
+
+def ask_roll(session: Session, build: Callable[[RollBounds], Question], roll: Roll, **more: Any) -> Rows:
+    """The rows of a statement about a roll's cloth. It is built once, with `in_roll` of bounds that are parameters: a
+    report asks a dozen of each of its rolls, and to build one costs more than to run it. more: its other parameters."""
+    bounds = {"line": roll.line, "opened_at": roll.opened_at, "closed_at": roll.closed_at}
+    return session.connection().execute(_built(build, roll.closed_at is None, roll.automatic), bounds | more)
+
+
+@lru_cache(maxsize=256)
+def _built(build: Callable[[RollBounds], Question], open_: bool, automatic: bool) -> Question:
+    opened_at, closed_at = (bindparam(name, type_=UtcDateTime()) for name in ("opened_at", "closed_at"))
+    return build(RollBounds(bindparam("line"), opened_at, None if open_ else closed_at, automatic))
 
 
 def ensure_rolls(database: Database, session: Session, *, line: str, times: Sequence[datetime]) -> None:

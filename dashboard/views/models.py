@@ -97,7 +97,9 @@ def show_metrics(model: Model) -> None:
 
 def show_roll_back(former: tuple[str, str] | None) -> None:
     needed = shell.needs("quality")
-    popover = st.popover("Roll back", icon=":material/undo:", disabled=former is None or needed is not None, help=needed)
+    popover = st.popover(
+        "Roll back", icon=":material/undo:", disabled=former is None or needed is not None, help=needed
+    )
     with popover, st.form("roll_back_form", border=False):
         name, style = former or ("", "")
         st.markdown(

@@ -99,6 +99,7 @@ NAMES: tuple[Name, ...] = (
     Name(code="crease", words="crease", geometries=("diagonal", "warp_line")),
     Name(code="selvedge_fault", words="selvedge fault", geometries=("edge",)),
     Name(code="shading", words="shading, bow or skew", geometries=("full_width", "area")),
+    Name(code="uneven_finish", words="uneven finish", geometries=("full_width", "area")),
 )  # fmt: skip
 CODES = {name.code: name for name in NAMES}
 

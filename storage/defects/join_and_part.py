@@ -13,6 +13,7 @@ from inspection.errors import StorageError
 from storage.defects.by_hand import Key, Values, cuts_near, key_of, links_of, parted, reach_of
 from storage.defects.merging import components, divide, fragments_of, grow, nearby, width_of
 from storage.defects.together import together
+from storage.grading.in_force import profile_in_force
 from storage.tables import DefectCutRow, DefectLinkRow, DefectRow, FragmentRow
 
 
@@ -24,7 +25,13 @@ def join_defects(session: Session, rows: Sequence[DefectRow]) -> int:
         raise StorageError("one defect alone cannot be merged: choose at least two")
     roll_id = rows[0].roll_id
     peaks = [(row.frame_id, row.fragment) for row in sorted(rows, key=lambda row: row.id)]
-    kept = grow(session, roll_id, sorted(row.id for row in rows), [], width_mm=width_of(session, roll_id))
+    kept = grow(
+        session,
+        profile_in_force(session, roll_id),
+        sorted(row.id for row in rows),
+        [],
+        width_mm=width_of(session, roll_id),
+    )
     _link(session, kept, peaks)
     _follow_cuts(session, session.get_one(DefectRow, kept))
     session.flush()

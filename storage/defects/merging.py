@@ -25,6 +25,7 @@ from storage.defects.together import ALONG_MM, NEAR_MM, belong_together, fragmen
 from storage.defects.whole import Verdict, Whole, columns_of, join, strength, whole_of_fragment, whole_of_row
 from storage.grading.cloth import ClothDefect, Severity
 from storage.grading.in_force import profile_in_force
+from storage.grading.profile import AnyProfile
 from storage.grading.severity import highest, judge
 from storage.tables import (
     DefectCutRow,
@@ -85,6 +86,7 @@ def place_fragments(
     for index, each in enumerate(near, start=len(fragments)):
         groups.join(by_defect.setdefault(each["defect_id"], index), index)
     _join_all(values, groups, new=len(fragments), cuts=cuts_near(session, line, fragments))
+    profile = profile_in_force(session, roll_id)
     touched: list[int] = []
     alone: list[tuple[Values, list[Values]]] = []  # columns of a new defect, its fragments
     rows: list[Values] = []
@@ -93,12 +95,12 @@ def place_fragments(
         there = sorted({near[member - len(fragments)]["defect_id"] for member in members if member >= len(fragments)})
         parts = [whole_of_fragment(each) for each in mine]
         if not there:
-            columns = _columns(session, join(parts), roll_id=roll_id, width_mm=width_mm)
+            columns = _columns(join(parts), profile=profile, width_mm=width_mm)
             new = {**columns, "line": line, "roll_id": roll_id, "series_id": None}
             enter(session, new)
             alone.append((new, mine))
             continue
-        defect_id = grow(session, roll_id, there, parts, width_mm=width_mm)
+        defect_id = grow(session, profile, there, parts, width_mm=width_mm)
         rows += [{**each, "defect_id": defect_id, "roll_id": roll_id} for each in mine]
         touched.append(defect_id)
     if alone:
@@ -135,7 +137,9 @@ def _join_all(values: Sequence[Values], groups: "_Groups", *, new: int, cuts: Se
         open_.append(index)
 
 
-def grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float) -> int:
+def grow(
+    session: Session, profile: AnyProfile, there: Sequence[int], parts: Sequence[Whole], *, width_mm: float
+) -> int:
     """Joins `parts` and the defects `there`; the id of what they are now."""
     rows = session.scalars(
         select(DefectRow)
@@ -153,9 +157,8 @@ def grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[W
     for row in absorbed:
         _lead_to(session, row, kept)
     columns = _columns(
-        session,
         whole,
-        roll_id=roll_id,
+        profile=profile,
         width_mm=width_mm,
         code=kept.code,
         chosen=highest([cast(Severity, row.severity) for row in rows if row.severity_set]),
@@ -172,10 +175,9 @@ def grow(session: Session, roll_id: int, there: Sequence[int], parts: Sequence[W
 
 
 def _columns(
-    session: Session,
     whole: Whole,
     *,
-    roll_id: int,
+    profile: AnyProfile,
     width_mm: float,
     code: str = "",
     chosen: Severity | None = None,
@@ -188,13 +190,11 @@ def _columns(
         "severity_set": chosen is not None,
         "reviewed_at": min(reviewed) if reviewed and columns["state"] != "unreviewed" else None,
     }
-    return columns | severity_of(session, columns, roll_id=roll_id, width_mm=width_mm, chosen=chosen)
+    return columns | severity_by(profile, columns, width_mm=width_mm, chosen=chosen)
 
 
-def severity_of(
-    session: Session, columns: Values, *, roll_id: int, width_mm: float, chosen: Severity | None
-) -> dict[str, Any]:
-    """The columns severity and points, by the profile that is in force for the roll."""
+def severity_by(profile: AnyProfile, columns: Values, *, width_mm: float, chosen: Severity | None) -> Values:
+    """The columns severity and points, by a profile."""
     defect = ClothDefect(
         id=0,
         y0_mm=columns["y0_mm"],
@@ -208,7 +208,7 @@ def severity_of(
         code=columns["code"],
         strength=strength(columns["score"], columns["threshold"]),
     )
-    judged = judge(profile_in_force(session, roll_id), defect, width_mm=width_mm, chosen=chosen)
+    judged = judge(profile, defect, width_mm=width_mm, chosen=chosen)
     return {"severity": judged.severity, "points": judged.points}
 
 
@@ -223,7 +223,8 @@ def judge_severity(session: Session, row: DefectRow, **changed: Any) -> None:
     chosen = cast(Severity, row.severity) if row.severity_set else None
     width_mm = width_of(session, row.roll_id)
     columns = {column.name: getattr(row, column.name) for column in DefectRow.__table__.columns}
-    for name, value in severity_of(session, columns, roll_id=row.roll_id, width_mm=width_mm, chosen=chosen).items():
+    profile = profile_in_force(session, row.roll_id)
+    for name, value in severity_by(profile, columns, width_mm=width_mm, chosen=chosen).items():
         setattr(row, name, value)
     enter(session, row)
 
@@ -352,9 +353,8 @@ def divide(session: Session, line: str, defect: DefectRow, groups: list[tuple[in
             unseen_strength=own if state == "unreviewed" else None,
         )
         columns = _columns(
-            session,
             replace(whole, verdict=verdict),
-            roll_id=roll_id,
+            profile=profile_in_force(session, roll_id),
             width_mm=width_of(session, roll_id),
             code=defect.code,
             chosen=chosen,
@@ -410,7 +410,8 @@ def _join_neighbours(session: Session, line: str, defect_id: int) -> None:
         if any(together(other, own) and not parted(cuts, other, own) for own in fragments)
     }
     if found:
-        grow(session, roll_id, sorted({defect_id, *found}), [], width_mm=width_of(session, roll_id))
+        profile, width_mm = profile_in_force(session, roll_id), width_of(session, roll_id)
+        grow(session, profile, sorted({defect_id, *found}), [], width_mm=width_mm)
 
 
 def fragments_of(session: Session, defect_id: int) -> list[Values]:
@@ -428,7 +429,7 @@ def width_of(session: Session, roll_id: int) -> float:
 def widen_roll(database: Database, session: Session, *, line: str, roll_id: int, right_mm: float) -> float:
     """Notes how far right the fabric of frames reaches; the roll's width now. Cloth that proves wider has fewer
     full-width defects, and its right edge lies elsewhere: these are judged anew."""
-    width_mm = _step(right_mm)
+    width_mm = step_mm(right_mm)
     known = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
     if known is not None and known >= width_mm:
         return float(known)
@@ -448,7 +449,7 @@ def widen_roll(database: Database, session: Session, *, line: str, roll_id: int,
 def settle_width(session: Session, *, roll_id: int, right_mm: float) -> None:
     """Sets a roll's width after its boundaries moved, and judges its defects by it. right_mm: the farthest right fabric
     edge of its frames, 0 when it has none."""
-    width_mm, known = _step(right_mm), session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
+    width_mm, known = step_mm(right_mm), session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
     if known == width_mm:
         return
     if known is None:
@@ -469,7 +470,8 @@ def _judge(session: Session, roll_id: int, width_mm: float, *, only: Iterable[st
     session.flush()
 
 
-def _step(right_mm: float) -> float:
+def step_mm(right_mm: float) -> float:
+    """The width that a roll is kept with whose fabric reaches so far right."""
     return float(np.ceil(right_mm / WIDTH_STEP_MM - 1e-9) * WIDTH_STEP_MM)
 
 

@@ -67,37 +67,67 @@ def find_periodic(places_mm: Sequence[float], *, through: int | None = None) -> 
     window = places[start:]
     if window.size < MIN_HITS or (through is not None and through < start):
         return None
-    if through is not None and not _may_hold(window, through - start):
-        return None
-    periods, anchors = _trials(window, None if through is None else through - start)
+    periods = _every_period(window) if through is None else _promising(window, through - start)
     if not periods.size:
         return None
+    periods, anchors = _trials(window, periods)
     walked = _walk(window, periods, anchors)
     return _best(window, walked, start=start, through=through)
 
 
-def _may_hold(places: Places, through: int) -> bool:
-    """Whether any period through a place meets as many others as a series must, by a tolerance that grows with the
-    slots between as an unfitted period's error does. Costs a tenth of the walk and mostly says no."""
-    apart = np.delete(places, through) - places[through]
-    periods = (np.abs(apart)[:, None] / np.array(DIVISORS)).ravel()
-    periods = periods[(periods >= MIN_PERIOD_MM) & (periods <= MAX_PERIOD_MM)][:, None]
-    slots = np.rint(apart / periods)  # (periods, places)
-    off = np.abs(apart - slots * periods)
-    met = (off <= np.maximum(TOLERANCE_MM, TOLERANCE_SHARE * periods) * (1 + 0.5 * np.abs(slots))) & (slots != 0)
-    near = met & (np.abs(slots) <= 2 * (MAX_MISSES + 1))
-    return bool(((met.sum(axis=1) >= MIN_HITS - 1) & (near.sum(axis=1) >= 2)).any())
-
-
-def _trials(places: Places, through: int | None) -> tuple[Places, NDArray[np.int64]]:
-    """Periods, and the index of the place that each starts from: every difference by every anchor before its end."""
+def _every_period(places: Places) -> Places:
     first, second = np.triu_indices(places.size, k=1)
-    if through is not None:
-        kept = (first == through) | (second == through)
-        first, second = first[kept], second[kept]
-    periods = np.concatenate([(places[second] - places[first]) / divisor for divisor in DIVISORS])
-    periods = periods[(periods >= MIN_PERIOD_MM - 0.01) & (periods <= MAX_PERIOD_MM + 0.01)]
-    periods = _apart(np.sort(periods))
+    return _apart(_possible(places[second] - places[first]))
+
+
+def _promising(places: Places, through: int) -> Places:
+    """The periods through a place that meet as many others as a series must, in slots as near each other, by a
+    tolerance that grows with the slots between as an unfitted period's error does. Costs a tenth of the walk and mostly
+    finds none."""
+    apart = np.delete(places, through) - places[through]
+    periods = _possible(np.abs(apart))
+    slots = np.rint(apart / periods[:, None])  # (periods, places)
+    off = np.abs(apart - slots * periods[:, None])
+    tolerance = np.maximum(TOLERANCE_MM, TOLERANCE_SHARE * periods)[:, None] * (1 + 0.75 * np.abs(slots))
+    met = (off <= tolerance) & (slots != 0)
+    near = met & (np.abs(slots) <= 2 * (MAX_MISSES + 1))
+    enough = (met.sum(axis=1) >= MIN_HITS - 1) & (near.sum(axis=1) >= 2)
+    trials = _trial_count(places.size)
+    density = _density(places)
+    kept = [
+        index
+        for index in np.flatnonzero(enough)
+        if _may_be_series(slots[index, met[index]], float(periods[index]), density, trials)
+    ]
+    return _apart(periods[kept])
+
+
+def _may_be_series(slots: NDArray[np.float64], period: float, density: float, trials: float) -> bool:
+    """Whether slots that are hit, besides slot 0, hold a stretch about it that is filled well and no chance."""
+    hit = sorted({0, *slots.astype(int).tolist()})
+    own = hit.index(0)
+    share = _accident(0.98 * period, density)  # a fit may take a little off the period
+    first = own
+    while first > 0 and hit[first] - hit[first - 1] <= MAX_MISSES + 1:
+        first -= 1
+    for begin in range(first, own + 1):
+        for end in range(begin + MIN_HITS - 1, len(hit)):
+            if end > own and hit[end] - hit[end - 1] > MAX_MISSES + 1:
+                break
+            hits, of = end - begin + 1, hit[end] - hit[begin] + 1
+            if end >= own and hits >= MIN_FILL * of and _tail(hits - 1, of - 1, share) * trials <= MAX_CHANCE:
+                return True
+    return False
+
+
+def _possible(periods: Places) -> Places:
+    """Distances of places, sorted, as one, two or three periods."""
+    periods = np.concatenate([periods / divisor for divisor in DIVISORS])
+    return np.sort(periods[(periods >= MIN_PERIOD_MM - 0.01) & (periods <= MAX_PERIOD_MM + 0.01)])
+
+
+def _trials(places: Places, periods: Places) -> tuple[Places, NDArray[np.int64]]:
+    """Every period from every place on: periods, and the index of the place that each starts from."""
     anchors = np.arange(places.size - MIN_HITS + 1)
     return np.tile(periods, anchors.size), np.repeat(anchors, periods.size)
 
@@ -182,13 +212,10 @@ def _best(places: Places, walked: _Walk, *, start: int, through: int | None) -> 
     if through is not None:
         good &= walked.slots[:, through - start] >= 0
     order = np.lexsort((walked.zero, -walked.period.round(1), -hits))
-    # what the trials together would have found by chance: every pair, divisor and anchor, however many were walked
-    trials = len(DIVISORS) * places.size * (places.size - 1) / 2 * (places.size - MIN_HITS + 1)
-    density = places.size / max(float(places[-1] - places[0]), 1.0)
+    trials, density = _trial_count(places.size), _density(places)
     for index in order[good[order]]:
         period, found, of = float(walked.period[index]), int(hits[index]), int(slots[index])
-        by_accident = -math.expm1(-density * 2 * tolerance_mm(period))
-        chance = _tail(found - 1, of - 1, by_accident) * trials
+        chance = _tail(found - 1, of - 1, _accident(period, density)) * trials
         if chance <= MAX_CHANCE:
             return Periodic(
                 period_mm=period,
@@ -198,6 +225,21 @@ def _best(places: Places, walked: _Walk, *, start: int, through: int | None) -> 
                 chance=chance,
             )
     return None
+
+
+def _trial_count(places: int) -> float:
+    """What could have found a series by chance: every pair, divisor and anchor, however many were walked."""
+    return len(DIVISORS) * places * (places - 1) / 2 * (places - MIN_HITS + 1)
+
+
+def _density(places: Places) -> float:
+    """Places a mm."""
+    return places.size / max(float(places[-1] - places[0]), 1.0)
+
+
+def _accident(period_mm: float, density: float) -> float:
+    """Probability that a slot holds a place by chance."""
+    return -math.expm1(-density * 2 * tolerance_mm(period_mm))
 
 
 def _tail(hits: int, slots: int, share: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import BindParameter, Select, bindparam, func, or_, select, tuple_, union_all, update
 from sqlalchemy.orm import Session
 
 from storage.defects.machine import elements_of
@@ -34,6 +34,7 @@ _LIKE = {"point": 0, "area": 0, "edge": 0, "warp_line": 1, "diagonal": 1, "weft_
 _ANYWHERE_MM = 1e9
 _LATER = WINDOW_EVENTS // 2  # of a defect that came late, how many behind it are looked at
 
+# Built once, over the tables: each defect asks them, and to build a statement costs more than to run it.
 _DEFECTS, _SERIES = DefectRow.__table__, SeriesRow.__table__
 _EVENT = [
     _DEFECTS.c[name]
@@ -43,19 +44,33 @@ _EVENT = [
     )
 ]
 _OWN = select(*_EVENT).where(_DEFECTS.c.id.in_(bindparam("ids", expanding=True)))
-_LANE = {  # by form; a number of values that differs costs more than the question
-    like: select(*_EVENT).where(
-        _DEFECTS.c.roll_id == bindparam("roll"),
-        _DEFECTS.c.lane.in_([bindparam(f"lane{number}") for number in range(3)]),
-        _DEFECTS.c.y0_mm >= bindparam("from_y"),
-        _DEFECTS.c.y0_mm <= bindparam("to_y"),
-        or_(*(_DEFECTS.c.geometry == geometry for geometry, of in _LIKE.items() if of == like)),
-        _DEFECTS.c.state != "rejected",
-        _DEFECTS.c.x0_mm + _DEFECTS.c.x1_mm >= bindparam("from_x2"),
-        _DEFECTS.c.x0_mm + _DEFECTS.c.x1_mm <= bindparam("to_x2"),
+_MIDDLE_2 = _DEFECTS.c.y0_mm + _DEFECTS.c.y1_mm
+
+
+def _beside(like: int, *, behind: bool) -> Select[Any]:
+    """Id and twice the middle of what lies in one lane with a defect and before (or behind) it along the roll, the
+    nearest first, itself before: no more than the detector looks at. What `same_lane` says, for the database."""
+    c = _DEFECTS.c
+    own: tuple[BindParameter[float], BindParameter[int]] = (bindparam("middle_2"), bindparam("id"))
+    order = (_MIDDLE_2, c.id) if behind else (_MIDDLE_2.desc(), c.id.desc())
+    side = tuple_(_MIDDLE_2, c.id) > tuple_(*own) if behind else tuple_(_MIDDLE_2, c.id) <= tuple_(*own)
+    lane = select(c.id, _MIDDLE_2.label("middle_2")).where(
+        c.roll_id == bindparam("roll"),
+        c.lane.in_([bindparam(f"lane{number}") for number in range(3)]),
+        c.y0_mm >= bindparam("from_y"),
+        c.y0_mm <= bindparam("to_y"),
+        c.y1_mm - c.y0_mm <= LONG_MM,
+        or_(*(c.geometry == geometry for geometry, of in _LIKE.items() if of == like)),
+        c.state != "rejected",
+        or_(c.camera != bindparam("camera"), c.counter == bindparam("counter")),
+        func.abs((c.x0_mm + c.x1_mm) / 2 - bindparam("x")) <= bindparam("reach"),
+        side,
     )
-    for like in set(_LIKE.values())
-}
+    near = lane.order_by(*order).limit(_LATER if behind else WINDOW_EVENTS).subquery()
+    return select(near)
+
+
+_LANE = {like: union_all(_beside(like, behind=False), _beside(like, behind=True)) for like in set(_LIKE.values())}
 _OPEN = select(
     *(_SERIES.c[name] for name in ("id", "counter", "last_mm", "period_mm"))
 ).where(_SERIES.c.roll_id == bindparam("roll"), _SERIES.c.open)  # fmt: skip
@@ -63,7 +78,7 @@ _OPEN = select(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A defect as the detector sees it. x and y: its middle."""
+    """A defect as the detector sees it. x_mm, y_mm: its middle."""
 
     id: int
     camera: str
@@ -75,7 +90,12 @@ class Event:
     series_id: int | None
     captured_at: datetime
     x_mm: float
-    y_mm: float
+    y0_mm: float
+    y1_mm: float
+
+    @property
+    def y_mm(self) -> float:
+        return (self.y0_mm + self.y1_mm) / 2
 
 
 def find_series(session: Session, defect_ids: Sequence[int]) -> list[int]:
@@ -83,19 +103,21 @@ def find_series(session: Session, defect_ids: Sequence[int]) -> list[int]:
     if not defect_ids:
         return []
     found = []
-    for row in session.connection().execute(_OWN, {"ids": list(defect_ids)}).all():
-        event = event_of(row)
-        if event is None:
-            continue
+    for event in _events(session, defect_ids):
         lane = _lane_of(session, event)
         if len(lane) < MIN_HITS:
             continue
-        index = next(at for at, other in enumerate(lane) if other.id == event.id)
-        lane = lane[: index + 1 + _LATER]
-        series = find_periodic([other.y_mm for other in lane], through=index)
+        index = next(at for at, (_, number) in enumerate(lane) if number == event.id)
+        series = find_periodic([middle_2 / 2 for middle_2, _ in lane], through=index)
         if series is not None:
-            found.append(_keep(session, event, series, [lane[hit] for hit in series.hits]))
+            hits = {hit.id: hit for hit in _events(session, [lane[hit][1] for hit in series.hits])}
+            found.append(_keep(session, event, series, [hits[lane[hit][1]] for hit in series.hits]))
     return found
+
+
+def _events(session: Session, ids: Sequence[int]) -> list[Event]:
+    rows = session.connection().execute(_OWN, {"ids": list(ids)}).all()
+    return [event for event in map(event_of, rows) if event is not None]
 
 
 def check_roll(session: Session, roll_id: int) -> list[Periodic]:
@@ -139,7 +161,8 @@ def event_of(row: Any) -> Event | None:
         series_id=row.series_id,
         captured_at=row.captured_at,
         x_mm=(row.x0_mm + row.x1_mm) / 2,
-        y_mm=(row.y0_mm + row.y1_mm) / 2,
+        y0_mm=row.y0_mm,
+        y1_mm=row.y1_mm,
     )
 
 
@@ -149,27 +172,26 @@ def same_lane(a: Event, b: Event) -> bool:
     return a.lane == b.lane == FULL_WIDTH_LANE or abs(a.x_mm - b.x_mm) <= LANE_REACH_MM
 
 
-def _lane_of(session: Session, event: Event) -> list[Event]:
-    """The events of its lane along the roll, itself among them."""
-    x, wide = event.x_mm, event.lane == FULL_WIDTH_LANE
+def _lane_of(session: Session, event: Event) -> list[tuple[float, int]]:
+    """The events of its lane along the roll, itself among them: twice the middle, id."""
+    wide = event.lane == FULL_WIDTH_LANE
     near = [FULL_WIDTH_LANE] * 3 if wide else [event.lane - 1, event.lane, event.lane + 1]
     if event.lane == 0:
         near[0] = 0  # -1 is that of full width
     place = {
+        "id": event.id,
+        "middle_2": event.y0_mm + event.y1_mm,
         "roll": event.roll_id,
+        "camera": event.camera,
+        "counter": event.counter,
         "from_y": event.y_mm - WINDOW_MM,
         "to_y": event.y_mm + WINDOW_MM / 4,
-        # twice the middle; a little more than the reach, which `same_lane` judges
-        "from_x2": -_ANYWHERE_MM if wide else 2 * (x - LANE_REACH_MM) - 1,
-        "to_x2": _ANYWHERE_MM if wide else 2 * (x + LANE_REACH_MM) + 1,
+        "x": event.x_mm,
+        "reach": _ANYWHERE_MM if wide else LANE_REACH_MM,
         **{f"lane{number}": lane for number, lane in enumerate(near)},
     }
     rows = session.connection().execute(_LANE[event.like], place).all()
-    if len(rows) < MIN_HITS:
-        return []
-    events = [event_of(row) for row in rows]
-    lane = [other for other in events if other is not None and same_lane(event, other)]
-    return sorted(lane, key=lambda other: (other.y_mm, other.id))
+    return sorted((middle_2, number) for number, middle_2 in rows)
 
 
 def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]) -> int:

@@ -81,7 +81,7 @@ class Profile(_Rules):
     edge_ignore_mm: float = Field(25.4, ge=0, le=1000)
     tubular: bool = False
     end_ignore_mm: float = Field(50.8, ge=0, le=10_000)
-    per_unit_codes: tuple[str, ...] = ("shade", "barre", "crease", "uneven_finish")
+    per_unit_codes: tuple[str, ...] = ("shading", "barre", "crease", "uneven_finish")
     min_width_mm: Millimetres | None = None
     reject_running_mm: Millimetres | None = 10 * YARD_MM
     reject_full_width: int | None = Field(None, ge=0)
@@ -96,6 +96,12 @@ class Profile(_Rules):
     @property
     def unit_mm(self) -> float:
         return UNIT_MM[self.unit]
+
+    @field_validator("per_unit_codes")
+    @classmethod
+    def _of_the_vocabulary(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        """Profiles once said "shade" for what staff name "shading" (`storage.defects.geometry.NAMES`)."""
+        return tuple("shading" if code == "shade" else code for code in codes)
 
     @field_validator("grades")
     @classmethod

@@ -1,13 +1,14 @@
 """Stored rolls as grading sees them. The one place where grading meets the tables of frames, gaps and defects."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
 from typing import cast
 
-from sqlalchemy import ColumnElement, and_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import and_, bindparam, select
+from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
@@ -21,14 +22,27 @@ from storage.reads.review_state import state_of
 from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
 from storage.roll_details import RollDetails, read_details
-from storage.rolls import in_roll
+from storage.rolls import Question, RollBounds, ask_roll, in_roll
 from storage.suspensions import suspension_of
-from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow
+from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, UtcDateTime
 
 SAMPLED_FRAMES = 5  # a camera, for the width at the start, in the middle and at the end
 TOUCH_MM = 1.0
 
 Runs = dict[tuple[str, str], Run]
+_DEFECTS = (  # a roll has hundreds: their rows are read without their outlines, and without the ORM's bookkeeping
+    select(
+        *(
+            DefectRow.__table__.c[name]
+            for name in (
+                *("id", "camera", "counter", "y0_mm", "y1_mm", "x0_mm", "x1_mm", "size_mm", "geometry", "state"),
+                *("hole", "severity", "code", "series_id", "strength"),
+            )
+        )
+    )
+    .where(DefectRow.__table__.c.roll_id == bindparam("roll"))
+    .order_by(DefectRow.__table__.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +124,7 @@ def crop_keys(session: Session, ids: list[int]) -> dict[int, str]:
 
 
 def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...]:
-    rows = session.scalars(select(DefectRow).where(DefectRow.roll_id == roll.id).order_by(DefectRow.id))
+    rows = session.connection().execute(_DEFECTS, {"roll": roll.id})
     return tuple(
         ClothDefect(
             id=row.id,
@@ -134,11 +148,7 @@ def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...
 def _missed(session: Session, roll: Roll, runs: Runs, summary: RollSummary) -> tuple[MissedStretch, ...]:
     """Gaps of one camera and reason that follow each other become one."""
     whole = sum(camera.x1_mm - camera.x0_mm for camera in summary.cameras)
-    rows = session.execute(
-        select(GapRow.camera, GapRow.session, GapRow.position_mm, GapRow.length_mm, GapRow.reason).where(
-            in_roll(roll, GapRow)
-        )
-    )
+    rows = ask_roll(session, _gaps, roll)
     lanes = {camera.camera: (camera.x0_mm, camera.x1_mm) for camera in summary.cameras}
     places: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
@@ -173,42 +183,57 @@ def _widths(session: Session, roll: Roll, details: RollDetails) -> Widths:
     if any(width is not None for width in entered):
         start, mid, end = entered
         return Widths(start_mm=start, mid_mm=mid, end_mm=end, entered=True)
-    times = [
-        session.scalar(
-            select(FrameRow.captured_at).where(in_roll(roll, FrameRow)).order_by(order).limit(1)  # along the index
-        )
-        for order in (FrameRow.captured_at, FrameRow.captured_at.desc())
-    ]
-    first, last = times
+    first, last = (ask_roll(session, time, roll).scalar() for time in (_first, _last))
     if first is None or last is None:
         return Widths(start_mm=None, mid_mm=None, end_mm=None, entered=False)
     return Widths(
-        start_mm=_seen_width(session, roll, FrameRow.captured_at),
-        mid_mm=_seen_width(session, roll, FrameRow.captured_at, since=first + (last - first) / 2),
-        end_mm=_seen_width(session, roll, FrameRow.captured_at.desc()),
+        start_mm=_seen_width(session, roll, _from_start, since=first),
+        mid_mm=_seen_width(session, roll, _from_start, since=first + (last - first) / 2),
+        end_mm=_seen_width(session, roll, _from_end, since=first),
         entered=False,
     )
 
 
 def _seen_width(
-    session: Session,
-    roll: Roll,
-    order: ColumnElement[datetime] | InstrumentedAttribute[datetime],
-    *,
-    since: datetime | None = None,
+    session: Session, roll: Roll, frames_of: Callable[[RollBounds], Question], *, since: datetime
 ) -> float | None:
     """Between the outer fabric edges of all cameras, in a few frames of each."""
-    query = select(FrameRow.camera, FrameRow.x_offset_mm, FrameRow.fabric_width_mm).where(in_roll(roll, FrameRow))
-    if since is not None:
-        query = query.where(FrameRow.captured_at >= since)
     frames: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for row in session.execute(query.order_by(order).limit(64)):
+    for row in ask_roll(session, frames_of, roll, since=since):
         frames[row.camera].append((row.x_offset_mm, row.x_offset_mm + row.fabric_width_mm))
     edges = [
         (median(x0 for x0, _ in seen[:SAMPLED_FRAMES]), median(x1 for _, x1 in seen[:SAMPLED_FRAMES]))
         for seen in frames.values()
     ]
     return max(x1 for _, x1 in edges) - min(x0 for x0, _ in edges) if edges else None
+
+
+def _gaps(roll: RollBounds) -> Question:
+    columns = (GapRow.camera, GapRow.session, GapRow.position_mm, GapRow.length_mm, GapRow.reason)
+    return select(*columns).where(in_roll(roll, GapRow))
+
+
+def _first(roll: RollBounds) -> Question:
+    """Along the index, as are the others."""
+    return select(FrameRow.captured_at).where(in_roll(roll, FrameRow)).order_by(FrameRow.captured_at).limit(1)
+
+
+def _last(roll: RollBounds) -> Question:
+    return select(FrameRow.captured_at).where(in_roll(roll, FrameRow)).order_by(FrameRow.captured_at.desc()).limit(1)
+
+
+def _from_start(roll: RollBounds) -> Question:
+    return _edges(roll).order_by(FrameRow.captured_at)
+
+
+def _from_end(roll: RollBounds) -> Question:
+    return _edges(roll).order_by(FrameRow.captured_at.desc())
+
+
+def _edges(roll: RollBounds) -> Question:
+    since = FrameRow.captured_at >= bindparam("since", type_=UtcDateTime())
+    columns = (FrameRow.camera, FrameRow.x_offset_mm, FrameRow.fabric_width_mm)
+    return select(*columns).where(in_roll(roll, FrameRow), since).limit(64)
 
 
 def _width_stretches(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
-from storage.rolls import in_roll, list_rolls
+from storage.rolls import Question, RollBounds, ask_roll, in_roll, list_rolls
 from storage.tables import FrameRow, GapRow
 
 SAME_COUNTER_MM = 1000.0  # cameras whose counters start a roll this close to each other share its zero
@@ -42,18 +42,8 @@ def roll_runs(database: Database, roll: Roll) -> list[Run]:
 
 def runs_in(session: Session, roll: Roll) -> list[Run]:
     spans: dict[tuple[str, str], tuple[float, float, datetime]] = {}
-    for table in (FrameRow, GapRow):
-        rows = session.execute(
-            select(
-                table.camera,
-                table.session,
-                func.min(table.position_mm),
-                func.max(table.position_mm + table.length_mm),
-                func.min(table.captured_at),
-            )
-            .where(in_roll(roll, table))
-            .group_by(table.camera, table.session)
-        )
+    for spans_of in (_spans_of_frames, _spans_of_gaps):
+        rows = ask_roll(session, spans_of, roll)
         for camera, name, start, end, at in rows:
             known = spans.get((camera, name), (start, end, at))
             spans[camera, name] = (min(known[0], start), max(known[1], end), min(known[2], at))
@@ -63,6 +53,20 @@ def runs_in(session: Session, roll: Roll) -> list[Run]:
             for (camera, name), (start, end, at) in spans.items()
         ]
     )
+
+
+def _spans_of_frames(roll: RollBounds) -> Question:
+    return _spans(roll, FrameRow)
+
+
+def _spans_of_gaps(roll: RollBounds) -> Question:
+    return _spans(roll, GapRow)
+
+
+def _spans(roll: RollBounds, table: type[FrameRow] | type[GapRow]) -> Question:
+    end = func.max(table.position_mm + table.length_mm)
+    columns = (table.camera, table.session, func.min(table.position_mm), end, func.min(table.captured_at))
+    return select(*columns).where(in_roll(roll, table)).group_by(table.camera, table.session)
 
 
 def place_runs(runs: Sequence[Run]) -> list[Run]:

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
-from storage.reads.review_state import State, count_states
+from storage.reads.review_state import STATES, State
 from storage.reads.roll_runs import Run, runs_in
-from storage.rolls import in_roll
+from storage.rolls import Question, RollBounds, ask_roll, in_roll
 from storage.tables import DefectRow, FrameRow, GapRow
 
 UNKNOWN_WIDTH_MM = 1.0  # of a roll with nothing but gaps, whose fabric edges nobody saw
@@ -81,38 +81,19 @@ def roll_summary(database: Database, roll: Roll) -> RollSummary:
 
 def summarize(session: Session, roll: Roll, runs: Iterable[Run]) -> RollSummary:
     cameras = _coverage(session, roll)
+    states = {state: count for state, count in ask_roll(session, _states, roll)}  # noqa: C416 - for the type checker
     return RollSummary(
         roll=roll,
         length_mm=max((run.place(run.end_mm) for run in runs), default=0.0),
         width_mm=max((camera.x1_mm for camera in cameras), default=0.0),
         cameras=cameras,
-        by_state=count_states(session, in_roll(roll, DefectRow)),
+        by_state={state: states.get(state, 0) for state in STATES},
     )
 
 
 def _coverage(session: Session, roll: Roll) -> tuple[CameraCoverage, ...]:
-    frames = {
-        row[0]: row
-        for row in session.execute(
-            select(
-                FrameRow.camera,
-                func.count(FrameRow.id),
-                func.sum(FrameRow.length_mm),
-                func.min(FrameRow.x_offset_mm),
-                func.max(FrameRow.x_offset_mm + FrameRow.fabric_width_mm),
-            )
-            .where(in_roll(roll, FrameRow))
-            .group_by(FrameRow.camera)
-        )
-    }
-    gaps = {
-        row[0]: row
-        for row in session.execute(
-            select(GapRow.camera, func.count(GapRow.id), func.sum(GapRow.length_mm))
-            .where(in_roll(roll, GapRow))
-            .group_by(GapRow.camera)
-        )
-    }
+    frames = {row[0]: row for row in ask_roll(session, _frames, roll)}
+    gaps = {row[0]: row for row in ask_roll(session, _gaps, roll)}
     # a camera that delivered nothing but gaps has no edges of its own: it is taken for the whole width
     right = max((row[4] for row in frames.values()), default=UNKNOWN_WIDTH_MM)
     found = []
@@ -131,3 +112,19 @@ def _coverage(session: Session, roll: Roll) -> tuple[CameraCoverage, ...]:
             )
         )
     return tuple(found)
+
+
+def _frames(roll: RollBounds) -> Question:
+    right = func.max(FrameRow.x_offset_mm + FrameRow.fabric_width_mm)
+    sums = (func.count(FrameRow.id), func.sum(FrameRow.length_mm), func.min(FrameRow.x_offset_mm), right)
+    return select(FrameRow.camera, *sums).where(in_roll(roll, FrameRow)).group_by(FrameRow.camera)
+
+
+def _gaps(roll: RollBounds) -> Question:
+    sums = (func.count(GapRow.id), func.sum(GapRow.length_mm))
+    return select(GapRow.camera, *sums).where(in_roll(roll, GapRow)).group_by(GapRow.camera)
+
+
+def _states(roll: RollBounds) -> Question:
+    counted = select(DefectRow.state, func.count(DefectRow.id)).where(in_roll(roll, DefectRow))
+    return counted.group_by(DefectRow.state)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from inspection.settings import ReportSettings
@@ -17,8 +17,8 @@ from storage.grading.profile import limit_in
 from storage.grading.stored import GradedRoll, grade_in
 from storage.reads.gap_words import reason_in_words
 from storage.reports.shifts import Period
-from storage.rolls import Cloth, in_roll, list_rolls
-from storage.tables import DefectRow, FrameRow, GapRow, LineRow
+from storage.rolls import Cloth, Question, RollBounds, ask_roll, in_roll, list_rolls
+from storage.tables import DefectRow, FrameRow, GapRow, LineRow, UtcDateTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +93,8 @@ def read_period_report(
             grade_in(session, roll)
             for roll in sorted(candidates, key=lambda roll: (roll.line, roll.opened_at, roll.id))
             if any(
-                session.scalar(select(table.id).where(in_roll(roll, table), _during(period, table)).limit(1))
-                for table in (FrameRow, GapRow)
+                ask_roll(session, any_of, roll, start=period.start, end=period.end).first() is not None
+                for any_of in (_any_frame, _any_gap)
             )
         )
         lines, reasons = _line_figures(session, period, line), _reasons(session, period, line)
@@ -169,6 +169,19 @@ def _during(period: Period, table: Cloth, line: str | None = None) -> ColumnElem
     within = and_(table.captured_at >= period.start, table.captured_at < period.end)
     # all lines are named, too: the index begins with the line
     return and_(within, table.line.in_(select(LineRow.name)) if line is None else table.line == line)
+
+
+def _any_frame(roll: RollBounds) -> Question:
+    return _any(roll, FrameRow)
+
+
+def _any_gap(roll: RollBounds) -> Question:
+    return _any(roll, GapRow)
+
+
+def _any(roll: RollBounds, table: Cloth) -> Question:
+    start, end = (bindparam(name, type_=UtcDateTime()) for name in ("start", "end"))
+    return select(table.id).where(in_roll(roll, table), table.captured_at >= start, table.captured_at < end).limit(1)
 
 
 def _line_figures(session: Session, period: Period, line: str | None) -> tuple[LineFigures, ...]:

@@ -1,12 +1,15 @@
 """Periodic defects on the running roll: told, named after the machine, foretold, closed."""
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
 from inspection.errors import StorageError
+from storage.defects import series as series_module
 from storage.defects.machine import list_elements, remove_element, set_element
-from storage.defects.series import closes_mm
-from storage.frames import store_report
+from storage.defects.periodic import WINDOW_EVENTS, WINDOW_MM
+from storage.defects.series import closes_mm, event_of, same_lane
+from storage.frames import store_report, store_reports
 from storage.reads.defects import DefectFilter, list_defects, read_defect
 from storage.tables import DefectRow, SeriesRow
 from tests.records import HEIGHT_PX, LENGTH_MM, LINE, MM_PER_PX, at, make_defect, make_header, make_png, make_report
@@ -116,3 +119,33 @@ def test_impossible_elements_are_refused(sqlite_database, kind, values, message)
     with pytest.raises(StorageError, match=message):
         set_element(sqlite_database, line=LINE, name="x", kind=kind, values=values, by="eva")
     assert list_elements(sqlite_database, line=LINE) == []
+
+
+def test_the_database_finds_the_lane_that_the_rule_describes(database, pictures):
+    rng = np.random.default_rng(5)
+    reports = []
+    for number in range(120):
+        camera, session = ("left", "right")[number % 2], ("a", "b")[number // 2 % 7 == 0]
+        header = make_header(number // 2, captured_at=at(number / 60), camera=camera, session=session)
+        boxes = [(int(rng.integers(100, 260)), int(rng.integers(0, 60)), int(rng.integers(4, 50))) for _ in range(2)]
+        found = tuple(make_defect(x, y, size_px=size) for x, y, size in boxes)
+        reports.append(make_report(header=header, defects=found, crops=((b"", b""),) * 2))
+    assert all(outcome is True for outcome in store_reports(database, pictures, reports))
+    with database.session() as session:
+        for row in session.scalars(select(DefectRow).where(DefectRow.id % 11 == 0)):
+            row.state = "rejected"
+    with database.reading() as session:
+        rows = session.scalars(select(DefectRow)).all()
+        events = [event for event in map(event_of, rows) if event is not None]
+        full = 0
+        for event in events:
+            lane = sorted(
+                (other.y0_mm + other.y1_mm, other.id)
+                for other in events
+                if same_lane(event, other) and -WINDOW_MM <= other.y0_mm - event.y_mm <= WINDOW_MM / 4
+            )
+            place = lane.index((event.y0_mm + event.y1_mm, event.id)) + 1
+            wanted = lane[max(0, place - WINDOW_EVENTS) : place + series_module._LATER]
+            assert series_module._lane_of(session, event) == wanted
+            full += len(wanted) < len(lane)
+    assert full > 20

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.periodic import LANES, PERIOD_MM, is_right, lane, live, random_lane
+from storage.defects import periodic
 from storage.defects.periodic import MAX_MISSES, Element, find_periodic, suspects, tolerance_mm
 
 TRIALS = 30
@@ -70,3 +71,20 @@ def test_suspects_are_the_elements_within_3_percent_nearest_first():
                 Element(name="screen", period_mm=914.0)]  # fmt: skip
     assert [each.name for each in suspects(630.0, elements)] == ["guide roller", "dryer"]
     assert suspects(700.0, elements) == ()
+
+
+def test_periods_that_promise_nothing_are_left_out_without_loss(monkeypatch):
+    """What a defect that was just stored is part of, against the walk of every period through it."""
+    rng = np.random.default_rng(13)
+    lanes = [lane(rng, slots=slots, missed=missed, clutter=clutter) for _, slots, missed, clutter in LANES * 6]
+    lanes += [random_lane(rng) for _ in range(12)]
+    asked = [(places, through) for places in lanes for through in (len(places) - 1, len(places) // 2)]
+    found = [find_periodic(places, through=through) for places, through in asked]
+
+    def every_period(places, through):
+        apart = np.abs(np.delete(places, through) - places[through])
+        return periodic._apart(periodic._possible(apart))
+
+    monkeypatch.setattr(periodic, "_promising", every_period)
+    assert found == [find_periodic(places, through=through) for places, through in asked]
+    assert sum(each is not None for each in found) > 20

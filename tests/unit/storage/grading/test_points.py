@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspection.errors import StorageError
+from storage.defects.geometry import CODES
 from storage.grading.cloth import Cloth, ClothDefect, WidthStretch
 from storage.grading.grade import grade_cloth
 from storage.grading.points import count_by_rule, count_points
@@ -40,7 +41,7 @@ def defects(draw: st.DrawFn, length_mm: float = LENGTH_MM) -> ClothDefect:
         status=draw(st.sampled_from(["unreviewed", "confirmed", "rejected"])),
         severity=draw(st.sampled_from(["minor", "major", "critical"])),
         hole=draw(st.booleans()),
-        code=draw(st.sampled_from(["", "knot", "shade"])),
+        code=draw(st.sampled_from(["", "knot", "shading"])),
     )
 
 
@@ -150,8 +151,13 @@ def test_the_end_of_a_running_roll_is_not_its_end():
     assert count_points(profile(), replace(roll([last]), running=True)).total == 1
 
 
+def test_what_counts_in_each_unit_is_a_name_that_staff_can_choose():
+    assert set(profile().per_unit_codes) <= CODES.keys()
+    assert profile(per_unit_codes=("shade", "barre")).per_unit_codes == ("shading", "barre")  # as profiles once said
+
+
 def test_shade_counts_in_each_yard_it_touches():
-    shade = defect(2.5 * YD, 2 * YD, code="shade", geometry="area", x0_mm=100, x1_mm=1400)
+    shade = defect(2.5 * YD, 2 * YD, code="shading", geometry="area", x0_mm=100, x1_mm=1400)
     points = count_points(profile(), roll([shade]))
     assert [(unit.unit, unit.points) for unit in points.units] == [(2, 4), (3, 4), (4, 4)]
     assert count_by_rule(points) == [("per_unit", 1, 12)]
