@@ -1,13 +1,13 @@
 """Promotions of one style and their reasons, gates, the policy of models, shadows and what they saw.
 
-Revision 0011, after 0006.
+Revision 0009, after 0008.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Review by several: versions of defects, all acts in their history, defects joined and parted by hand, likeness;
 rolls that were suspended.
 
-Revision 0009, after 0006.
+Revision 0008, after 0007.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
