@@ -11,12 +11,16 @@ from sqlalchemy import func, select
 
 import dashboard
 from dashboard import data, signed_in, system_data
+from inspection.types import Roll
+from storage import gates, registry
 from storage.accounts import users
 from storage.accounts.roles import ROLES, NotAllowed, Role
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Signal
 from storage.alarms.rules import parse_rule
 from storage.database import Database
+from storage.reviews import Done, Joined
+from storage.rolls import list_rolls
 from storage.tables import AlarmRow, AuditRow, DefectRow, JobRow, PromotionRow, SampleRow, UserRow
 from tests.integration.dashboard.conftest import SignIn
 
@@ -44,6 +48,47 @@ def alarm(database: Database) -> int:
     return alarm_store.list_alarms(database)[0].id
 
 
+def two_defects(database: Database) -> dict[int, int | None]:
+    """Of one roll."""
+    with database.reading() as session:
+        roll = session.scalars(
+            select(DefectRow.roll_id).group_by(DefectRow.roll_id).having(func.count() > 1).order_by(DefectRow.roll_id)
+        ).all()[-1]
+        return dict.fromkeys(session.scalars(select(DefectRow.id).where(DefectRow.roll_id == roll).limit(2)))
+
+
+def split(database: Database) -> object:
+    joined = data.merge_defects(two_defects(database))
+    return data.split_defect(joined.defect_id, [data.pieces_of(joined.defect_id)[0].key])
+
+
+def named(database: Database) -> Done:
+    """What there is to take back; where nobody may do it, something that was never done."""
+    try:
+        return data.name_defect(first_defect(database), "stain")
+    except NotAllowed:
+        return Done(defect_id=1, act="name", value="stain", previous="", version=1)
+
+
+def joined(database: Database) -> Joined:
+    try:
+        return data.merge_defects(two_defects(database))
+    except NotAllowed:
+        return Joined(defect_id=1, version=1, parts=())
+
+
+def open_one(database: Database) -> Roll:
+    return next(roll for roll in list_rolls(database) if roll.closed_at is None and not roll.automatic)
+
+
+def candidate(database: Database) -> str:
+    """Has passed the gate beside the model in charge."""
+    running = registry.running_model(database)
+    assert running is not None
+    found = gates.latest_gates(database).values()
+    return next(gate.model for gate in found if gate.against == running.name and not gate.failed)
+
+
 @dataclass(frozen=True)
 class Act:
     least: Role
@@ -54,6 +99,22 @@ ACTS: dict[str, Act] = {
     "review": Act("operator", lambda line: data.review(first_defect(line), "confirmed")),
     "name_defect": Act("operator", lambda line: data.name_defect(first_defect(line), "hole")),
     "set_severity": Act("operator", lambda line: data.set_severity(first_defect(line), "critical")),
+    "act_on_defects": Act(
+        "operator", lambda line: data.act_on_defects({first_defect(line): None}, "verdict", "confirmed")
+    ),
+    "undo_act": Act("operator", lambda line: data.undo_act(named(line))),
+    "merge_defects": Act("operator", lambda line: data.merge_defects(two_defects(line))),
+    "undo_merge": Act("operator", lambda line: data.undo_merge(joined(line))),
+    "split_defect": Act("operator", split),
+    "suspend_roll": Act("operator", lambda line: data.suspend_roll(open_one(line), "put aside")),
+    "clear_roll": Act("quality", lambda line: data.clear_roll(open_one(line), "looked at")),
+    "hold_roll": Act("quality", lambda line: data.hold_roll(open_one(line), "a complaint")),
+    "release_roll": Act("quality", lambda line: data.release_roll(open_one(line))),
+    "note_roll": Act("operator", lambda line: data.note_roll(open_one(line), "new yarn")),
+    "close_roll": Act("operator", lambda line: data.close_roll(open_one(line))),
+    "open_roll": Act("operator", lambda line: data.open_roll("line-1", "R-2001", "")),
+    "stop_shadow": Act("quality", lambda line: data.stop_shadow()),
+    "start_shadow": Act("quality", lambda line: data.start_shadow(candidate(line))),
     "acknowledge_alarm": Act("operator", lambda line: data.acknowledge_alarm(alarm(line))),
     "start_retraining": Act("quality", lambda line: data.start_retraining()),
     "promote": Act("quality", lambda line: data.promote("cras-2024-05-02", style="", reason="calmer", override=True)),
