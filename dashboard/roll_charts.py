@@ -17,7 +17,7 @@ from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSum
 
 Drawing: TypeAlias = Any  # altair's own return types change with what is layered
 
-STRIP_PX, PART_PX = 190, 400
+STRIP_PX, PART_PX = 260, 360
 HATCHED_GAPS = 200  # more are drawn as plain bands
 HATCH_LINES = 12  # across a band
 WIDEST = 8  # what is sent of the part, in widths of the cloth; a screen shows less
@@ -56,7 +56,7 @@ def strip(
     if low and plan is not None:
         layers += _plan(plan, low, width_mm, x, y)
     layers += _series(defects, x, y)
-    points = _points(defects, x, y, sizes=[18, 160])
+    points = _points(defects, x, y, sizes=[18, 160], legend=True)
     if from_m is None:
         return alt.layer(*layers, points).properties(height=STRIP_PX)
     shown = pd.DataFrame(
@@ -106,7 +106,10 @@ def part(
     pick = alt.selection_point(name="pick", fields=["id"], on="click", empty=False)
     zoom = alt.selection_interval(name="zoom", bind="scales")
     layers = [_cloth(cameras, length_m, x, y), *_gaps(gaps, x, y), _extents(near, x, y), *_series(near, x, y)]
-    layers += [_ring(near[near["id"] == selected], x, y), _points(near, x, y, sizes=[70, 500]).add_params(pick, zoom)]
+    layers += [
+        _ring(near[near["id"] == selected], x, y),
+        _points(near, x, y, sizes=[70, 500], legend=False).add_params(pick, zoom),
+    ]
     return alt.layer(*layers).properties(height=PART_PX)
 
 
@@ -247,18 +250,22 @@ def _extents(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
     return (
         alt.Chart(table)
         .mark_rect(fillOpacity=0.25, strokeWidth=1, clip=True, tooltip=None)
-        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q", color=_colour(), stroke=_colour("stroke"))
+        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q", color=_colour(legend=False), stroke=_colour("stroke"))
     )
 
 
-def _colour(channel: str = "color") -> Any:
+def _colour(channel: str = "color", *, legend: bool = True) -> Any:
     kind: Any = alt.Stroke if channel == "stroke" else alt.Color
     scale = alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values()))
-    return kind("severity:N", title="Severity", scale=scale, legend=_legend() if channel == "color" else None)
+    return kind(
+        "severity:N", title="Severity", scale=scale, legend=_legend() if legend and channel == "color" else None
+    )
 
 
-def _legend() -> alt.Legend:
-    return alt.Legend(orient="top", direction="horizontal", symbolSize=110, symbolOpacity=1, titleAnchor="middle")
+def _legend(**more: Any) -> alt.Legend:
+    return alt.Legend(
+        orient="top", direction="horizontal", symbolSize=110, symbolOpacity=1, titleAnchor="middle", **more
+    )
 
 
 def _ring(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
@@ -270,7 +277,7 @@ def _ring(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
     )
 
 
-def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int]) -> Drawing:
+def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int], legend: bool) -> Drawing:
     forms = [form for form in FORM_SHAPES if form in set(defects["geometry"])]
     table = _middles(defects).assign(
         size=defects["size_mm"],
@@ -289,7 +296,7 @@ def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int]) -> D
         .encode(
             x=x,
             y=y,
-            color=_colour(),
+            color=_colour(legend=legend),
             fill=alt.Fill(
                 "severity:N",
                 scale=alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values())),
@@ -303,7 +310,7 @@ def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int]) -> D
                 scale=alt.Scale(
                     domain=[words.FORMS[form] for form in forms], range=[FORM_SHAPES[form] for form in forms]
                 ),
-                legend=_legend(),
+                legend=_legend(symbolFillColor=GAP_COLOUR, symbolStrokeColor=GAP_COLOUR) if legend else None,
             ),
             size=alt.Size("size:Q", scale=alt.Scale(type="sqrt", range=sizes), legend=None),
             tooltip=[

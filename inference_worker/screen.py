@@ -14,6 +14,7 @@ SHOW_S = 0.5  # between pictures of a camera: a screen looks once a second, and 
 LONGEST_PX = 1280
 STRIP_PX = 400  # across, of a frame on the picture of the running cloth
 STRIP_LONGEST_PX = 1600
+STRIP_ROWS = 4  # of the frame that are averaged into one of the picture: all of them cost ten times as much
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Screen:
             inspected.report.defects,
             left_px=header.fabric_left_px,
             longest_px=min(STRIP_LONGEST_PX, round(STRIP_PX * max(height, width) / width)),
+            rows=STRIP_ROWS,
         )
         self._live.publish_strip(
             StripPiece(

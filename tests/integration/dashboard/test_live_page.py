@@ -137,7 +137,7 @@ def test_a_defect_leads_to_its_review(line: Database, live: Live) -> None:
     look = next(button for button in app.button if button.label == "Look")
     number = str(look.key).removeprefix("look.")
     look.click().run()
-    assert app.title[0].value == "Defects"
+    assert app.title[0].value == "Review"
     assert app.query_params["defect"] == number
     assert app.subheader[0].value == f"Defect {number}"
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
+import streamlit as st
 from sqlalchemy import delete, func, select
 from streamlit.testing.v1 import AppTest
 
@@ -167,6 +168,7 @@ def test_a_failed_gate_says_which_rule_and_is_overridden_with_a_reason(line: Dat
         session.execute(
             delete(PromotionRow).where(PromotionRow.id == select(func.min(PromotionRow.id)).scalar_subquery())
         )
+    st.cache_data.clear()
     page = open_page("models", right="cras-2024-05-02")
     old = next(model for model in registry.list_models(line) if model.name == "cras-2024-05-02")
     assert any("failed the gate" in warning.value for warning in page.warning)

@@ -12,7 +12,7 @@ from storage.reads.defects import DefectFilter, list_defects, read_defect
 from storage.reviews import review_defect
 from storage.samples import list_samples
 from storage.tables import AuditRow, DefectRow
-from tests.integration.dashboard.conftest import OpenPage, text_of
+from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
 
 pytestmark = pytest.mark.integration
 
@@ -66,18 +66,17 @@ def test_confirming_is_kept_in_the_name_of_who_did_it_and_goes_on_to_the_next(
     line: Database, open_page: OpenPage
 ) -> None:
     page = open_page("review")
-    page.sidebar.text_input[0].set_value("Anna  Keller ").run()
     first, second = waiting(line)[:2]
     press(page, "Confirm defect")
     assert state_of(line, first) == "confirmed"
     assert shown(page) == second
     detail = read_defect(line, first)
     assert detail is not None
-    assert (detail.history[-1].state, detail.history[-1].by) == ("confirmed", "Anna Keller")
+    assert (detail.history[-1].state, detail.history[-1].by) == ("confirmed", NAME)
     with line.reading() as session:
         audit = session.scalars(select(AuditRow).order_by(AuditRow.id.desc())).first()
     assert audit is not None
-    assert (audit.action, audit.by) == ("defect.review", "Anna Keller")
+    assert (audit.action, audit.by) == ("defect.review", NAME)
 
 
 def test_rejecting_makes_the_crop_a_sample_of_normal_fabric(
@@ -89,7 +88,7 @@ def test_rejecting_makes_the_crop_a_sample_of_normal_fabric(
     press(page, "False alarm: learn as normal")
     assert state_of(line, first) == "rejected"
     [sample] = [sample for sample in list_samples(line) if sample.id not in before]
-    assert (sample.defect_id, sample.source, sample.by) == (first, "review", "operator")
+    assert (sample.defect_id, sample.source, sample.by) == (first, "review", NAME)
     assert PictureStore(store.pictures).exists(sample.picture)
     page = open_page("review", state="all", defect=str(first))
     assert "Learned as normal" in text_of(page)

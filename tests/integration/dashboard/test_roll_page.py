@@ -11,7 +11,7 @@ from storage.reads.defects import DefectFilter, list_defects
 from storage.reports.written import FORMS
 from storage.retention import is_held
 from storage.rolls import close_roll, list_rolls, open_roll, roll_figures
-from tests.integration.dashboard.conftest import OpenPage, text_of
+from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
 
 pytestmark = pytest.mark.integration
 
@@ -143,7 +143,7 @@ def test_a_roll_is_suspended_and_cleared_held_and_released_and_noted(line: Datab
     press(page, "Suspend")
     graded = grade_roll(line, roll).grade
     assert graded.state == "provisional"
-    assert graded.reasons[-1] == "the roll is suspended by operator: shade to be <b>compared</b>"
+    assert graded.reasons[-1] == f"the roll is suspended by {NAME}: shade to be <b>compared</b>"
     assert "shade to be \\<b\\>compared" in text_of(page)
     write(page, "Remark", "as the lot before")
     press(page, "Clear it")

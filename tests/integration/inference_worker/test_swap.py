@@ -1,5 +1,6 @@
 """Promotion, roll back and shadow with real workers, real models and real traffic."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +79,7 @@ def alarmed(line_store: StoreSettings, line_database: Database, bundles: Path, t
 
 def models_of(database: Database) -> dict[int, str]:
     with database.reading() as session:
-        return dict(session.execute(select(FrameRow.sequence, FrameRow.model)).tuples().all())
+        return {row.sequence: row.model for row in session.execute(select(FrameRow.sequence, FrameRow.model))}
 
 
 def check(database: Database, frames: int) -> dict[int, str]:
@@ -150,8 +151,13 @@ def test_a_style_promoted_by_itself_inspects_only_rolls_of_that_style(
 
 
 def test_a_shadow_sees_frames_and_touches_no_result(
-    line_store: StoreSettings, line_database: Database, alarmed: str, tmp_path: Path
+    line_store: StoreSettings,
+    line_database: Database,
+    alarmed: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, logger="inference_worker.shadow")
     passed = RuleResult(rule="recall", style="", verdict="passed", value=1.0, limit=1.0, words="")
     save_gate(line_database, model=alarmed, against="plain", rules=[passed], by="test")
     shadow = start_shadow(line_database, alarmed, ShadowPlan(share=1, budget=1, metres=1e6), by="test")
@@ -160,8 +166,10 @@ def test_a_shadow_sees_frames_and_touches_no_result(
     def seen() -> int:
         return shadow_figures(line_database, shadow.id)[0].frames
 
-    with working(line_store, settings.endpoint, "w1"), traffic(settings):
-        wait_for(seen)
+    with working(line_store, settings.endpoint, "w1"):
+        wait_for(lambda: "runs as shadow" in caplog.text)
+        with traffic(settings):
+            wait_for(seen)
     assert set(check(line_database, FRAMES).values()) == {"plain"}
     whole = shadow_figures(line_database, shadow.id)[0]
     assert whole.metres == pytest.approx(whole.frames * 0.0512)

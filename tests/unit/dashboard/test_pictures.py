@@ -21,6 +21,8 @@ def item_of(box: tuple[int, int, int, int]) -> DefectItem:
     """box: x0, x1, y0, y1 on the fabric."""
     return DefectItem(
         id=1,
+        version=0,
+        severity_set=False,
         line="line-1",
         camera="camera-1",
         captured_at=datetime(2026, 3, 14, tzinfo=UTC),
