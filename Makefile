@@ -20,8 +20,8 @@ demo: install
 	@$(BIN)/loomwatch demo
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/integration
-	$(BIN)/python -m pytest tests/e2e
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ONLY) -n 2 --dist loadfile tests/unit tests/integration
+	$(BIN)/python -m pytest $(ONLY) tests/e2e
 
 check: install
 	$(BIN)/ruff check .

@@ -88,6 +88,7 @@ def open_page() -> OpenPage:
     """Runs one page by itself, as a link with these query parameters would."""
 
     def run(view: str, /, **query: str) -> AppTest:
+        st.cache_data.clear()  # what a test wrote just now is seen, however fast it was
         page = AppTest.from_file(str(FOLDER / "views" / f"{view}.py"), default_timeout=60)
         for name, value in query.items():
             page.query_params[name] = value
