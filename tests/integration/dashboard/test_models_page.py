@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
+import streamlit as st
 from sqlalchemy import delete, func, select
 from streamlit.testing.v1 import AppTest
 
@@ -134,7 +135,9 @@ def test_the_page_is_drawn_again_when_a_training_has_ended(line: Database, open_
     with line.session() as session:
         row = session.scalars(select(JobRow).where(JobRow.state == "running")).one()
         row.state, row.message, row.ended_at = "done", "model new is ready to be promoted", datetime.now(UTC)
+    import streamlit as st
 
+    st.cache_data.clear()
     page.run()
     assert "model new is ready to be promoted" in text_of(page)
     assert "Start training" in text_of(page)
@@ -165,6 +168,7 @@ def test_a_failed_gate_says_which_rule_and_is_overridden_with_a_reason(line: Dat
         session.execute(
             delete(PromotionRow).where(PromotionRow.id == select(func.min(PromotionRow.id)).scalar_subquery())
         )
+    st.cache_data.clear()
     page = open_page("models", right="cras-2024-05-02")
     old = next(model for model in registry.list_models(line) if model.name == "cras-2024-05-02")
     assert any("failed the gate" in warning.value for warning in page.warning)
