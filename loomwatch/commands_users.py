@@ -111,11 +111,11 @@ def enable(name: str = typer.Argument(help="Whose."), data_dir: Path = DATA_DIR)
 
 def way_in(database: Database, address: str, *, demo: bool) -> str:
     """The one-time link that a start prints: into a demo, or for the first admin; "" where there is an account, and
-    where nobody reads along: what is no terminal may be a log, which would keep it."""
+    where nobody reads along: what is no terminal may be a log, which would keep it (a demo's opens nothing else)."""
     from storage.accounts import links
     from storage.accounts.users import count_users
 
-    if not console.is_terminal or (not demo and count_users(database)):
+    if not demo and (not console.is_terminal or count_users(database)):
         return ""
     secret = links.make_link(database, purpose="demo" if demo else "first-admin", by=who())
     return f"{address}/welcome#{secret}"

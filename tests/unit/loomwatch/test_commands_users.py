@@ -89,12 +89,12 @@ def test_what_is_wrong_is_told_in_a_line(call, database) -> None:
     assert count_users(database) == 1
 
 
-def test_a_start_prints_a_way_in_only_on_a_terminal_and_while_there_is_no_account(database, monkeypatch, capfd) -> None:
-    assert way_in(database, "http://127.0.0.1:1", demo=True) == "", "this may be a log"
+def test_a_start_prints_a_way_in_only_on_a_terminal_and_a_demo_always(database, monkeypatch, capfd) -> None:
+    assert way_in(database, "http://127.0.0.1:1", demo=False) == "", "this may be a log"
     show_way_in("", load(StoreSettings))
     assert "loomwatch users add NAME --role admin" in capfd.readouterr().out
     monkeypatch.setattr(terminal.console, "_force_terminal", True)
-    assert way_in(database, "http://127.0.0.1:1", demo=False) == ""
+    assert way_in(database, "http://127.0.0.1:1", demo=False) == "", "there is an account"
     link = way_in(database, "http://127.0.0.1:1", demo=True)
     found = links.look_at_link(database, link.partition("/welcome#")[2])
     assert found is not None
