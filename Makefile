@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format secrets clean
+.PHONY: install demo test test-parts test-line check format secrets clean
 
 install: $(STAMP)
 
@@ -19,9 +19,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/loomwatch demo
 
-test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ONLY) -n 2 --dist loadfile tests/unit tests/integration
-	$(BIN)/python -m pytest $(ONLY) tests/e2e
+test: test-parts test-line
+
+test-parts: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/integration
+
+test-line: install
+	$(BIN)/python -m pytest tests/e2e
 
 check: install
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ def test_from_the_sign_in_page_to_the_end_of_the_session(chromium: Browser, seed
         # nothing is served before: not a page, not its data
         assert requests.get(f"{address}/_stcore/host-config", timeout=PATIENCE_S).status_code == 401
         assert requests.get(f"{address}/media/x.png", timeout=PATIENCE_S).status_code == 401
-        page.goto(f"{address}/defects?strength=1.1")
+        page.goto(f"{address}/review?strength=1.1")
         expect(page).to_have_url(re.compile("/sign-in"))
 
         # wrong name or password: told the same, and what was typed is not in the log
@@ -45,8 +45,8 @@ def test_from_the_sign_in_page_to_the_end_of_the_session(chromium: Browser, seed
 
         # right: on to the page that was asked for
         enter(page, name="operator", password=PASSWORD)
-        expect(page).to_have_url(re.compile(r"/defects\?.*strength=1\.1"))
-        expect(page.get_by_role("heading", level=1, name="Defects")).to_be_visible()
+        expect(page).to_have_url(re.compile(r"/review\?.*strength=1\.1"))
+        expect(page.get_by_role("heading", level=1, name="Review")).to_be_visible()
         [cookie] = [each for each in page.context.cookies() if each["name"].startswith("loomwatch_")]
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Lax"
@@ -62,7 +62,7 @@ def test_from_the_sign_in_page_to_the_end_of_the_session(chromium: Browser, seed
         with database.session() as session:
             session.execute(update(SessionRow).values(created_at=datetime.now(UTC) - timedelta(days=400)))
         page.get_by_role("button", name="Confirm defect").click()
-        expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Fdefects"))
+        expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Freview"))
         assert states(database) == before
 
         # in again, and out: the cookie that the browser had is worth nothing
@@ -85,7 +85,7 @@ def test_each_role_can_press_what_it_may(chromium: Browser, seeded_line: StoreSe
     with serve(seeded_line.data_dir) as address:
         for role in confirms:
             with new_page(chromium) as page:
-                sign_in(page, f"{address}/defects?state=unreviewed", role=role)
+                sign_in(page, f"{address}/review?state=unreviewed", role=role)
                 confirm = page.get_by_role("button", name="Confirm defect")
                 expect(confirm).to_be_enabled(enabled=confirms[role])
                 if role == "viewer":  # nor does its key
@@ -134,7 +134,7 @@ def test_a_one_time_link_walks_in_and_leaves_no_trace(chromium: Browser, seeded_
             asked: list[str] = []
             page.on("request", lambda request: asked.append(request.url))
             page.goto(f"{address}/welcome#{secret}")
-            expect(page.get_by_role("heading", level=1, name="Live")).to_be_visible()
+            expect(page.get_by_role("heading", level=1, name="line-1")).to_be_visible()
             expect(page.get_by_text("demo", exact=True).first).to_be_visible()
             assert secret not in page.url
             page.go_back()
@@ -155,4 +155,4 @@ def test_a_one_time_link_walks_in_and_leaves_no_trace(chromium: Browser, seeded_
             page.get_by_label("Password").fill("jute weft 1912")
             page.get_by_label("Once more").fill("jute weft 1912")
             page.get_by_role("button", name="Save and sign in").click()
-            expect(page.get_by_role("heading", level=1, name="Live")).to_be_visible()
+            expect(page.get_by_role("heading", level=1, name="line-1")).to_be_visible()
