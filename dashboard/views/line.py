@@ -23,11 +23,7 @@ def show_page() -> None:
     lines = sorted({camera.line for camera in cameras})
     if not lines:
         st.title("Line", anchor=False)
-        st.info(
-            "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or loomwatch demo to try "
-            "it with simulated cloth). They appear here by themselves.",
-            icon=":material/videocam:",
-        )
+        st.fragment(show_nothing_yet, run_every=data.refresh_s())()
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         line = (
@@ -42,6 +38,18 @@ def show_page() -> None:
         st.fragment(show_roll_map, run_every=MAP_S)(line)
     with right:
         st.fragment(show_figures, run_every=data.refresh_s())(line)
+
+
+def show_nothing_yet() -> None:
+    """Until the first camera delivers."""
+    with shell.told():
+        if data.cameras():
+            st.rerun()
+        st.info(
+            "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or loomwatch demo to try "
+            "it with simulated cloth). They appear here by themselves.",
+            icon=":material/videocam:",
+        )
 
 
 def show_state(line: str) -> None:
