@@ -97,10 +97,10 @@ def set_policy(database: Database, policy: ModelPolicy, *, by: str) -> None:
 
 
 def parse_policy(path: Path) -> ModelPolicy:
-    """From a JSON file. Raises `SettingsError` that names the field."""
+    """From a JSON file. Raises `SettingsError` that names the field, `OSError` for a file that cannot be read."""
     try:
         content: Any = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path} cannot be read as JSON: {error}") from error
     try:
         policy = ModelPolicy.model_validate(content)
