@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-parts test-line check format secrets clean
+.PHONY: install demo test test-parts test-line check format texts secrets clean
 
 install: $(STAMP)
 
@@ -37,6 +37,17 @@ check: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The dashboard's texts into each language's catalog, where what is new waits to be translated
+texts: install
+	@set -e; new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
+	$(BIN)/pybabel -q extract --mapping babel.cfg --no-location --sort-output --output "$$new" dashboard; \
+	for catalog in dashboard/locale/*/LC_MESSAGES/loomwatch.po; do \
+		$(BIN)/pybabel -q update --input-file "$$new" --output-file "$$catalog" --width 120 \
+			--locale "$$(basename "$$(dirname "$$(dirname "$$catalog")")")" \
+			--no-fuzzy-matching --ignore-obsolete; \
+		sed -i -E '/^"(Report-Msgid|POT-Creation|PO-Revision|Last-Translator|Language-Team|Generated-By)/d' "$$catalog"; \
+	done
 
 secrets:
 	@mkdir -p deploy/secrets && chmod 700 deploy/secrets

@@ -24,6 +24,8 @@ from inspection.states import CameraState
 from inspection.types import Roll
 from storage import gates, jobs, registry, retention, reviews, shadow, suspensions
 from storage import rolls as rolls_store
+from storage.accounts import users
+from storage.accounts.users import Units
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Alarm
 from storage.gates import Gate
@@ -654,3 +656,8 @@ def roll_back(reason: str) -> str:
     model = registry.rollback(store().database, by=allowed("quality"), reason=reason)
     forget_reads()
     return model.name
+
+
+def set_preferences(language: str, units: Units) -> None:
+    """Of who is signed in."""
+    users.set_preferences(store().database, by=allowed("viewer"), language=language, units=units)

@@ -9,10 +9,12 @@ from typing import Any, Literal
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from dashboard import data, signed_in, words
+from dashboard import data, language, signed_in, words
+from dashboard.language import LANGUAGES, _
 from dashboard.theme import LOGO, STATE_BADGES, STYLE
 from inspection.errors import LoomwatchError, SchemaError
 from storage.accounts.roles import Role
+from storage.accounts.users import User
 from storage.reads.review_state import State
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ def told() -> Iterator[None]:
     try:
         if signed_in.user() is None:
             _show_way_in()
+        language.choose()
         yield
     except SchemaError as error:
         st.error(words.plain(words.sentence(str(error))), icon=":material/database:")
@@ -81,10 +84,40 @@ def _show_user() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/person: **{words.plain(user.name)}**", width="content")
         st.badge(user.role, color="gray")
-    if st.button("Sign out", icon=":material/logout:", width="stretch"):
+    with st.popover(_("Account"), icon=":material/tune:", width="stretch"):
+        _show_preferences(user)
+    if st.button(_("Sign out"), icon=":material/logout:", width="stretch"):
         signed_in.sign_out()
         st.html(TO_SIGN_IN, unsafe_allow_javascript=True)
         st.stop()
+
+
+def _show_preferences(user: User) -> None:
+    """Language and units of who is signed in."""
+    codes, units = ["", *LANGUAGES], ["metric", "imperial"]
+    st.selectbox(
+        _("Language"),
+        codes,
+        index=codes.index(user.language) if user.language in codes else 0,
+        format_func=lambda code: LANGUAGES.get(code, _("As the browser asks")),
+        key="account.language",
+        on_change=_keep_preferences,
+    )
+    names = {"metric": _("Metric (m, mm)"), "imperial": _("Imperial (yd, in)")}
+    st.selectbox(
+        _("Units"),
+        units,
+        index=units.index(user.units),
+        format_func=names.__getitem__,
+        key="account.units",
+        on_change=_keep_preferences,
+    )
+    st.caption(_("Light or dark: in the menu at the top right."))
+
+
+def _keep_preferences() -> None:
+    data.set_preferences(st.session_state["account.language"], st.session_state["account.units"])
+    language.choose()
 
 
 def _show_way_in() -> None:

@@ -816,6 +816,8 @@ class UserRow(Table):
     disabled: Mapped[bool]
     created_at: Mapped[datetime]
     signed_in_at: Mapped[datetime | None]
+    language: Mapped[str] = mapped_column(default="", server_default=text("''"))  # "": as the browser asks
+    units: Mapped[str] = mapped_column(default="", server_default=text("''"))  # metric, imperial; "": metric
 
 
 class SessionRow(Table):

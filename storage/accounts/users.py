@@ -3,6 +3,7 @@
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal, TypeAlias
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from storage.database import Database
 from storage.tables import SessionRow, UserRow
 
 MAX_NAME = 64
+Units: TypeAlias = Literal["metric", "imperial"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,8 @@ class User:
     has_password: bool
     created_at: datetime
     signed_in_at: datetime | None
+    language: str = ""  # "": as the browser asks
+    units: Units = "metric"
 
 
 def list_users(database: Database) -> list[User]:
@@ -92,6 +96,20 @@ def set_password(database: Database, *, name: str, password: str, by: str) -> No
         audit.record(session, by=by, action="user.password", subject=row.name, detail={})
 
 
+def set_preferences(database: Database, *, by: str, language: str, units: Units) -> None:
+    """How `by` wants to see the screens; language: "" for the browser's. Raises `SettingsError`."""
+    with database.session() as session:
+        row = _row(session, by)
+        row.language, row.units = language, units
+        audit.record(
+            session,
+            by=row.name,
+            action="user.preferences",
+            subject=row.name,
+            detail={"language": language, "units": units},
+        )
+
+
 def set_disabled(database: Database, *, name: str, disabled: bool, by: str) -> None:
     """Disabled, an account keeps its name and its past but cannot be used; its sessions end. Raises `SettingsError`,
     also when it would leave no admin."""
@@ -134,6 +152,8 @@ def user_of(row: UserRow) -> User:
         has_password=bool(row.password),
         created_at=row.created_at,
         signed_in_at=row.signed_in_at,
+        language=row.language,
+        units="imperial" if row.units == "imperial" else "metric",
     )
 
 

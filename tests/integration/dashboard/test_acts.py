@@ -119,6 +119,7 @@ ACTS: dict[str, Act] = {
     "start_retraining": Act("quality", lambda line: data.start_retraining()),
     "promote": Act("quality", lambda line: data.promote("cras-2024-05-02", style="", reason="calmer", override=True)),
     "roll_back": Act("quality", lambda line: data.roll_back("false alarms")),
+    "set_preferences": Act("viewer", lambda line: data.set_preferences("de", "imperial")),
     "add_user": Act("admin", lambda line: system_data.add_user("Carla", "viewer")),
     "set_role": Act("admin", lambda line: system_data.set_role("Anna Keller", "viewer")),
     "password_link": Act("admin", lambda line: system_data.password_link("Anna Keller")),

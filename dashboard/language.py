@@ -1,0 +1,114 @@
+"""The language of who looks: texts by gettext, and numbers as that language writes them.
+
+A text is written in English where it is shown, as `_("Roll {name}", name=...)`; `make texts` collects it into
+`locale/LANGUAGE/LC_MESSAGES/loomwatch.po`, from where it is read as it is: nothing has to be compiled. The language is
+the account's, else the browser's, else English.
+"""
+
+import gettext
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import streamlit as st
+from babel import Locale, negotiate_locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from dashboard import signed_in
+
+LANGUAGES = {"en": "English", "de": "Deutsch"}
+FOLDER = Path(__file__).parent / "locale"
+_KEY = "language"
+_spoken: ContextVar[str] = ContextVar("language", default="")
+
+
+def language() -> str:
+    """Of the page that is being made."""
+    if spoken := _spoken.get():
+        return spoken
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return "en"
+    if _KEY not in st.session_state:
+        choose()
+    return str(st.session_state[_KEY])
+
+
+def choose() -> None:
+    """For the pages of this browser: what their user has set, else what the browser asks for."""
+    user = signed_in.user()
+    wanted = user.language if user else ""
+    st.session_state[_KEY] = (
+        wanted if wanted in LANGUAGES else asked_for(st.context.headers.get("Accept-Language") or "")
+    )
+
+
+def asked_for(header: str) -> str:
+    """The first language of an Accept-Language header that loomwatch speaks, else English."""
+    weighed = []
+    for part in header.split(","):
+        name, _semicolon, weight = part.strip().partition(";q=")
+        try:
+            weighed.append((-float(weight or 1), name))
+        except ValueError:
+            continue
+    wanted = [name for _weight, name in sorted(weighed, key=lambda pair: pair[0])]
+    return negotiate_locale(wanted, list(LANGUAGES), sep="-") or "en"
+
+
+@contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Where there is no page of Streamlit's."""
+    token = _spoken.set(code)
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
+def _(text: str, **values: object) -> str:
+    """`text` in the language of who looks, with its {placeholders} filled."""
+    translated = _texts(language()).gettext(text) if text else ""
+    return translated.format(**values) if values else translated
+
+
+def ngettext(one: str, many: str, number: int, **values: object) -> str:
+    """The one or the other, as the language counts; `{number}` is the number as it writes it."""
+    return (
+        _texts(language())
+        .ngettext(one, many, number)
+        .format(number=values.pop("number", figure(number, ",")), **values)
+    )
+
+
+def N_(text: str) -> str:
+    """Marks a text that is translated later, where it is shown."""
+    return text
+
+
+def figure(value: float, form: str) -> str:
+    """A number formatted as `format` does, with the language's own marks for decimals and thousands."""
+    written = format(value, form)
+    return written if language() == "en" else written.translate(_marks(language()))
+
+
+@cache
+def _texts(code: str) -> gettext.NullTranslations:
+    if code == "en":
+        return gettext.NullTranslations()
+    with (FOLDER / code / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
+        catalog = read_po(file, locale=code)
+    compiled = BytesIO()
+    write_mo(compiled, catalog)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+@cache
+def _marks(code: str) -> dict[int, str]:
+    symbols = Locale(code).number_symbols["latn"]
+    return str.maketrans({".": symbols["decimal"], ",": symbols["group"]})

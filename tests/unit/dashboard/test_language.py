@@ -1,0 +1,100 @@
+"""Texts of the dashboard in each language: complete, and with the same placeholders."""
+
+import string
+from pathlib import Path
+
+import pytest
+from babel.messages import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import read_po
+
+import dashboard
+from dashboard import language
+from dashboard.language import LANGUAGES, _, asked_for, figure, ngettext, speaking
+
+ROOT = Path(dashboard.__file__).parent.parent
+OTHERS = [code for code in LANGUAGES if code != "en"]
+
+
+def used() -> set[str | tuple[str, ...]]:
+    with (ROOT / "babel.cfg").open() as file:
+        methods, options = parse_mapping_cfg(file)
+    return {found[2] for found in extract_from_dir(str(ROOT / "dashboard"), methods, options)}
+
+
+def catalog(code: str) -> Catalog:
+    with (language.FOLDER / code / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
+        return read_po(file, locale=code)
+
+
+def sides(message: Message) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of one text, or of one and many."""
+    own = message.id if isinstance(message.id, tuple | list) else (message.id,)
+    other = message.string if isinstance(message.string, tuple | list) else (message.string,)
+    return tuple(own), tuple(other)
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _literal, name, _form, _conversion in string.Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_the_catalog_has_every_text_of_the_dashboard_and_no_other(code: str) -> None:
+    kept = {tuple(message.id) if message.pluralizable else message.id for message in catalog(code) if message.id}
+    texts = used()
+    assert len(texts) > 5
+    assert kept == texts, "run make texts, and translate what is new"
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_text_is_translated_with_the_same_placeholders(code: str) -> None:
+    for message in catalog(code):
+        if not message.id:
+            continue
+        own, others = sides(message)
+        assert not message.fuzzy, own
+        assert len(others) == len(own), own
+        for each in others:
+            assert each.strip(), f"{own} has no {LANGUAGES[code]}"
+            assert placeholders(each) <= set().union(*map(placeholders, own)), own
+        assert placeholders(others[-1]) == placeholders(own[-1]), own
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_marks_around_a_text_are_kept(code: str) -> None:
+    """Markdown's: bold, a line's end, a symbol."""
+    for message in catalog(code):
+        if message.id:
+            own, others = sides(message)
+            for mark in ("**", ":material/", "  \n"):
+                assert {each.count(mark) for each in others} <= {each.count(mark) for each in own}, own
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("fr,en;q=0.5,de;q=0.9", "de"),
+        ("en-US,en;q=0.9,de;q=0.8", "en"),
+        ("tr", "en"),
+        ("", "en"),
+        ("de;q=nothing", "en"),
+    ],
+)
+def test_a_browser_gets_the_first_of_its_languages_that_is_spoken(header: str, code: str) -> None:
+    assert asked_for(header) == code
+
+
+def test_a_text_and_its_numbers_follow_the_language() -> None:
+    assert _("Language") == "Language"
+    assert figure(1234.5, ",.2f") == "1,234.50"
+    with speaking("de"):
+        assert _("Language") == "Sprache"
+        assert figure(1234.5, ",.2f") == "1.234,50"
+    assert _("Language") == "Language"
+
+
+def test_one_is_not_many() -> None:
+    assert ngettext("{number} pick", "{number} picks", 1) == "1 pick"
+    assert ngettext("{number} pick", "{number} picks", 1200) == "1,200 picks"
