@@ -131,7 +131,7 @@ def set_threshold(held: HeldOut, config: CrasConfig, *, group_split: bool) -> Th
     at, extrapolated = threshold_at(events, rate_per_m=rate)
     interval = threshold_interval(free, start=start, rate_per_m=rate, seed=config.seed)
     value, value_low, value_high = from_logits(np.asarray([at, *interval]), config.score_scale).tolist()
-    exceedances = int((events.peaks > at).sum())
+    exceedances = int(((events.peaks > at) & (events.bases <= at)).sum())
     low, high = rate_interval(exceedances, events.metres)
     return Threshold(
         value=value,

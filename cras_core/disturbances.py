@@ -1,8 +1,8 @@
 """Disturbed pictures: how figures hold when the picture is worse than what the model learnt.
 
 Three are the paper's (noise, light, rotation), five are a line's own. Each is a pure function of a tile, its mask, a
-strength and a generator; the mask moves where the geometry moves. "noise" is random: bounded sign noise, not a gradient
-attack on the model.
+strength and a generator; the mask moves where the geometry moves. "noise" is bounded sign noise by chance. "attack" is
+the worst of that size: its signs are those of a gradient of the model, which whoever asks for it brings along.
 """
 
 import zlib
@@ -19,7 +19,9 @@ from cras_core.pictures import Pixels
 
 Mask = NDArray[np.bool_]
 Disturbed = tuple[Pixels, Mask]
+Gradient = Callable[[Pixels, Mask], NDArray[np.float32]]
 
+ATTACK = "attack"  # the one that asks the model
 MOST = 5.0  # times the usual strength
 
 # What strength 1 means.
@@ -41,16 +43,25 @@ class Disturbance:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in DISTURBANCES:
-            raise ConfigError(f"a disturbance is one of {', '.join(DISTURBANCES)}, got {self.kind!r}")
+        if self.kind not in KINDS:
+            raise ConfigError(f"a disturbance is one of {', '.join(KINDS)}, got {self.kind!r}")
         if not 0 <= self.strength <= MOST:
             raise ConfigError(f"the strength of a disturbance must be in [0, {MOST:g}], got {self.strength:g}")
 
-    def apply(self, tile: Pixels, mask: Mask, *, name: str, seed: int = 0) -> Disturbed:
+    def apply(
+        self, tile: Pixels, mask: Mask, *, name: str, seed: int = 0, gradient: Gradient | None = None
+    ) -> Disturbed:
         """The disturbed tile (T, T, 3) uint8 and mask (T, T). The same name and seed are disturbed the same way,
-        whatever else is; no array is written to."""
+        whatever else is; no array is written to. gradient: what an attack follows, of `attack.loss_gradient`.
+
+        Raises `ConfigError` for an attack without one.
+        """
         if self.strength == 0:
             return tile, mask
+        if self.kind == ATTACK:
+            if gradient is None:
+                raise ConfigError("an attack needs the model that it attacks: evaluate a bundle with it")
+            return _pixels(tile + NOISE_LEVELS * self.strength * np.sign(gradient(tile, mask))), mask
         random = np.random.default_rng([seed, zlib.crc32(f"{self.kind}/{name}".encode())])
         return DISTURBANCES[self.kind](tile, mask, self.strength, random)
 
@@ -151,3 +162,4 @@ DISTURBANCES: dict[str, Callable[[Pixels, Mask, float, np.random.Generator], Dis
     "lamp": lamp,
     "jpeg": jpeg,
 }
+KINDS = (*DISTURBANCES, ATTACK)

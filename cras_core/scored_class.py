@@ -6,11 +6,13 @@ Pictures of another size are fitted to a tile as in training, masks by nearest n
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from cras_core.attack import loss_gradient
 from cras_core.dataset import GOOD, ClassFolder
-from cras_core.disturbances import Disturbance
+from cras_core.disturbances import ATTACK, Disturbance, Disturbed
 from cras_core.metrics import Truth, Values
 from cras_core.pictures import Pixels, read_mask, read_picture, resize_to_tile
 from cras_core.scoring import Scorer
@@ -52,12 +54,16 @@ def score_class(
     maps = np.empty((count, tile_px, tile_px), np.float32)
     masks = np.zeros(maps.shape, np.bool_)
     scores, thresholds = np.empty(count, np.float32), np.empty(count, np.float32)
+    disturb = None
+    if disturbance is not None:
+        gradient = loss_gradient(scorer, style=style) if disturbance.kind == ATTACK else None
+        disturb = partial(disturbance.apply, gradient=gradient)
     styles: list[str] = []
     seconds = 0.0
     for start in range(0, count, READ_AT_ONCE):
         part = np.s_[start : min(start + READ_AT_ONCE, count)]
         read = [
-            read_test(folder, index, tile_px=tile_px, resize_px=resize_px, disturbance=disturbance)
+            read_test(folder, index, tile_px=tile_px, resize_px=resize_px, disturb=disturb)
             for index in range(count)[part]
         ]
         started = time.perf_counter()
@@ -81,7 +87,12 @@ def score_class(
 
 
 def read_test(
-    folder: ClassFolder, index: int, *, tile_px: int, resize_px: int = 0, disturbance: Disturbance | None = None
+    folder: ClassFolder,
+    index: int,
+    *,
+    tile_px: int,
+    resize_px: int = 0,
+    disturb: Callable[..., Disturbed] | None = None,
 ) -> tuple[Pixels, Truth]:
     """A test picture as a tile (T, T, 3), and its mask (T, T), empty for a good one. Raises `PictureError`."""
     picture = folder.test[index]
@@ -89,6 +100,6 @@ def read_test(
     mask = np.zeros((tile_px, tile_px), np.bool_)
     if picture.mask is not None:
         mask = read_mask(picture.mask, tile_px=tile_px, resize_px=resize_px)
-    if disturbance is None:
+    if disturb is None:
         return tile, mask
-    return disturbance.apply(tile, mask, name=f"{folder.name}/{picture.kind}/{picture.path.name}")
+    return disturb(tile, mask, name=f"{folder.name}/{picture.kind}/{picture.path.name}")

@@ -30,7 +30,8 @@ def evaluate(
     data: Path = typer.Option(..., "--data", help="MVTec AD layout (CLASS/test, CLASS/ground_truth) or VisA."),
     setting: str = typer.Option("multi", help="multi: every tile finds its class; single: its class is known."),
     disturb: list[str] = typer.Option(
-        None, help="noise, light, rotation, defocus, exposure, vibration, lamp or jpeg; may be given several times."
+        None,
+        help="noise, light, rotation, defocus, exposure, vibration, lamp, jpeg or attack; may be given several times.",
     ),
     strength: float = typer.Option(1.0, help="Of the disturbances: 1 is the usual one, at most 5."),
     report: Path = typer.Option(None, help="Folder to write a page of all figures, curves and examples to."),

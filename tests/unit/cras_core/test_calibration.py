@@ -7,12 +7,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import label
 from scipy.stats import genpareto, poisson
 
 from cras_core.calibration import set_threshold, split_folds
 from cras_core.config import CrasConfig
 from cras_core.errors import DataSetError
-from cras_core.false_alarms import Events, HeldOut, find_peaks, fit_tail, rate_interval, threshold_at
+from cras_core.false_alarms import (
+    Events,
+    HeldOut,
+    begin_level,
+    find_events,
+    find_peaks,
+    fit_tail,
+    rate_interval,
+    threshold_at,
+)
 from cras_core.features import Features
 
 CONFIG = CrasConfig(score_scale="surprise", false_alarms_per_100m=10.0)
@@ -96,22 +106,121 @@ def test_a_rare_rate_is_extrapolated_and_comes_near_the_truth(seed):
     assert 1e-6 < np.exp(-value) < 3e-3  # the share of tiles that really rises above it
 
 
+def tail_of(excess):
+    events = events_of(excess, 0.0)
+    return fit_tail(*events.counted(), whole=events.whole)
+
+
 def test_the_tail_fit_finds_an_exponential_tail():
-    scale, shape = fit_tail(np.random.default_rng(1).exponential(2.0, size=50_000))
+    scale, shape = tail_of(np.random.default_rng(1).exponential(2.0, size=20_000))
     assert scale == pytest.approx(2.0, rel=0.05)
     assert abs(shape) < 0.05
 
 
 def test_the_tail_fit_finds_a_heavier_tail_and_bounds_it():
     random = np.random.default_rng(1)
-    assert fit_tail(genpareto.rvs(0.1, size=50_000, random_state=random))[1] == pytest.approx(0.1, abs=0.03)
-    assert fit_tail(genpareto.rvs(0.45, size=50_000, random_state=random))[1] == 0.2
-    assert fit_tail(np.asarray([2.0])) == (2.0, 0.0)
+    assert tail_of(genpareto.rvs(0.1, size=20_000, random_state=random))[1] == pytest.approx(0.1, abs=0.03)
+    assert tail_of(genpareto.rvs(0.45, size=20_000, random_state=random))[1] == 0.2
+    assert tail_of([2.0]) == (2.0, 0.0)
+
+
+@given(excess=st.lists(st.integers(1, 1000), min_size=2, max_size=30, unique=True))
+def test_the_tail_fit_is_that_of_probability_weighted_moments(excess):
+    """Hosking and Wallis 1987, where no event joins another: a0 = E[x], a1 = E[x (1 - F(x))]."""
+    n, rising = len(excess), sorted(excess)
+    mean = sum(rising) / n
+    weighted = sum(x * (n - 1 - place) for place, x in enumerate(rising)) / (n * (n - 1))
+    shape = 2 - mean / (mean - 2 * weighted) if mean > 2 * weighted else 0.0
+    shape = min(max(shape * n / (n + 60), -0.2), 0.2)
+    np.testing.assert_allclose(tail_of(excess), (mean * (1 - shape), shape), atol=1e-6, rtol=1e-6)
+
+
+def frames_of(scores):
+    """Frames of several rows and columns of tiles, each its own group. scores: (n, rows, columns)."""
+    scores = np.asarray(scores, np.float64)
+    pictures, rows, columns = (index.ravel() for index in np.indices(scores.shape))
+    return HeldOut(
+        scores=scores.ravel(),
+        pictures=pictures,
+        places=np.stack([rows, columns], axis=1),
+        groups=[str(number) for number in pictures],
+        metres=np.full(scores.size, 0.1 / scores[0].size),
+    )
+
+
+def alarms_above(frames, level):
+    """Regions of touching tiles, by a labelling of its own."""
+    return sum(label(frame > level, structure=np.ones((3, 3)))[1] for frame in frames)
+
+
+@given(data=st.data(), rows=st.integers(1, 4), columns=st.integers(1, 6), count=st.integers(1, 3))
+def test_events_are_counted_at_every_level_as_they_would_be_there(data, rows, columns, count):
+    values = st.lists(st.integers(0, 9), min_size=rows * columns * count, max_size=rows * columns * count)
+    frames = np.asarray(data.draw(values), np.float64).reshape(count, rows, columns)
+    peaks, bases, tiles = find_events(frames_of(frames), start=0.0)
+    for level in range(10):
+        expected = alarms_above(frames, level)
+        assert ((peaks > level) & (bases <= level)).sum() == expected
+        assert len(find_peaks(frames_of(frames), start=level)) == expected
+    assert all(frames.ravel()[tile] == peak for tile, peak in zip(tiles, peaks, strict=True))
+    levels, counts = Events.of(frames_of(frames), start=0.0).counted()
+    for place in range(len(levels) - 1):
+        assert counts[place] == alarms_above(frames, (levels[place] + levels[place + 1]) / 2)
+
+
+def woven(random, count, *, bars):
+    """Frames of 2 x 4 tiles; with bars, in one row of ten all tiles are high together."""
+    scores = random.exponential(size=(count, 2, 4))
+    high = 1.5 + random.exponential(size=(count, 2, 1)) + 0.1 * scores
+    return np.where(random.random((count, 2, 1)) < 0.1, high, scores) if bars else scores
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "bars"])
+def fresh(request):
+    """Whether it has bars; levels, and false alarms a frame above each."""
+    frames = woven(np.random.default_rng(9), 800, bars=request.param)
+    levels = np.linspace(0, 9, 31)
+    return request.param, levels, [alarms_above(frames, level) / len(frames) for level in levels]
+
+
+@pytest.mark.parametrize("wanted", [1.0, 3.0, 13.5])
+def test_the_rate_is_kept_in_the_mean_where_tiles_touch(fresh, wanted):
+    """Not counted at a low level, where neighbours are one, and then exceeded at a higher one, where they are two."""
+    bars, levels, rates = fresh
+    random = np.random.default_rng(0)
+    shown = []
+    for _ in range(150):
+        held = frames_of(woven(random, 15, bars=bars))
+        start = begin_level(held, rate_per_m=wanted / 1.5)
+        value, _ = threshold_at(Events.of(held, start=start), rate_per_m=wanted / 1.5)
+        shown.append(15 * np.interp(value, levels, rates))
+    assert 0.75 * wanted < np.mean(shown) < 1.2 * wanted
+
+
+def test_a_rate_beyond_what_fabric_can_give_is_answered_by_the_level_of_the_most_alarms():
+    """Where everything is an alarm, every frame is a single one."""
+    frames = woven(np.random.default_rng(2), 20, bars=False)
+    held = frames_of(frames)
+    found = set_threshold(held, replace(CONFIG, false_alarms_per_100m=1e6), group_split=False)
+    most = max(alarms_above(frames, level) for level in frames.ravel())
+    assert alarms_above(frames, found.value - 1e-6) == most
+    assert not found.extrapolated
+
+
+def test_events_of_one_group_tell_less_of_a_tail_than_those_of_several():
+    random = np.random.default_rng(6)
+    scores = random.exponential(size=60)
+    near, far = (
+        set_threshold(held_out(scores, groups=groups), CONFIG, group_split=False).value
+        for groups in ([str(place) for place in range(60)], ["one"] * 60)
+    )
+    assert far > near
 
 
 def test_touching_tiles_of_one_picture_are_one_false_alarm():
     scores = [5, 6, 0, 7, 0, 9]
     assert sorted(find_peaks(held_out(scores, pictures=[0] * 6), start=1)) == [6, 7, 9]
+    assert len(find_peaks(held_out(scores, pictures=[0] * 6), start=-1)) == 1
     assert sorted(find_peaks(held_out(scores), start=1)) == [5, 6, 7, 9]
     corner = HeldOut(
         scores=np.asarray([3.0, 4.0, 8.0]),
@@ -190,7 +299,8 @@ def test_an_extrapolated_threshold_is_kept_in_the_mean_although_its_scale_is_onl
     shown = []
     for _ in range(800):
         scores = random.exponential(size=60)
-        events = events_of(scores, np.sort(scores)[-10])
+        alone = held_out(scores, groups=[str(place) for place in range(60)])
+        events = Events.of(alone, start=np.sort(scores)[-10])
         value, extrapolated = threshold_at(events, rate_per_m=wanted / events.metres)
         assert extrapolated
         shown.append(60 * np.exp(-value))

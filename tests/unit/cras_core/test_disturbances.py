@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cras_core.attack import loss_gradient
 from cras_core.disturbances import DISTURBANCES, Disturbance
+from cras_core.disturbances import KINDS as ALL
 from cras_core.errors import ConfigError
 from tests.unit.cras_core.conftest import spoil, weave
 
@@ -124,8 +127,51 @@ def test_light_keeps_a_grey_picture_grey_and_within_its_share():
     assert 0.9 * 0.98 < changed.mean() / grey.mean() < 1.1 * 1.02
 
 
+def plain_loss(scorer, pixels, mask, style):
+    """Eq. 8's cross-entropy of a picture, from the graph's own parts, without any gradient."""
+    with torch.no_grad():
+        maps = scorer.graph.backbone(torch.from_numpy(pixels).float().permute(2, 0, 1)[None])
+        logits = scorer.heads(scorer.graph.embedding(maps), torch.tensor([scorer.styles.index(style)]))[0].double()
+    side = round(len(logits) ** 0.5)
+    step = len(mask) // side
+    share = mask.reshape(side, step, side, step).mean((1, 3)).ravel()
+    return float((share * np.logaddexp(0, -logits.numpy()) + (1 - share) * np.logaddexp(0, logits.numpy())).mean())
+
+
+@pytest.mark.parametrize("stained", [False, True])
+def test_an_attack_follows_the_gradient_of_the_loss(small_scorer, stained):
+    """A small step along it raises the loss by the step times the gradient's length, as calculus says."""
+    tile, mask = weave("denim", 4), np.zeros((64, 64), np.bool_)
+    if stained:
+        tile, mask = spoil(tile)
+    gradient = loss_gradient(small_scorer, style="denim")(tile, mask).astype(np.float64)
+    length = np.linalg.norm(gradient)
+    step = 0.05 * gradient / length
+    rise = plain_loss(small_scorer, tile + step, mask, "denim") - plain_loss(small_scorer, tile - step, mask, "denim")
+    assert rise == pytest.approx(0.1 * length, rel=0.05)
+
+
+def test_an_attack_moves_every_value_as_far_as_noise_and_does_more_harm(small_scorer):
+    tile, mask = spoil(weave("denim", 4))
+    gradient = loss_gradient(small_scorer)
+    attacked, same = Disturbance("attack").apply(tile, mask, name="a", gradient=gradient)
+    noisy, _ = apply("noise", tile, mask)
+    assert np.abs(attacked.astype(int) - tile).max() == 8
+    assert np.array_equal(same, mask)
+    harm = [plain_loss(small_scorer, each, mask, "denim") for each in (attacked, noisy, tile)]
+    assert harm[0] > harm[1]
+    assert harm[0] > harm[2] + 0.1
+    assert Disturbance("attack", 0).apply(tile, mask, name="a")[0] is tile
+    assert all(value.grad is None for value in small_scorer.heads.parameters())
+
+
+def test_an_attack_without_a_model_is_refused():
+    with pytest.raises(ConfigError, match="an attack needs the model that it attacks"):
+        apply("attack", weave("denim", 4))
+
+
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ConfigError, match=r"a disturbance is one of noise, .*, jpeg, got 'earthquake'"):
+    with pytest.raises(ConfigError, match=r"a disturbance is one of noise, .*, attack, got 'earthquake'"):
         Disturbance("earthquake")
     for strength in (-0.1, 5.1, float("nan")):
         with pytest.raises(ConfigError, match=r"strength of a disturbance must be in \[0, 5\]"):
@@ -135,4 +181,4 @@ def test_what_cannot_be_is_refused():
 def test_the_documents_say_what_every_disturbance_does():
     text = (Path(__file__).parents[3] / "docs" / "accuracy.md").read_text()
     section = text.split("## Disturbed pictures")[1].split("\n## ")[0]
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(DISTURBANCES)
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(ALL)
