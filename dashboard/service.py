@@ -92,15 +92,21 @@ def _is_loopback(host: str) -> bool:
 def problems(settings: DashboardSettings, database: Database) -> list[str]:
     """What keeps the screens from being seen: Streamlit, or the database behind them."""
     found = []
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    try:
-        with urllib.request.urlopen(f"http://{host}:{settings.port}/_stcore/health", timeout=ANSWER_S):
-            pass
-    except (OSError, http.client.HTTPException) as error:
-        found.append(f"Streamlit does not answer: {error}")
+    if problem := answer_problem(settings):
+        found.append(f"Streamlit does not answer: {problem}")
     if problem := database.problem():
         found.append(problem)
     return found
+
+
+def answer_problem(settings: DashboardSettings) -> str | None:
+    """Why Streamlit does not answer, None when it does."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    try:
+        with urllib.request.urlopen(f"http://{host}:{settings.port}/_stcore/health", timeout=ANSWER_S):
+            return None
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
 
 
 def _wait(child: subprocess.Popen[bytes], ended: threading.Event) -> None:

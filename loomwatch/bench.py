@@ -21,9 +21,10 @@ import numpy as np
 import psutil
 from sqlalchemy import func, select
 
+from dashboard.service import answer_problem
 from inspection.endpoints import default_endpoint
 from inspection.errors import ServiceError
-from inspection.settings import CameraSettings, StoreSettings, load
+from inspection.settings import CameraSettings, DashboardSettings, StoreSettings, load
 from loomwatch.supervisor import Service, Supervisor, loomwatch
 from storage.database import open_database, upgrade
 from storage.live import Live
@@ -143,6 +144,32 @@ class BenchLine:
         command = (sys.executable, "-m", "loomwatch.replay")
         self.supervisor.start(Service(name="ingest", command=command, environment=given, stop_s=150.0))
 
+    def start_dashboard(self, settings: DashboardSettings) -> None:
+        """Returns when it answers."""
+        given = {
+            **self._environment,
+            "LOOMWATCH_DASHBOARD_HOST": settings.host,
+            "LOOMWATCH_DASHBOARD_PORT": str(settings.port),
+            "LOOMWATCH_DASHBOARD_REFRESH_S": str(settings.refresh_s),
+            "LOOMWATCH_DASHBOARD_MONITOR_PORT": "0",
+        }
+        self.supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=given))
+        deadline = time.monotonic() + START_S
+        while (problem := answer_problem(settings)) is not None:
+            self.supervisor.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(f"the dashboard does not answer: {problem}")
+            time.sleep(0.2)
+
+    def wait_for_frame(self) -> None:
+        """Returns when one more was inspected."""
+        deadline, there = time.monotonic() + START_S, self.frames()
+        while self.frames() == there:
+            self.supervisor.check()
+            if time.monotonic() > deadline:
+                raise ServiceError("no frame was inspected: look at the logs")
+            time.sleep(0.1)
+
     def watch(
         self,
         names: tuple[str, ...],
@@ -155,12 +182,7 @@ class BenchLine:
         """Lets the line run for `seconds` after `warm_s`, then stops the camera in order. `kill_every_s`: kills a
         worker that often, in turn; 0: none. `acts`: what is done after so many seconds. Returns what was seen of each
         service, and frames inspected a second meanwhile."""
-        deadline, there = time.monotonic() + START_S, self.frames()
-        while self.frames() == there:
-            self.supervisor.check()
-            if time.monotonic() > deadline:
-                raise ServiceError("no frame was inspected: look at the logs")
-            time.sleep(0.1)
+        self.wait_for_frame()
         time.sleep(warm_s)
         watched = {name: Watched() for name in names}
         workers = [name for name in names if name != "ingest"]

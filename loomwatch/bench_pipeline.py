@@ -159,8 +159,14 @@ class ScorerAlone:
         self.tiles_a_frame = len(self._tiles)
         self.frame_mb = self._tiles.nbytes / 1e6
 
-    def camera(self, *, speed_m_min: float) -> CameraSettings:
-        return _camera(width_mm=self._width_mm, mm_per_px=self.mm_per_px, style=self._style, speed_m_min=speed_m_min)
+    def camera(self, *, speed_m_min: float, defects_per_m: float = 0.0) -> CameraSettings:
+        return _camera(
+            width_mm=self._width_mm,
+            mm_per_px=self.mm_per_px,
+            style=self._style,
+            speed_m_min=speed_m_min,
+            defects_per_m=defects_per_m,
+        )
 
     def tiles_per_s(self, seconds: float) -> float:
         """Of the median frame."""
@@ -179,8 +185,13 @@ class ScorerAlone:
             self._scorer.score(self._tiles[start : start + BATCH], style="")
 
 
-def _camera(*, width_mm: float, mm_per_px: float, style: str = "plain", speed_m_min: float = 0.0) -> CameraSettings:
-    source = f"sim://{style}?width_mm={width_mm:g}&speed_m_min={speed_m_min:.9g}&defects_per_m=0&margin_mm=10&seed=1"
+def _camera(
+    *, width_mm: float, mm_per_px: float, style: str = "plain", speed_m_min: float = 0.0, defects_per_m: float = 0.0
+) -> CameraSettings:
+    source = (
+        f"sim://{style}?width_mm={width_mm:g}&speed_m_min={speed_m_min:.9g}&defects_per_m={defects_per_m:g}"
+        "&margin_mm=10&seed=1"
+    )
     return CameraSettings(
         name="camera-1", source=source, mm_per_px=mm_per_px, frame_lines=LINES, max_speed_m_min=10_000
     )

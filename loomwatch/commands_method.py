@@ -42,6 +42,13 @@ def register(app: typer.Typer) -> None:
             "loomwatch bench storage --database sqlite --database postgresql --folder years",
         ),
     )(bench_storage)
+    bench.command(
+        "dashboard",
+        epilog=example(
+            "loomwatch bench dashboard --bundle bundles/sim --json dashboard.json",
+            "loomwatch bench dashboard --bundle bundles/sim --only memory --minutes 120 --json memory.json",
+        ),
+    )(bench_dashboard)
     app.add_typer(bench, name="bench")
 
 
@@ -193,6 +200,46 @@ def _figures_table(name: str, figures: list[dict[str, Any]]) -> Table:
         mark = "" if not row["target"] else "[green]met[/]" if row["good"] else "[bold red]missed[/]"
         table.add_row(row["name"], f"{row['value']:.2f}", row["unit"], row["target"], mark)
     return table
+
+
+def bench_dashboard(
+    bundle: Path = typer.Option(..., "--bundle", help="Bundle folder that the line inspects with."),
+    only: list[str] = typer.Option([], "--only", help="load or memory, again for both; by default both."),
+    minutes: float = typer.Option(0.5, min=0.05, help="Minutes of each part of a run."),
+    viewers: int = typer.Option(
+        None, min=1, max=50, help="On the page Line; 8 for load, 4 for memory.", show_default=False
+    ),
+    reviewers: int = typer.Option(2, min=0, max=20, help="On the page Review, for load: 300 verdicts an hour each."),
+    speed_m_min: float = typer.Option(
+        2.0, min=0.05, help="Of the line, for memory; for load it runs as fast as it goes."
+    ),
+    style: str = typer.Option("plain", help="The simulator's weave, for the bundle."),
+    runtime: str = typer.Option("torch-float32", help="The bundle's runtime."),
+    width_mm: float = typer.Option(205.0, min=60.0, help="Width of the cloth that the bundle inspects."),
+    port: int = typer.Option(8531, min=1, max=65535, help="The dashboard's."),
+    json_file: Path = JSON,
+) -> None:
+    """Measure what people in front of the dashboard cost the line, and the dashboard's memory over hours."""
+    from loomwatch import bench_dashboard as runs
+
+    known = ("load", "memory")
+    if wrong := [name for name in only if name not in known]:
+        raise SettingsError(f"--only takes {', '.join(known)}, got {wrong[0]!r}")
+    place, results = folder(bundle, what="bundle"), dict[str, Any]()
+    for name in only or known:
+        with runs.WatchedLine(place, style=style, runtime=runtime, width_mm=width_mm, port=port) as line:
+            if name == "load":
+                results[name] = runs.time_load(line, seconds=minutes * 60, viewers=viewers or 8, reviewers=reviewers)
+            else:
+                results[name] = runs.watch_memory(
+                    line,
+                    seconds=minutes * 60,
+                    viewers=viewers or 4,
+                    speed_m_min=speed_m_min,
+                    tell=lambda so_far: write_json(json_file, {"memory": so_far}),
+                )
+        console.print(_figures_table(name, results[name]["figures"]))
+        write_json(json_file, results)
 
 
 def bench_storage(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import alarm_list, charts, data, latest_defects, roll_charts, shell, words
+from dashboard import alarm_list, charts, data, language, latest_defects, roll_charts, shell, words
 from dashboard.on_map import said_on_map
 from inspection.types import Roll
 from storage.reads.cameras import CameraFigures
@@ -137,26 +137,37 @@ def show_roll(line: str) -> None:
 def show_roll_map(line: str) -> None:
     """The running roll's map as it grows."""
     with shell.told():
-        roll = roll_of(line)
-        drawn = data.roll_map(roll) if roll else None
-        if drawn is None or not drawn.summary.cameras:
-            return
-        defects = said_on_map(drawn.defects)
-        gaps = merge_gaps(drawn.gaps)
-        for group in charts.lanes(drawn.summary):
-            names = [camera.camera for camera in group]
-            st.altair_chart(
-                roll_charts.strip(
-                    drawn.summary,
-                    defects[defects["camera"].isin(names)],
-                    gaps[gaps["camera"].isin(names)],
-                    None,
-                    cameras=group,
-                    from_m=None,
-                ),
-                key=f"line.map.{'.'.join(names)}",
-                alt=f"Map of the roll: {words.count(len(defects), 'defect')}, {words.count(len(gaps), 'gap')}",
-            )
+        if roll := roll_of(line):
+            draw_roll_map(roll, language.language())
+
+
+@st.cache_data(ttl=MAP_S, max_entries=20, show_spinner=False)
+def draw_roll_map(roll: Roll, spoken: str) -> None:
+    """Drawn once for everybody who looks and speaks that language."""
+    with language.speaking(spoken):
+        draw_map_of(roll)
+
+
+def draw_map_of(roll: Roll) -> None:
+    drawn = data.roll_map(roll)
+    if not drawn.summary.cameras:
+        return
+    defects = said_on_map(drawn.defects)
+    gaps = merge_gaps(drawn.gaps)
+    for group in charts.lanes(drawn.summary):
+        names = [camera.camera for camera in group]
+        st.altair_chart(
+            roll_charts.strip(
+                drawn.summary,
+                defects[defects["camera"].isin(names)],
+                gaps[gaps["camera"].isin(names)],
+                None,
+                cameras=group,
+                from_m=None,
+            ),
+            key=f"line.map.{'.'.join(names)}",
+            alt=f"Map of the roll: {words.count(len(defects), 'defect')}, {words.count(len(gaps), 'gap')}",
+        )
 
 
 def of_line(line: str) -> list[CameraFigures]:
