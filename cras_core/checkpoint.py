@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from cras_core import team
-from cras_core.errors import CheckpointError
+from cras_core.errors import CheckpointError, StaleCheckpointError
 
 State = dict[str, Tensor]
 
@@ -59,7 +59,7 @@ class TrainingFolder:
     def load(self, facts: Mapping[str, Any]) -> tuple[int, State] | None:
         """The run it was in and the numbers there, None without a checkpoint.
 
-        `facts`: what this training is. Raises `CheckpointError` when the checkpoint is damaged or of another one.
+        `facts`: what this training is. Raises `StaleCheckpointError` when the checkpoint is damaged or of another one.
         """
         path = self.path / CHECKPOINT
         if not path.is_file():
@@ -70,13 +70,13 @@ class TrainingFolder:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             run, made_of = int(header["run"]), dict(header["facts"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
+            raise StaleCheckpointError(
                 f"{path} is damaged or no checkpoint: remove {self.path} to start the training anew"
             ) from error
         now = json.loads(json.dumps(facts))
         for name in sorted(made_of.keys() | now.keys()):
             if made_of.get(name) != now.get(name):
-                raise CheckpointError(
+                raise StaleCheckpointError(
                     f"{self.path} was begun with {name} {_short(made_of.get(name))}, not {_short(now.get(name))}: "
                     "resume it with the same settings and pictures, or remove it to start anew"
                 )

@@ -6,6 +6,7 @@ CrasError
 |-- DataSetError     a data set's folders are incomplete, or samples do not fit together
 |-- BackboneError    a backbone's weights are missing or are not the ones expected
 |-- CheckpointError  an unfinished training cannot be kept, or gone on with
+|   `-- StaleCheckpointError  what it left is damaged, or of another training
 |-- BundleError      a bundle is damaged, incomplete, or made for something else
 `-- EngineError      a runtime is not on this machine, or does not decide as the reference does
 """
@@ -33,6 +34,10 @@ class BackboneError(CrasError):
 
 class CheckpointError(CrasError):
     """An unfinished training cannot be kept, or gone on with."""
+
+
+class StaleCheckpointError(CheckpointError):
+    """What an unfinished training left is damaged, or of another training: it can only be started anew."""
 
 
 class BundleError(CrasError):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cras_core import team
 from cras_core.checkpoint import replace_file
-from cras_core.errors import BackboneError, CheckpointError, DataSetError
+from cras_core.errors import BackboneError, DataSetError, StaleCheckpointError
 
 Vectors = NDArray[np.float16]
 Extract = Callable[[], Tensor]
@@ -86,10 +86,10 @@ class FileStore:
         self._tiles += count
 
     def finish(self, digest: str) -> Vectors:
-        """(N, P, D). Raises `CheckpointError` when the folder's are those of other tiles."""
+        """(N, P, D). Raises `StaleCheckpointError` when the folder's are those of other tiles."""
         facts = self._made_by | {"tiles": digest}
         if self._kept is not None and self._kept != facts:
-            raise CheckpointError(
+            raise StaleCheckpointError(
                 f"{self._folder} was begun with other pictures, or another backbone: "
                 "resume it with the same, or remove it to start anew"
             )
@@ -105,7 +105,7 @@ class FileStore:
         try:
             mapped: Vectors = np.memmap(self._folder / FEATURES, np.float16, mode="r", shape=shape)
         except (OSError, ValueError) as error:
-            raise CheckpointError(
+            raise StaleCheckpointError(
                 f"{self._folder / FEATURES} is damaged: remove {self._folder} to start anew"
             ) from error
         # several processes on one machine share the mapped file's pages
@@ -122,7 +122,7 @@ class FileStore:
         try:
             facts: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is damaged: remove {self._folder} to start anew") from error
+            raise StaleCheckpointError(f"{path} is damaged: remove {self._folder} to start anew") from error
         return facts
 
 

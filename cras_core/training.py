@@ -37,11 +37,13 @@ KEPT_TILES = 48
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """stage: "features", "calibration" or "training"; fraction: of the whole training, 0 to 1; epoch: the one
-    that runs, of so many in this run of the heads; loss: the last whole epoch's mean (eq. 8), 0 before there is any."""
+    """stage: "features", "calibration" or "training"; fraction: of the whole training, 0 to 1; run: of the heads, from
+    1, 0 before; epoch: the one that runs, of so many in this run; loss: the last whole epoch's mean (eq. 8), 0 before
+    there is any."""
 
     stage: str
     fraction: float
+    run: int
     epoch: int
     epochs: int
     loss: float
@@ -327,4 +329,6 @@ class _Reporter:
         self._send(fraction, epoch=math.ceil(passes), epochs=epochs, loss=loss)
 
     def _send(self, fraction: float, *, epoch: int, epochs: int, loss: float) -> None:
-        self._progress(Progress(stage=self._stage, fraction=fraction, epoch=epoch, epochs=epochs, loss=loss))
+        self._progress(
+            Progress(stage=self._stage, fraction=fraction, run=self._run + 1, epoch=epoch, epochs=epochs, loss=loss)
+        )

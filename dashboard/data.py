@@ -22,7 +22,7 @@ from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, load
 from inspection.states import CameraState
 from inspection.types import Roll
-from storage import gates, jobs, registry, retention, reviews, shadow, suspensions
+from storage import gates, jobs, registry, retention, reviews, schedules, shadow, suspensions
 from storage import rolls as rolls_store
 from storage.accounts import users
 from storage.accounts.users import Units
@@ -33,7 +33,8 @@ from storage.grading import stored
 from storage.grading.cut_plan import CutPlan, plan_cuts
 from storage.grading.grade import Grade
 from storage.grading.stored import GradedRoll
-from storage.jobs import Job
+from storage.jobs import Asked, Job
+from storage.leases import holder_of
 from storage.live import LiveCamera, LiveIngest, LiveWorker, ServiceState
 from storage.masks import decode_mask
 from storage.model_policy import read_policy
@@ -57,6 +58,8 @@ from storage.reports.shifts import Period
 from storage.reports.written import Form, write_period, write_roll
 from storage.reviews import Act, Acted, Done, Joined
 from storage.roll_details import read_details, set_details
+from storage.schedule_runs import LEASE, waits_for
+from storage.schedules import Rule, Schedule
 from storage.shadow import Apart, Shadow, ShadowFigures
 from storage.suspensions import suspension_of
 from storage.trends import reads as trend_reads
@@ -625,12 +628,65 @@ def acknowledge_alarm(alarm_id: int) -> None:
     forget_reads()
 
 
-def start_retraining() -> str:
-    """Asks the trainer for a new model; returns the job's id. Raises `StorageError` when Redis is away."""
+def start_retraining(style: str = "") -> Asked:
+    """Asks the trainers for a new model, of a style or of all. Raises `StorageError` when Redis is away."""
     opened = store()
-    job_id = jobs.request_retraining(opened.database, opened.settings.redis, by=allowed("quality"), parameters={})
+    asked = jobs.request_retraining(
+        opened.database, opened.settings.redis, by=allowed("quality"), parameters={}, style=style
+    )
     forget_reads()
-    return job_id
+    return asked
+
+
+def cancel_training(job_id: str) -> None:
+    """Raises `StorageError` when it is over."""
+    jobs.cancel_job(store().database, job_id, by=allowed("quality"))
+    forget_reads()
+
+
+def retry_training(job_id: str) -> None:
+    """Goes on from its last checkpoint. Raises `StorageError` when Redis is away, or when it is not over."""
+    opened = store()
+    jobs.retry_job(opened.database, opened.settings.redis, job_id, by=allowed("quality"))
+    forget_reads()
+
+
+def training_schedules() -> list[tuple[Schedule, str]]:
+    """Each with what it waits for, "" for those with a time."""
+    database = store().database
+    found = schedules.list_schedules(database)
+    with database.reading() as session:
+        return [(each, waits_for(session, each.id)) for each in found]
+
+
+def scheduler_acts() -> bool:
+    return bool(holder_of(store().database, LEASE, at=datetime.now(UTC)))
+
+
+def sampled_styles() -> list[str]:
+    """Styles that have samples to learn from."""
+    counts = sample_counts()
+    return sorted({str(style) for style in counts["style"]}) if len(counts) else []
+
+
+def save_schedule(name: str, rule: Rule, *, new: bool) -> None:
+    """Raises `StorageError` for a name that is taken, or gone."""
+    act = schedules.add_schedule if new else schedules.change_schedule
+    act(store().database, name, rule, by=allowed("quality"), zone=plant().zone)
+    forget_reads()
+
+
+def remove_schedule(name: str) -> None:
+    schedules.remove_schedule(store().database, name, by=allowed("quality"))
+    forget_reads()
+
+
+def run_schedule(name: str) -> Asked:
+    """Raises `StorageError` when Redis is away."""
+    opened = store()
+    asked = schedules.run_schedule(opened.database, opened.settings.redis, name, by=allowed("quality"))
+    forget_reads()
+    return asked
 
 
 def promote(name: str, *, style: str, reason: str, override: bool) -> None:

@@ -266,8 +266,12 @@ class TrainerSettings(_Settings):
     model_config = SettingsConfigDict(env_prefix="LOOMWATCH_TRAINER_")
     table: ClassVar[str] = "trainer"
 
+    name: str = Field("", description="of this trainer; empty: the host's name")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    processes: int = Field(0, ge=0, le=64, description="that train one model together; 0: one a CUDA device")
     threads: int = Field(0, ge=0, description="CPU threads for training; 0: the library's choice")
+    checkpoint_s: float = Field(30.0, ge=0, description="between two checkpoints of a training")
+    schedules: bool = Field(True, description="this trainer may be the one that acts on schedules")
     monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
     monitor_port: int = Field(9830, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
 

@@ -19,12 +19,14 @@ from loomwatch import (
     commands_dataset,
     commands_db,
     commands_grading,
+    commands_jobs,
     commands_keys,
     commands_line,
     commands_method,
     commands_models,
     commands_records,
     commands_report,
+    commands_schedule,
     commands_services,
     commands_styles,
     commands_trends,
@@ -47,6 +49,8 @@ commands_services.register(app)
 commands_keys.register(app)
 commands_records.register(app)
 commands_models.register(app)
+commands_jobs.register(app)
+commands_schedule.register(app)
 commands_db.register(app)
 commands_grading.register(app)
 commands_report.register(app)

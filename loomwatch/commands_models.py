@@ -225,8 +225,8 @@ def add_style(
         console.print(f"model {model.name} is promoted for {style}")
         _follow(store, database)
     if train:
-        request_retraining(database, store.redis, by=by, parameters={})
-        console.print("a full training is asked for: it takes the provisional style's place once it is promoted")
+        asked = request_retraining(database, store.redis, by=by, parameters={}, reason=f"new style {style}")
+        console.print(f"{asked.words}. It takes the provisional style's place once it is promoted")
 
 
 def shadow_start(

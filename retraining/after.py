@@ -28,8 +28,9 @@ def after_training(
     device: str,
     tell: Tell,
     stop: Callable[[], bool],
+    style: str = "",
 ) -> str:
-    """Judges a new model and does what the policy says; in one line what came out."""
+    """Judges a new model and does what the policy says; in one line what came out. style: what it is meant for."""
     try:
         gate = run_gate(
             store,
@@ -44,21 +45,22 @@ def after_training(
         )
         if gate is None:
             return f"model {name} is trained, the gate was called off"
-        return apply_policy(database, gate)
+        return apply_policy(database, gate, style=style)
     except (LoomwatchError, CrasError) as error:
         log.error("the gate of %s: %s", name, error)
         return f"model {name} is trained, but the gate could not judge it: {error}"
 
 
-def apply_policy(database: Database, gate: Gate) -> str:
+def apply_policy(database: Database, gate: Gate, *, style: str = "") -> str:
     """Promotes a model, or starts its shadow, where the policy says so and the gate allows it. -> in one line what was
-    done. By rule nothing takes over that any rule left open. Raises `StorageError`."""
+    done. By rule nothing takes over that any rule left open. style: the only one it takes over for, "" for all.
+    Raises `StorageError`."""
     if gate.failed:
         return f"model {gate.model} failed the gate: {'; '.join(rule.words for rule in gate.failed)}"
     policy = read_policy(database)
     if policy.promotion == "gate" and gate.whole:
-        registry.promote(database, gate.model, by=BY_RULE, reason="every rule of the gate passed")
-        return f"model {gate.model} passed the gate and is promoted by rule"
+        registry.promote(database, gate.model, by=BY_RULE, style=style, reason="every rule of the gate passed")
+        return f"model {gate.model} passed the gate and is promoted by rule" + (f" for {style}" if style else "")
     if policy.promotion == "shadow" and gate.whole and gate.against:
         start_shadow(database, gate.model, policy.shadow, by=BY_RULE)
         return f"model {gate.model} passed the gate and runs as shadow"

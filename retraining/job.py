@@ -1,28 +1,32 @@
-"""The training job, run in a process of its own by the trainer. Named by its dotted path in `storage.jobs`."""
+"""The training job, run in a process of its own by the trainer. Named by its dotted path in `storage.job_queue`."""
 
 import logging
 import os
-import sys
-import threading
-import time
+import shutil
+import socket
+from pathlib import Path
 
-from inspection.errors import LoomwatchError, StorageError
+from rq.timeouts import JobTimeoutException
+
+from inspection.errors import LoomwatchError
 from inspection.logs import start_logging
 from inspection.settings import StoreSettings, TrainerSettings, load
+from retraining.parent import end_with_parent
+from storage import registry
 from storage.database import Database, open_database
-from storage.jobs import fail_job, finish_job, start_job, update_job
+from storage.job_runs import fail_job, finish_job, start_job, try_again
+from storage.jobs import Job
 from storage.pictures import PictureStore
 
 logger = logging.getLogger(__name__)
 
-SHOW_S = 0.5  # between two changes of the progress bar
 TRAINING = 0.9  # of the progress; the rest is the gate
 NICENESS = 10  # on one machine the line's own work goes first
 
 
 def run(job_id: str) -> None:
     """Runs a queued training to its end; the row tells how it went. One that is not queued any more is left alone."""
-    _end_with_the_trainer()
+    end_with_parent()
     os.nice(NICENESS)
     store, trainer = load(StoreSettings), load(TrainerSettings)
     start_logging("training", level=store.log_level, file=None)
@@ -32,80 +36,92 @@ def run(job_id: str) -> None:
 
 
 def run_training(store: StoreSettings, trainer: TrainerSettings, database: Database, job_id: str) -> None:
-    """queued -> running -> done, or failed with its reason in one line; a failure is never shown as trained."""
-    job = start_job(database, job_id)
-    if job is None:
-        logger.info("training %s is not queued any more", job_id)
-        return
-    from cras_core.errors import CrasError  # PyTorch, which takes seconds: the screens show by now that it starts
-    from retraining.after import after_training
-    from retraining.training import train_candidate
+    """queued -> running -> done, or failed with its reason in one line; a failure is never shown as trained.
 
-    shown = _Shown(database, job_id)
-    pictures = PictureStore(store.pictures)
+    What somebody must put right first fails at once; what nobody expected is tried again, later, a few times.
+    """
+    job = start_job(database, job_id, holder=name_of(trainer))
+    if job is None:
+        logger.info("training %s is not to begin now", job_id)
+        return
+    from cras_core.errors import CheckpointError, CrasError  # PyTorch, which takes seconds: the screens show it starts
+
+    folder = folder_of(store, job_id)
     try:
-        model = train_candidate(
-            store,
-            database,
-            pictures,
-            source="retrained",
-            by=job.by,
-            device=trainer.device,
-            tell=lambda fraction, message: shown.tell(TRAINING * fraction, message),
-            stop=shown.stop,
-            parameters=job.parameters,
-            threads=trainer.threads,
-            job_id=job_id,
-        )
+        message = _train(store, trainer, database, job, folder)
     except (LoomwatchError, CrasError) as error:
         logger.error("training %s failed: %s", job_id, error)
-        fail_job(database, job_id, reason=str(error))
+        if not isinstance(error, CheckpointError):  # a full disk, say: with room it goes on from what it has
+            shutil.rmtree(folder, ignore_errors=True)
+        fail_job(database, job_id, holder=job.holder, reason=str(error))
+    except JobTimeoutException:
+        reason = f"it took longer than its limit of {job.time_limit_s / 3600:g} h: give it more, or a faster device"
+        fail_job(database, job_id, holder=job.holder, reason=reason)
     except Exception as error:
-        fail_job(database, job_id, reason=f"{type(error).__name__}: {error} (the trainer's log tells more)")
+        try_again(database, job_id, holder=job.holder, reason=f"{type(error).__name__}: {error}")
         raise
     else:
-        if model is None:
-            logger.info("training %s was called off", job_id)
+        if message and finish_job(database, job_id, holder=job.holder, message=message):
+            shutil.rmtree(folder, ignore_errors=True)
         else:
-            message = after_training(
+            logger.info("training %s was called off", job_id)
+
+
+def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, job: Job, folder: Path) -> str:
+    """In one line what came out, "" when it was called off. An earlier try's model is not trained again."""
+    from retraining.after import after_training
+    from retraining.progress import Shown
+    from retraining.team_training import count_processes, train_together
+    from retraining.training import train_candidate
+
+    pictures, processes = PictureStore(store.pictures), count_processes(trainer)
+    with Shown(database, store.redis, job, holder=job.holder) as shown:
+        model = registry.model_of_job(database, job.id)
+        if model is None:
+            model = train_candidate(
                 store,
                 database,
                 pictures,
-                model.name,
+                source="retrained",
                 by=job.by,
                 device=trainer.device,
-                tell=lambda fraction, message: shown.tell(TRAINING + (1 - TRAINING) * fraction, message),
-                stop=shown.stop.is_set,
+                tell=lambda fraction, message: shown.tell(TRAINING * fraction, message),
+                follow=shown.follow,
+                stop=shown.stop,
+                parameters=job.parameters,
+                threads=trainer.threads,
+                style=job.style,
+                job_id=job.id,
+                folder=folder,
+                together=(lambda at: train_together(at, job_id=job.id, processes=processes)) if processes > 1 else None,
+                checkpoint_s=trainer.checkpoint_s,
             )
-            finish_job(database, job_id, message=message)
+        if model is None:
+            return ""
+        message = after_training(
+            store,
+            database,
+            pictures,
+            model.name,
+            by=job.by,
+            style=job.style,
+            device=trainer.device,
+            tell=lambda fraction, message: shown.tell(TRAINING + (1 - TRAINING) * fraction, message),
+            stop=shown.stop.is_set,
+        )
+        shown.note(message)
+        shown.tell(1.0, message)
+        return message
 
 
-class _Shown:
-    """The progress in the row, changed at most every `SHOW_S`. `stop` is set when the row says that it is over."""
-
-    def __init__(self, database: Database, job_id: str) -> None:
-        self.stop = threading.Event()
-        self._database = database
-        self._job_id = job_id
-        self._told = 0.0
-
-    def tell(self, fraction: float, message: str) -> None:
-        now = time.monotonic()
-        if now - self._told < SHOW_S and fraction < 0.98:
-            return
-        self._told = now
-        try:
-            if not update_job(self._database, self._job_id, progress=fraction, message=message):
-                self.stop.set()
-        except StorageError as error:  # a database that is away for a moment must not cost the training
-            logger.warning("cannot show the progress: %s", error)
+def name_of(trainer: TrainerSettings) -> str:
+    return trainer.name or socket.gethostname()
 
 
-def _end_with_the_trainer() -> None:
-    """Asks Linux to kill this process with its parent, so that a killed trainer leaves no training behind. Elsewhere
-    such a training stops when it next shows its progress: its row says failed by then."""
-    if sys.platform == "linux":
-        import ctypes
+def trainings_dir(store: StoreSettings) -> Path:
+    return store.data_dir / "trainings"
 
-        pr_set_pdeathsig, sigkill = 1, 9
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, sigkill)
+
+def folder_of(store: StoreSettings, job_id: str) -> Path:
+    """What a training leaves until it is done, to go on with."""
+    return trainings_dir(store) / job_id

@@ -1,36 +1,45 @@
-"""From samples to a registered candidate: train, save the bundle, register it. Promotion is an act of staff."""
+"""From samples to a registered candidate: plan, train, save the bundle, register it. Promotion is an act of staff.
 
-import hashlib
+All of it until the last step happens in a folder of the training's own. A training that died anywhere goes on from what
+lies there: the plan, the last checkpoint, or the saved bundle; the registry sees a whole model or none.
+"""
+
 import logging
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cras_core import team
 from cras_core.bundle import save_bundle
+from cras_core.checkpoint import EVERY_S, TrainingFolder
 from cras_core.config import CrasConfig
 from cras_core.device import pick_device
+from cras_core.errors import StaleCheckpointError
 from cras_core.training import Progress, train
-from inspection.errors import StorageError
 from inspection.settings import StoreSettings
-from retraining.dataset import check_samples, normal_samples, sample_counts
-from retraining.held_out import held_out_of
+from retraining.dataset import normal_samples
+from retraining.plan import TrainingPlan, make_plan, planned_samples
 from storage import registry
 from storage.database import Database
 from storage.pictures import PictureStore
 from storage.registry import Model
-from storage.samples import Sample, list_samples
 
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[float, str], object]  # fraction of the whole, words
+Follow = Callable[[Progress], object]
+Act = Callable[[Path], object]  # trains what the folder's plan says
+WORK, BUNDLE = "work", "bundle"
+TRAINED = 0.98  # of the progress; the rest is saving
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """Leaves the training from inside its progress callback."""
 
 
@@ -46,70 +55,113 @@ def train_candidate(
     stop: threading.Event,
     parameters: Mapping[str, Any] | None = None,
     threads: int = 0,
+    style: str = "",
     job_id: str | None = None,
+    folder: Path | None = None,
+    follow: Follow = lambda _: None,
+    together: Act | None = None,
+    checkpoint_s: float = EVERY_S,
 ) -> Model | None:
-    """Trains on all active samples but those held out for the gate, and registers the model as a candidate; None when
-    stopped before that.
+    """Trains as `make_plan` says and registers the model as a candidate; None when stopped before that.
 
-    Settings of the method are the running model's, without one the defaults; `parameters` replaces single ones
-    (`weights` names a backbone's state file). `source`: trained or retrained.
+    folder: where an earlier try may have left something, and this one leaves it; the caller removes it. `source`:
+    trained or retrained.
 
-    Raises `StorageError` for samples that cannot be learned from, and `CrasError` for what the method refuses.
+    Raises `StorageError` for samples that cannot be learned from or that changed meanwhile, `CheckpointError` for a
+    folder that cannot be written to, and `CrasError` for what the method refuses.
     """
-    chosen = dict(parameters or {})
-    everything = list_samples(database)
-    held_out = {sample.id for sample in held_out_of(everything)}  # the gate's
-    samples = [sample for sample in everything if sample.id not in held_out]
-    running = registry.running_model(database)
-    config, weights = _settings(chosen, samples, running)
-    styles = running.manifest["styles"] if running else ()
-    check_samples(samples, pictures, styles=styles, tile_px=config.tile_px, mm_per_px=config.mm_per_px)
+    if folder is None:
+        store.data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="training-", dir=store.data_dir) as temporary:
+            return train_candidate(
+                store, database, pictures, source=source, by=by, device=device, tell=tell, stop=stop,
+                parameters=parameters, threads=threads, style=style, job_id=job_id, folder=Path(temporary) / "it",
+                follow=follow, together=together, checkpoint_s=checkpoint_s,
+            )  # fmt: skip
+    plan = TrainingPlan.read(folder)
+    if plan is None:
+        plan = make_plan(
+            database, pictures, folder, store.models_dir, source=source, by=by, parameters=parameters or {},
+            style=style, job_id=job_id,
+        )  # fmt: skip
+        TrainingFolder.begin(folder, resume=True)
+        plan.write(folder)
     if threads > 0:
         torch.set_num_threads(threads)
-
-    def progress(state: Progress) -> None:
-        if stop.is_set():
-            raise _Stopped
-        tell(0.98 * state.fraction, _words(state))
-
     started = time.monotonic()
+
+    def alone(folder: Path) -> None:
+        train_planned(
+            plan, database, pictures, folder, device=pick_device(device), tell=tell, follow=follow, stop=stop,
+            checkpoint_s=checkpoint_s,
+        )  # fmt: skip
+
     try:
-        trained = train(
-            normal_samples(samples, pictures), config, device=pick_device(device), progress=progress, weights=weights
-        )
-    except _Stopped:
+        _fresh_if_stale(folder, together or alone)
+    except Stopped:
         return None
-    tell(0.98, "saves the bundle")
+    tell(TRAINED, "registers the model")
     if stop.is_set():
         return None
-    name = _free_name(store.models_dir, source)
-    folder = store.models_dir / name
-    seconds = round(time.monotonic() - started, 1)
-    save_bundle(
-        trained,
-        folder,
-        name=name,
-        provenance=_provenance(samples, source=source, by=by, job_id=job_id),
-        metrics={"training_s": seconds, "loss": trained.losses[-1]},
-    )
-    model = registry.import_bundle(database, folder, store.models_dir, source=source, by=by, job_id=job_id)
-    logger.info("trained %s on %d samples in %.0f s", name, len(samples), seconds)
-    tell(1.0, f"{name} is a candidate")
+    planned_samples(database, plan)  # the styles are still what they were
+    bundle = folder / BUNDLE
+    model = registry.import_bundle(database, bundle, store.models_dir, source=source, by=by, job_id=job_id)
+    seconds = time.monotonic() - started
+    logger.info("trained %s on %d samples in %.0f s", model.name, len(plan.samples), seconds)
+    tell(1.0, f"{model.name} is a candidate")
     return model
 
 
-def _settings(
-    parameters: dict[str, Any], samples: list[Sample], running: Model | None
-) -> tuple[CrasConfig, Path | None]:
-    base: dict[str, Any] = {}
-    weights = parameters.pop("weights", "")
-    if running is not None:
-        base = dict(running.manifest["config"])
-        if parameters.get("backbone", base["backbone"]) == base["backbone"]:
-            weights = weights or running.manifest["backbone"]["weights_file"]
-    elif samples:
-        base["mm_per_px"] = samples[0].mm_per_px
-    return CrasConfig.from_dict(base | parameters), Path(weights) if weights else None
+def train_planned(
+    plan: TrainingPlan,
+    database: Database,
+    pictures: PictureStore,
+    folder: Path,
+    *,
+    device: torch.device,
+    tell: Tell,
+    follow: Follow,
+    stop: threading.Event,
+    checkpoint_s: float = EVERY_S,
+) -> None:
+    """Leaves FOLDER/bundle, whole; what lies there already is not made again. One of several processes may call it
+    (`cras_core.team`), the first of which saves."""
+    if (folder / BUNDLE).is_dir():
+        return
+
+    def progress(state: Progress) -> None:
+        if stop.is_set():
+            raise Stopped
+        follow(state)
+        tell(TRAINED * state.fraction, _words(state))
+
+    started = time.monotonic()
+    samples = normal_samples(planned_samples(database, plan), pictures)
+    work = TrainingFolder.begin(folder / WORK, resume=True, every_s=checkpoint_s)
+    if work.begun:
+        logger.info("goes on from the last checkpoint")
+    trained = train(
+        samples,
+        CrasConfig.from_dict(plan.config),
+        device=device,
+        progress=progress,
+        weights=Path(plan.weights) if plan.weights else None,
+        folder=work,
+    )
+    if team.rank() == 0:
+        metrics = {"training_s": round(time.monotonic() - started, 1), "loss": trained.losses[-1]}
+        save_bundle(trained, folder / BUNDLE, name=plan.name, provenance=plan.provenance, metrics=metrics)
+        work.remove()
+
+
+def _fresh_if_stale(folder: Path, act: Act) -> None:
+    """A checkpoint that is damaged, or of another machine's device or PyTorch, is no reason to fail: from the start."""
+    try:
+        act(folder)
+    except StaleCheckpointError as error:
+        logger.warning("starts anew: %s", error)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+        act(folder)
 
 
 def _words(state: Progress) -> str:
@@ -117,25 +169,3 @@ def _words(state: Progress) -> str:
         return "reads the samples"
     what = "sets thresholds" if state.stage == "calibration" else "trains"
     return f"{what}, epoch {state.epoch} of {state.epochs}" + (f", loss {state.loss:.3f}" if state.loss else "")
-
-
-def _free_name(models_dir: Path, source: str) -> str:
-    name = f"{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    for number in range(1, 1000):
-        candidate = name if number == 1 else f"{name}-{number}"
-        if not (models_dir / candidate).exists():
-            return candidate
-    raise StorageError(f"{models_dir} holds too many models called {name}: remove some")
-
-
-def _provenance(samples: list[Sample], *, source: str, by: str, job_id: str | None) -> dict[str, Any]:
-    """What it was learned from; `samples_sha256` tells two sets of samples apart."""
-    keys = "\n".join(sorted(sample.picture for sample in samples))
-    return {
-        "source": source,
-        "by": by,
-        "job": job_id or "",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "samples": sample_counts(samples),
-        "samples_sha256": hashlib.sha256(keys.encode()).hexdigest(),
-    }

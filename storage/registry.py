@@ -206,6 +206,13 @@ def list_models(database: Database) -> list[Model]:
         return [_model(row, running) for row in rows]
 
 
+def model_of_job(database: Database, job_id: str) -> Model | None:
+    """What a training has registered; None before it has."""
+    with database.reading() as session:
+        row = session.scalar(select(ModelRow).where(ModelRow.job_id == job_id).order_by(ModelRow.id.desc()))
+        return None if row is None else _model(row, _in_charge(session))
+
+
 def get_model(database: Database, name: str) -> Model:
     """Raises `StorageError` for an unknown one."""
     with database.reading() as session:

@@ -662,11 +662,11 @@ class ShadowFrameRow(Table):
 
 
 class JobRow(Table):
-    """A retraining, from request to its end."""
+    """A retraining, from request to its end (`storage.jobs`)."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
-    state: Mapped[str]  # queued, running, done, failed
+    state: Mapped[str]  # queued, running, done, failed, cancelled
     progress: Mapped[float]  # 0 to 1
     message: Mapped[str]
     parameters: Mapped[dict[str, Any]]
@@ -674,6 +674,41 @@ class JobRow(Table):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    style: Mapped[str] = mapped_column(server_default=text("''"))  # what it is meant for; "": all styles
+    device: Mapped[str] = mapped_column(server_default=text("''"))  # cpu or cuda; "": any
+    reason: Mapped[str] = mapped_column(server_default=text("''"))
+    time_limit_s: Mapped[float] = mapped_column(server_default=text("86400"))
+    tries: Mapped[int] = mapped_column(server_default=text("0"))  # begun so often
+    not_before: Mapped[datetime | None]
+    holder: Mapped[str] = mapped_column(server_default=text("''"))  # the trainer that runs it
+    heartbeat_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]  # as it looks while it runs
+    losses: Mapped[list[Any] | None]  # [run of the heads, epoch, loss]
+    log: Mapped[list[Any] | None]  # [time, line], the last ones
+
+
+class ScheduleRow(Table):
+    """When trainings are asked for by themselves (`storage.schedules`)."""
+
+    __tablename__ = "schedules"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    content: Mapped[dict[str, Any]]
+    by: Mapped[str]
+    updated_at: Mapped[datetime]
+    last_run_at: Mapped[datetime | None]
+    last_job_id: Mapped[str | None]
+    next_run_at: Mapped[datetime | None]  # None: when something happens
+    seen: Mapped[dict[str, Any]]  # what has been acted upon
+
+
+class LeaseRow(Table):
+    """Who acts, of several processes of which only one may."""
+
+    __tablename__ = "leases"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    until: Mapped[datetime]
 
 
 class AuditRow(Table):

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 import dashboard
 from dashboard import data, signed_in, system_data
 from inspection.types import Roll
-from storage import gates, registry
+from storage import gates, jobs, registry
 from storage.accounts import users
 from storage.accounts.roles import ROLES, NotAllowed, Role
 from storage.alarms import alarm_store
@@ -21,6 +21,7 @@ from storage.alarms.rules import parse_rule
 from storage.database import Database
 from storage.reviews import Done, Joined
 from storage.rolls import list_rolls
+from storage.schedules import Rule
 from storage.tables import AlarmRow, AuditRow, DefectRow, JobRow, PromotionRow, SampleRow, UserRow
 from tests.integration.dashboard.conftest import SignIn
 
@@ -77,6 +78,11 @@ def joined(database: Database) -> Joined:
         return Joined(defect_id=1, version=1, parts=())
 
 
+def training(database: Database, state: str) -> str:
+    """What an act before it left; where nobody may do it, there is none."""
+    return next((job.id for job in jobs.list_jobs(database) if job.state == state), "none")
+
+
 def open_one(database: Database) -> Roll:
     return next(roll for roll in list_rolls(database) if roll.closed_at is None and not roll.automatic)
 
@@ -117,6 +123,11 @@ ACTS: dict[str, Act] = {
     "start_shadow": Act("quality", lambda line: data.start_shadow(candidate(line))),
     "acknowledge_alarm": Act("operator", lambda line: data.acknowledge_alarm(alarm(line))),
     "start_retraining": Act("quality", lambda line: data.start_retraining()),
+    "retry_training": Act("quality", lambda line: data.retry_training(training(line, "failed"))),
+    "cancel_training": Act("quality", lambda line: data.cancel_training(training(line, "queued"))),
+    "save_schedule": Act("quality", lambda line: data.save_schedule("nights", Rule(kind="nightly"), new=True)),
+    "run_schedule": Act("quality", lambda line: data.run_schedule("nights")),
+    "remove_schedule": Act("quality", lambda line: data.remove_schedule("nights")),
     "promote": Act("quality", lambda line: data.promote("cras-2024-05-02", style="", reason="calmer", override=True)),
     "roll_back": Act("quality", lambda line: data.roll_back("false alarms")),
     "set_preferences": Act("viewer", lambda line: data.set_preferences("de", "imperial")),

@@ -8,15 +8,17 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
+import redis
 
 from inspection.settings import StoreSettings, load
 from storage import registry
 from storage.database import open_database, upgrade
-from storage.jobs import get_job, request_retraining
+from storage.jobs import cancel_job, get_job, request_retraining
 from storage.live import Live
 from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
 from storage.samples import add_sample
+from storage.tables import JobRow
 from tests.records import make_png
 from tests.waiting import wait_for
 
@@ -44,38 +46,51 @@ class Plant:
         self.store = load(StoreSettings, data_dir=data_dir, database_url="", redis_url=redis_url, pictures_url="")
         upgrade(self.store.database)
         self.database = open_database(self.store.database)
+        self.add("fine")
+
+    def add(self, style, **look):
         for number in range(4):
             add_sample(
                 self.database,
                 PictureStore(self.store.pictures),
-                style="fine",
-                png=make_png(number, size_px=128),
+                style=style,
+                png=make_png(number, size_px=128, **look),
                 source="golden",
-                roll_group=f"g{number}",
+                roll_group=f"{style} {number}",
                 mm_per_px=0.25,
                 by="eva",
             )
 
-    def request(self):
-        parameters = {"epochs": 1, "tile_px": 64, "calibration": "holdout"}
-        return request_retraining(self.database, self.store.redis, by="eva", parameters=parameters)
+    def request(self, **more):
+        return self.request_for("", **more)
+
+    def request_for(self, style, **more):
+        parameters = {"epochs": 1, "tile_px": 64, "calibration": "holdout", **more}
+        asked = request_retraining(self.database, self.store.redis, by="eva", parameters=parameters, style=style)
+        return asked.job_id
+
+    def now(self, job_id):
+        """The time of its next try has come."""
+        with self.database.session() as session:
+            session.get_one(JobRow, job_id).not_before = None
 
     def state(self, job_id):
         return get_job(self.database, job_id).state
 
-    def start(self):
+    def start(self, name=""):
         environment = {
             **os.environ,
             "LOOMWATCH_DATA_DIR": str(self.store.data_dir),
             "LOOMWATCH_REDIS_URL": self.store.redis,
+            "LOOMWATCH_TRAINER_NAME": name,
             "OMP_NUM_THREADS": "1",
         }
         return subprocess.Popen([sys.executable, "-c", TRAINER], env=environment, stderr=subprocess.PIPE, text=True)
 
     @contextmanager
-    def trainer(self):
+    def trainer(self, name=""):
         """A trainer that is stopped in order at the end and leaves no process behind."""
-        process = self.start()
+        process = self.start(name)
         try:
             yield process
             children = psutil.Process(process.pid).children(recursive=True)
@@ -110,42 +125,101 @@ def test_a_request_becomes_a_candidate(plant):
     assert model.name in job.message
 
 
-def test_a_killed_trainer_takes_its_training_with_it_and_the_next_one_says_so(plant):
+def children_of(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes):
+    return not [each for each in processes if each.is_running() and each.status() != "zombie"]
+
+
+def test_a_killed_trainer_takes_its_training_with_it_and_the_next_one_goes_on_with_it(plant):
     job_id = plant.request()
     trainer = plant.start()
     try:
         wait_for(lambda: plant.state(job_id) == "running")
-        children = psutil.Process(trainer.pid).children(recursive=True)
+        children = children_of(trainer)
         assert children
     finally:
         trainer.kill()
         trainer.communicate()
     if sys.platform == "linux":
-        wait_for(lambda: not [child for child in children if child.is_running() and child.status() != "zombie"])
+        wait_for(lambda: gone(children))
     assert plant.state(job_id) == "running"
     with plant.trainer():
-        wait_for(lambda: plant.state(job_id) == "failed")
-        second = plant.request()
+        wait_for(lambda: plant.state(job_id) == "queued")
+        assert "ended without a word; goes on" in get_job(plant.database, job_id).message
+        second = plant.request(seed=1)
         wait_for(lambda: plant.state(second) == "running")
-    assert get_job(plant.database, job_id).message.startswith("the trainer was stopped")
-    assert plant.state(second) == "failed", "a stop ends the training, and its row says so"
-    assert get_job(plant.database, second).message.startswith("the trainer was stopped")
-    assert registry.list_models(plant.database) == []
+    job = get_job(plant.database, second)
+    assert (job.state, job.tries) == ("queued", 0), "a stop ends the training's process, and its row waits"
+    assert job.message.startswith("the trainer was stopped; goes on")
+    with plant.trainer():
+        wait_for(lambda: plant.state(second) == "done")
+        plant.now(job_id)
+        wait_for(lambda: plant.state(job_id) == "done")
+    assert len(registry.list_models(plant.database)) == 2
 
 
-def test_a_training_process_that_is_killed_fails_its_job_and_the_only_trainer_goes_on(plant):
+def test_a_training_process_that_is_killed_again_and_again_fails_its_job_and_the_trainer_goes_on(plant):
     job_id = plant.request()
     with plant.trainer() as trainer:
-        wait_for(lambda: plant.state(job_id) == "running")
-        (training,) = psutil.Process(trainer.pid).children()
-        training.kill()
-        wait_for(lambda: plant.state(job_id) == "failed")
-        assert "ended by SIGKILL" in get_job(plant.database, job_id).message
+        for state in ("queued", "queued", "failed"):
+            plant.now(job_id)
+            wait_for(lambda: plant.state(job_id) == "running")
+            (training,) = psutil.Process(trainer.pid).children()
+            training.kill()
+            wait_for(lambda state=state: plant.state(job_id) == state)
+        job = get_job(plant.database, job_id)
+        assert job.message.startswith("given up after 3 tries: the training process was ended by SIGKILL")
         second = plant.start()
         _, errors = second.communicate(timeout=60)
         assert second.returncode == 1
-        assert "ServiceError: another trainer runs for" in errors
+        assert "ServiceError: another trainer called" in errors
         assert trainer.poll() is None
+    assert registry.list_models(plant.database) == []
+
+
+def test_a_training_that_is_cancelled_has_no_process_any_more(plant):
+    job_id = plant.request(epochs=10_000)
+    with plant.trainer() as trainer:
+        wait_for(lambda: get_job(plant.database, job_id).losses)
+        processes = children_of(trainer)
+        cancel_job(plant.database, job_id, by="eva")
+        wait_for(lambda: gone(processes))
+        second = plant.request()
+        wait_for(lambda: plant.state(second) == "running")
+    assert get_job(plant.database, job_id).message.startswith("cancelled by eva at ")
+    assert registry.list_models(plant.database) == []
+
+
+def test_two_trainers_take_from_the_same_queue_and_never_train_the_same_at_once(plant):
+    plant.add("coarse", period_px=16)
+    whole, style = plant.request(), plant.request_for("coarse")
+    behind = plant.request(seed=1)
+    with plant.trainer(name="one"), plant.trainer(name="two"):
+        wait_for(lambda: {plant.state(whole), plant.state(style)} == {"running"})
+        assert {get_job(plant.database, each).holder for each in (whole, style)} == {"one", "two"}
+        assert plant.state(behind) == "queued"
+        for job_id in (whole, style, behind):
+            wait_for(lambda job_id=job_id: plant.state(job_id) == "done", seconds=240)
+    started, ended = get_job(plant.database, behind).started_at, get_job(plant.database, whole).ended_at
+    assert started >= ended
+
+
+def test_nothing_secret_is_on_the_command_line_of_a_training(tmp_path):
+    with start_private_redis(tmp_path / "redis", tmp_path / "redis.log") as server:
+        client = redis.Redis.from_url(server.url)
+        client.config_set("requirepass", "warp-and-weft")
+        client.close()
+        plant = Plant(tmp_path, server.url.replace("unix://", "unix://:warp-and-weft@"))
+        job_id = plant.request()
+        with plant.trainer() as trainer:
+            wait_for(lambda: plant.state(job_id) == "running")
+            lines = [" ".join(each.cmdline()) for each in (psutil.Process(trainer.pid), *children_of(trainer))]
+            assert len(lines) >= 2
+            assert not [line for line in lines if "warp-and-weft" in line]
+        plant.database.close()
 
 
 def test_a_request_that_redis_lost_is_found_again(tmp_path):

@@ -1,5 +1,8 @@
 """A training in this process: real samples, a real (small) model, what is registered and what a failure leaves."""
 
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -8,19 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sqlalchemy import select
 
-from cras_core.bundle import load_bundle
-from cras_core.errors import ConfigError
+from cras_core.bundle import load_bundle, save_bundle
+from cras_core.checkpoint import TrainingFolder
+from cras_core.errors import CheckpointError, ConfigError
 from inspection.errors import StorageError
 from inspection.settings import StoreSettings, TrainerSettings, load
 from retraining.job import run_training
 from retraining.training import train_candidate
 from storage import registry
 from storage.gates import latest_gate
-from storage.jobs import get_job
+from storage.job_runs import try_again
+from storage.jobs import cancel_job, get_job
 from storage.pictures import PictureStore
 from storage.samples import add_sample, list_samples
-from storage.tables import JobRow
+from storage.tables import JobRow, SampleRow, StyleRow
 from tests.records import make_png
 
 pytestmark = pytest.mark.integration
@@ -100,7 +106,8 @@ def test_a_candidate_is_registered_with_where_it_came_from_and_scores(sqlite_dat
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
-    assert {words.split(",")[0] for _, words in told} >= {"reads the samples", "trains", "saves the bundle"}
+    assert {words.split(",")[0] for _, words in told} >= {"reads the samples", "trains", "registers the model"}
+    assert not list(store.data_dir.glob("training-*")), "what it worked in is gone"
 
 
 def test_settings_are_those_of_the_running_model_and_its_styles_are_kept(sqlite_database, store, samples):
@@ -109,8 +116,6 @@ def test_settings_are_those_of_the_running_model_and_its_styles_are_kept(sqlite_
     assert again.manifest["config"]["tile_px"] == 64
     assert again.manifest["config"]["seed"] == 3
     assert registry.running_model(sqlite_database).name != again.name
-    from storage.tables import SampleRow
-
     with sqlite_database.session() as session:
         for sample in samples:
             if sample.style == "fine":
@@ -173,11 +178,239 @@ def test_a_damaged_sample_fails_the_job_and_is_named(sqlite_database, store, sam
     assert samples[3].picture in get_job(sqlite_database, job_id).message
 
 
-def test_an_error_nobody_expected_fails_the_job_too(sqlite_database, store, samples):
-    """A parameter of a wrong type that only the arithmetic trips over."""
-    job_id = queue_job(sqlite_database, **SMALL, levels=[2, 3], weights=7)
-    with pytest.raises(TypeError):
-        run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+def again(database, job_id):
+    """The time of the next try has come."""
+    with database.session() as session:
+        session.get_one(JobRow, job_id).not_before = None
+
+
+def test_an_error_nobody_expected_is_tried_again_and_then_fails_the_job(sqlite_database, store, samples, monkeypatch):
+    def broken(*_arguments, **_options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("retraining.training.train", broken)
+    job_id = queue_job(sqlite_database, **SMALL)
+    for state in ("queued", "queued", "failed"):
+        with pytest.raises(RuntimeError):
+            run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+        job = get_job(sqlite_database, job_id)
+        assert job.state == state
+        again(sqlite_database, job_id)
+    assert job.message.startswith("given up after 3 tries: RuntimeError: out of memory")
+    assert registry.list_models(sqlite_database) == []
+
+
+def test_a_training_tells_its_losses_its_log_and_its_end(sqlite_database, store, samples, caplog):
+    caplog.set_level("INFO")
+    job_id = queue_job(sqlite_database, **SMALL | {"epochs": 3})
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert [(run, epoch) for run, epoch, _ in job.losses] == [(1, 1), (1, 2), (1, 3)]
+    assert all(loss > 0 for *_, loss in job.losses)
+    assert any("training on 32 tiles of 2 styles" in line for _, line in job.log)
+    assert job.log[-1][1] == job.message
+    assert (job.tries, job.ends_at) == (1, None)
+
+
+class Crash(BaseException):
+    """As a kill: nothing catches it."""
+
+
+def crash(where, monkeypatch):
+    def broken(*_arguments, **_options):
+        raise Crash
+
+    monkeypatch.setattr(where, broken)
+
+
+def test_a_training_that_dies_goes_on_from_its_last_checkpoint_to_the_same_model(
+    sqlite_database, store, samples, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    settings = TrainerSettings(device="cpu", checkpoint_s=0, name="t")
+    parameters = SMALL | {"epochs": 4}
+    whole = queue_job(sqlite_database, **parameters)
+    run_training(store, settings, sqlite_database, whole)
+    killed = queue_job(sqlite_database, **parameters)
+    saved = []
+
+    def save(folder, *arguments, **options):
+        if len(saved) == 3:
+            raise Crash
+        saved.append(folder)
+        real(folder, *arguments, **options)
+
+    real = TrainingFolder.save
+    monkeypatch.setattr(TrainingFolder, "save", save)
+    with pytest.raises(Crash):
+        run_training(store, settings, sqlite_database, killed)
+    assert get_job(sqlite_database, killed).state == "running"
+    assert try_again(sqlite_database, killed, holder="t", reason="its process is gone") == "queued"
+    again(sqlite_database, killed)
+    monkeypatch.setattr(TrainingFolder, "save", real)
+    run_training(store, settings, sqlite_database, killed)
+    job = get_job(sqlite_database, killed)
+    assert (job.state, job.tries) == ("done", 2), job.message
+    assert any("goes on from the last checkpoint" in line for _, line in job.log)
+    assert [(run, epoch) for run, epoch, _ in job.losses] == [(1, 1), (1, 2), (1, 3), (1, 4)]
+    first, second = (registry.model_of_job(sqlite_database, each) for each in (whole, killed))
+    weights = [(Path(model.path) / "weights.safetensors").read_bytes() for model in (first, second)]
+    assert weights[0] == weights[1]
+    assert not list((store.data_dir / "trainings").iterdir())
+
+
+def test_a_training_that_dies_after_it_was_saved_or_registered_is_not_trained_again(
+    sqlite_database, store, samples, monkeypatch
+):
+    settings = TrainerSettings(device="cpu", name="t")
+    job_id = queue_job(sqlite_database, **SMALL)
+    crash("retraining.training.registry.import_bundle", monkeypatch)
+    with pytest.raises(Crash):
+        run_training(store, settings, sqlite_database, job_id)
+    assert registry.list_models(sqlite_database) == []
+    monkeypatch.undo()
+    try_again(sqlite_database, job_id, holder="t", reason="killed")
+    again(sqlite_database, job_id)
+    crash("retraining.training.train", monkeypatch)
+    crash("retraining.after.run_gate", monkeypatch)
+    with pytest.raises(Crash):
+        run_training(store, settings, sqlite_database, job_id)
+    (model,) = registry.list_models(sqlite_database)
+    monkeypatch.undo()
+    try_again(sqlite_database, job_id, holder="t", reason="killed")
+    again(sqlite_database, job_id)
+    crash("retraining.training.train_candidate", monkeypatch)
+    run_training(store, settings, sqlite_database, job_id)
+    assert get_job(sqlite_database, job_id).state == "done"
+    assert [each.name for each in registry.list_models(sqlite_database)] == [model.name]
+    assert latest_gate(sqlite_database, model.name) is not None
+
+
+def test_a_checkpoint_that_is_damaged_costs_its_work_and_nothing_else(
+    sqlite_database, store, samples, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    settings = TrainerSettings(device="cpu", name="t", checkpoint_s=0)
+    job_id = queue_job(sqlite_database, **SMALL)
+    crash("cras_core.training.set_thresholds", monkeypatch)
+    with pytest.raises(Crash):
+        run_training(store, settings, sqlite_database, job_id)
+    monkeypatch.undo()
+    (store.data_dir / "trainings" / job_id / "work" / "checkpoint.safetensors").write_bytes(b"half of it")
+    try_again(sqlite_database, job_id, holder="t", reason="killed")
+    again(sqlite_database, job_id)
+    run_training(store, settings, sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert job.state == "done", job.message
+    assert any("starts anew: " in line and "is damaged" in line for _, line in job.log)
+
+
+def change_style(database, pick):
+    with database.session() as session:
+        database.insert_new(session, StyleRow, name="very fine", created_at=datetime.now(UTC))
+        for row in session.scalars(select(SampleRow).where(SampleRow.style == "fine")):
+            pick(row)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda row: setattr(row, "style", "very fine"), "style fine was renamed or taken away while the training ran"),
+        (lambda row: setattr(row, "active", False), "style fine was renamed or taken away while the training ran"),
+    ],
+    ids=["renamed", "deleted"],
+)
+def test_a_style_that_is_renamed_or_deleted_during_a_training_ends_it_in_one_line(
+    sqlite_database, store, samples, monkeypatch, change, reason
+):
+    def saved(*arguments, **options):
+        save_bundle(*arguments, **options)
+        change_style(sqlite_database, change)
+
+    monkeypatch.setattr("retraining.training.save_bundle", saved)
+    job_id = queue_job(sqlite_database, **SMALL)
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
     job = get_job(sqlite_database, job_id)
     assert job.state == "failed"
-    assert job.message.startswith("TypeError: ")
+    assert job.message.startswith(reason)
+    assert registry.list_models(sqlite_database) == []
+    assert not store.models_dir.exists()
+    assert not (store.data_dir / "trainings" / job_id).exists()
+
+
+def test_one_picture_and_mixed_scales_are_refused_before_anything_is_computed(sqlite_database, store, samples):
+    pictures = PictureStore(store.pictures)
+
+    def add(style, size_px, mm_per_px):
+        png = make_png(9, size_px=size_px)
+        add_sample(
+            sqlite_database, pictures, style=style, png=png, source="golden", roll_group=f"{style} 0", mm_per_px=mm_per_px,
+            by="eva",
+        )  # fmt: skip
+
+    add("single", 64, 0.25)
+    job_id = queue_job(sqlite_database, **SMALL)
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    assert (
+        "style single has samples for 1 tiles of 64 px, 8 at least are needed"
+        in get_job(sqlite_database, job_id).message
+    )
+    add("fine", 128, 0.5)
+    job_id = queue_job(sqlite_database, **SMALL)
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    assert "style fine has a sample at 0.5 mm/px, the model sees 0.25 mm/px" in get_job(sqlite_database, job_id).message
+    assert registry.list_models(sqlite_database) == []
+
+
+def test_a_full_disk_fails_the_job_and_with_room_it_goes_on(sqlite_database, store, samples, monkeypatch):
+    def full(path, data):
+        raise CheckpointError(f"cannot write {path} (No space left on device): make room, then go on with --resume")
+
+    settings = TrainerSettings(device="cpu", checkpoint_s=0)
+    monkeypatch.setattr("cras_core.checkpoint.replace_file", full)
+    job_id = queue_job(sqlite_database, **SMALL)
+    run_training(store, settings, sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert job.state == "failed"
+    assert "No space left on device" in job.message
+    assert registry.list_models(sqlite_database) == []
+    monkeypatch.undo()
+    with sqlite_database.session() as session:
+        session.get_one(JobRow, job_id).state = "queued"
+    run_training(store, settings, sqlite_database, job_id)
+    assert get_job(sqlite_database, job_id).state == "done"
+
+
+def test_a_training_that_is_cancelled_leaves_no_model(sqlite_database, store, samples, monkeypatch):
+    def saved(*arguments, **options):
+        cancel_job(sqlite_database, job_id, by="eva")
+        save_bundle(*arguments, **options)
+
+    monkeypatch.setattr("retraining.training.save_bundle", saved)
+    job_id = queue_job(sqlite_database, **SMALL)
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert (job.state, job.message.split(" at")[0]) == ("cancelled", "cancelled by eva")
+    assert registry.list_models(sqlite_database) == []
+
+
+def test_two_processes_train_what_one_would(tmp_path, samples, sqlite_database, store):
+    """torchrun's agent in a process of its own, as the trainer's."""
+    job_id = queue_job(sqlite_database, **SMALL)
+    environment = {
+        **os.environ,
+        "LOOMWATCH_DATA_DIR": str(store.data_dir),
+        "LOOMWATCH_TRAINER_DEVICE": "cpu",
+        "LOOMWATCH_TRAINER_PROCESSES": "2",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-c", f"from retraining.job import run; run({job_id!r})"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    job = get_job(sqlite_database, job_id)
+    assert job.state == "done", f"{job.message}\n{done.stderr}"
+    assert len(job.losses) == 1
+    model = registry.model_of_job(sqlite_database, job_id)
+    alone = train(sqlite_database, store, **SMALL)
+    for style, facts in alone.manifest["styles"].items():
+        assert model.manifest["styles"][style]["threshold"] == pytest.approx(facts["threshold"], rel=1e-2)

@@ -1,6 +1,6 @@
 import importlib
 
-from storage.jobs import RETRAINING_JOB
+from storage.job_queue import RETRAINING_JOB
 
 
 def test_the_name_the_dashboard_starts_a_training_by_is_a_function():

@@ -1,0 +1,133 @@
+"""What a training is: which samples, by what settings, called what. Fixed when it begins and kept in its folder, so
+that one that is gone on with, or shared by several processes, is the same training."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cras_core.checkpoint import replace_file
+from cras_core.config import CrasConfig
+from inspection.errors import StorageError
+from retraining.dataset import check_samples, sample_counts
+from retraining.held_out import held_out_of
+from storage import registry
+from storage.database import Database
+from storage.pictures import PictureStore
+from storage.registry import Model
+from storage.samples import Sample, list_samples
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """samples: (number, style) of each; weights: the backbone's state file, "" where it needs none."""
+
+    name: str
+    style: str
+    samples: tuple[tuple[int, str], ...]
+    config: dict[str, Any]
+    weights: str
+    provenance: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Raises `CheckpointError` when the folder cannot be written to."""
+        replace_file(folder / PLAN, json.dumps(asdict(self), indent=2).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> "TrainingPlan | None":
+        """None where there is no whole one."""
+        try:
+            found = json.loads((folder / PLAN).read_bytes())
+            return cls(**(found | {"samples": tuple((int(number), str(style)) for number, style in found["samples"])}))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def make_plan(
+    database: Database,
+    pictures: PictureStore,
+    folder: Path,
+    models_dir: Path,
+    *,
+    source: str,
+    by: str,
+    parameters: Mapping[str, Any],
+    style: str = "",
+    job_id: str | None = None,
+) -> TrainingPlan:
+    """All active samples but those held out for the gate; settings are the running model's, without one the defaults;
+    `parameters` replaces single ones (`weights` names a backbone's state file).
+
+    Raises `StorageError` for samples that cannot be learned from, and `ConfigError` for impossible settings.
+    """
+    everything = list_samples(database)
+    held_out = {sample.id for sample in held_out_of(everything)}  # the gate's
+    samples = [sample for sample in everything if sample.id not in held_out]
+    running = registry.running_model(database)
+    config, weights = _settings(dict(parameters), samples, running)
+    styles = [*(running.manifest["styles"] if running else ()), *([style] if style else ())]
+    check_samples(samples, pictures, styles=styles, tile_px=config.tile_px, mm_per_px=config.mm_per_px)
+    return TrainingPlan(
+        name=_free_name(models_dir, folder.parent, source),
+        style=style,
+        samples=tuple((sample.id, sample.style) for sample in samples),
+        config=config.to_dict(),
+        weights=weights,
+        provenance=_provenance(samples, source=source, by=by, style=style, job_id=job_id),
+    )
+
+
+def planned_samples(database: Database, plan: TrainingPlan) -> list[Sample]:
+    """Raises `StorageError` when a style was renamed or taken away since, or a sample removed."""
+    there = {sample.id: sample for sample in list_samples(database, active_only=False)}
+    left = {sample.style for number, style in plan.samples if (sample := there.get(number)) and sample.active}
+    for number, style in plan.samples:
+        sample = there.get(number)
+        if style not in left or (sample is not None and sample.style != style):
+            raise StorageError(f"style {style} was renamed or taken away while the training ran: start a new training")
+        if sample is None:
+            raise StorageError(f"sample {number} was removed while the training ran: start a new training")
+    return [there[number] for number, _ in plan.samples]
+
+
+def _settings(parameters: dict[str, Any], samples: list[Sample], running: Model | None) -> tuple[CrasConfig, str]:
+    base: dict[str, Any] = {}
+    weights = parameters.pop("weights", "")
+    if not isinstance(weights, str):
+        raise StorageError(f"weights must name a file, got {weights!r}")
+    if running is not None:
+        base = dict(running.manifest["config"])
+        if parameters.get("backbone", base["backbone"]) == base["backbone"]:
+            weights = weights or running.manifest["backbone"]["weights_file"] or ""
+    elif samples:
+        base["mm_per_px"] = samples[0].mm_per_px
+    return CrasConfig.from_dict(base | parameters), weights
+
+
+def _free_name(models_dir: Path, trainings_dir: Path, source: str) -> str:
+    name = f"{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    taken = {plan.name for each in trainings_dir.glob("*") if (plan := TrainingPlan.read(each))}
+    for number in range(1, 1000):
+        candidate = name if number == 1 else f"{name}-{number}"
+        if not (models_dir / candidate).exists() and candidate not in taken:
+            return candidate
+    raise StorageError(f"{models_dir} holds too many models called {name}: remove some")
+
+
+def _provenance(samples: list[Sample], *, source: str, by: str, style: str, job_id: str | None) -> dict[str, Any]:
+    """What it was learned from; `samples_sha256` tells two sets of samples apart."""
+    keys = "\n".join(sorted(sample.picture for sample in samples))
+    return {
+        "source": source,
+        "by": by,
+        "style": style,
+        "job": job_id or "",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "samples": sample_counts(samples),
+        "samples_sha256": hashlib.sha256(keys.encode()).hexdigest(),
+    }
