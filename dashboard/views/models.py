@@ -3,19 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, data, model_comparison, model_words, shell, words
-from storage.jobs import Job
+from dashboard import charts, data, model_comparison, model_words, shell, training_schedules, trainings, words
 from storage.registry import Model
 
-ENDED_KEY = "models.ended"
 SAMPLE_SOURCES = {"golden": "given as normal", "review": "false alarms of reviews"}
-JOB_BADGES = {
-    "queued": ("Waiting", ":material/schedule:", "gray"),
-    "running": ("Training", ":material/model_training:", "blue"),
-    "done": ("Done", ":material/check_circle:", "green"),
-    "failed": ("Failed", ":material/error:", "red"),
-}
-OLD_JOBS = 5
 
 
 def show_page() -> None:
@@ -25,9 +16,11 @@ def show_page() -> None:
     training, samples = st.columns([3, 2], gap="medium")
     with training, st.container(border=True, height="stretch"):
         st.subheader("Training", anchor=False)
-        st.fragment(show_training, run_every=data.refresh_s())()
+        st.fragment(trainings.show_trainings, run_every=data.refresh_s())()
     with samples, st.container(border=True, height="stretch"):
         show_samples()
+    with st.container(border=True):
+        training_schedules.show_schedules()
     show_versions(models)
     model_comparison.show_side_by_side(models)
     show_promotions()
@@ -112,66 +105,6 @@ def show_roll_back(former: tuple[str, str] | None) -> None:
                 data.roll_back(reason.strip())
                 st.rerun()
             st.error("Write why, for those who look for it later.", icon=":material/edit:")
-
-
-# --- training ------------------------------------------------------------------------------------------------------
-
-
-def show_training() -> None:
-    """The button, the running training's progress, and how the last ones ended. Redrawn in place."""
-    with shell.told():
-        jobs = data.training_jobs()
-        current = next((job for job in jobs if job.state in ("queued", "running")), None)
-        refresh_models_after(current)
-        if current is None:
-            st.markdown(
-                "A training learns from all samples of normal fabric, the rejected defects among them. The new "
-                "version appears below and does nothing until it is promoted.",
-            )
-            needed = shell.needs("quality")
-            if st.button(
-                "Start training", type="primary", icon=":material/play_arrow:", help=needed, disabled=needed is not None
-            ):
-                data.start_retraining()
-                st.rerun()
-        else:
-            text = f"{current.progress:.0%} · {words.plain(current.message)}"
-            st.progress(min(1.0, max(0.0, current.progress)), text=text)
-            st.caption(f"Asked for by {words.plain(current.by)}, {shell.clock(current.created_at)}")
-            if current.state == "queued" and trainer_is_off():
-                st.warning(
-                    "No trainer answers: start it (loomwatch trainer), the training waits.", icon=":material/power_off:"
-                )
-        ended = [job for job in jobs if job.state in ("done", "failed")][:OLD_JOBS]
-        if not jobs:
-            st.caption("Nothing was trained here yet.")
-        for job in ended:
-            show_ended(job)
-
-
-def refresh_models_after(current: Job | None) -> None:
-    """When a training has ended since the last look, the whole page is drawn again: there may be a new version."""
-    before = st.session_state.get(ENDED_KEY)
-    st.session_state[ENDED_KEY] = current.id if current else None
-    if before is not None and current is None:
-        data.forget_reads()
-        st.rerun()
-
-
-def trainer_is_off() -> bool:
-    view = data.live_view()
-    return not view.problem and not any(service.kind == "trainer" for service in view.services)
-
-
-def show_ended(job: Job) -> None:
-    name, symbol, colour = JOB_BADGES[job.state]
-    when = shell.clock(job.ended_at or job.created_at)
-    if job.state == "failed":
-        st.error(f"**Training failed**, {when}: {words.plain(job.message)}", icon=":material/error:")
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(name, icon=symbol, color=colour)  # type: ignore[arg-type]
-        st.caption(f"{when} · {words.plain(job.message)} · {words.plain(job.by)}", width="stretch")
 
 
 def show_samples() -> None:

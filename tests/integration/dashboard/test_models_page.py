@@ -1,6 +1,7 @@
 """Models: versions and limits, promotion and roll back after a question, training."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import redis
@@ -10,10 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 from storage import registry, shadow
 from storage.database import Database
-from storage.jobs import list_jobs
+from storage.jobs import get_job, list_jobs
 from storage.live import Live
+from storage.schedules import Rule, add_schedule, get_schedule, list_schedules
 from storage.tables import JobRow, PromotionRow
-from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
+from tests.integration.dashboard.conftest import NAME, OpenPage, SignIn, text_of
 from tests.integration.dashboard.plausible_line import LIMITS, add_job, service
 
 pytestmark = pytest.mark.integration
@@ -97,9 +99,11 @@ def test_starting_a_training_queues_a_job(
     assert client.llen("rq:queue:loomwatch-training") == 1
     client.close()
     words = text_of(page)
-    assert "Start training" not in words
     assert f"Asked for by {NAME}" in words
     assert "No trainer answers" in words
+    press(page, "Start training")
+    assert "your request joined it" in text_of(page)
+    assert [job.state for job in list_jobs(line)].count("queued") == 1
 
 
 def test_without_redis_a_training_is_refused_in_one_line(line: Database, open_page: OpenPage) -> None:
@@ -121,6 +125,79 @@ def test_a_running_training_shows_how_far_it_is(
     assert bar.proto.value == 42
     assert bar.proto.text == "42% · epoch 7 of 15"
     assert "No trainer answers" not in text_of(page)
+    assert any(button.label == "Ask for another training" for button in page.button)
+
+
+def test_a_running_training_shows_its_loss_its_log_and_its_end_and_is_cancelled(
+    line: Database, open_page: OpenPage
+) -> None:
+    now = datetime.now(UTC)
+    add_job(line, state="running", progress=0.42, message="trains", at=now, by="m.ivanova")
+    with line.session() as session:
+        row = session.scalars(select(JobRow).where(JobRow.state == "running")).one()
+        row.holder, row.tries, row.ends_at = "trainer-1", 2, now + timedelta(minutes=12)
+        row.losses, row.log = [[1, 1, 0.9], [1, 2, 0.4]], [[now.isoformat(), "training on 96 tiles of 3 styles"]]
+        job_id = row.id
+    page = open_page("models")
+    words = text_of(page)
+    assert "ends about" in words
+    assert "in 11 min" in words or "in 12 min" in words
+    assert "try 2" in words
+    assert "on trainer\\-1" in words
+    assert page.code[0].value.endswith("training on 96 tiles of 3 styles")
+    assert any("Loss" in str(chart.proto) for chart in page.get("vega_lite_chart"))
+    press(page, f"cancel.{job_id}")
+    job = get_job(line, job_id)
+    assert (job.state, job.message) == ("cancelled", f"cancelled by {NAME} at 42%")
+
+
+def test_a_failed_training_is_tried_again(
+    line: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch, open_page: OpenPage
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    failed = next(job for job in list_jobs(line) if job.state == "failed")
+    press(open_page("models"), f"retry.{failed.id}")
+    assert get_job(line, failed.id).state == "queued"
+
+
+def test_schedules_are_added_changed_run_and_removed(
+    line: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch, open_page: OpenPage
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    monkeypatch.setenv("LOOMWATCH_REPORT_TIME_ZONE", "Europe/Berlin")
+    page = open_page("models")
+    assert "Trainings are asked for by hand only" in text_of(page)
+    page.selectbox(key="schedule.new.kind").set_value("weekly").run()
+    page.text_input(key="schedule.new.name").set_value("sundays")
+    page.time_input(key="schedule.new.at").set_value(time(3, 30))
+    press(page, "schedule.new.save")
+    assert not page.exception
+    (schedule,) = list_schedules(line)
+    assert (schedule.name, schedule.rule.kind, schedule.rule.at, schedule.by) == ("sundays", "weekly", "03:30", NAME)
+    row = next(frame.value for frame in page.dataframe if "Schedule" in frame.value).iloc[0]
+    assert (row["When"], row["Last run"]) == ("every Sunday at 03:30", "never")
+    assert row["Next run"].endswith("03:30"), "by the plant's clock"
+    assert "No trainer acts on schedules" in text_of(page)
+    key = f"schedule.{schedule.id}"
+    page.time_input(key=f"{key}.from").set_value(time(22, 0))
+    press(page, f"{key}.save")
+    assert any("quiet hours need a beginning and another end" in error.value for error in page.error)
+    page = open_page("models")
+    page.checkbox(key=f"{key}.enabled").set_value(False)
+    press(page, f"{key}.save")
+    assert get_schedule(line, "sundays").next_run_at is None
+    press(page, f"{key}.run")
+    assert get_schedule(line, "sundays").last_job_id == list_jobs(line)[0].id
+    press(page, f"{key}.remove")
+    assert list_schedules(line) == []
+
+
+def test_an_operator_sees_schedules_and_changes_none(line: Database, sign_in: SignIn, open_page: OpenPage) -> None:
+    add_schedule(line, "nights", Rule(kind="nightly"), by="test", zone=ZoneInfo("UTC"))
+    sign_in(line, "operator", name="Olga")
+    page = open_page("models")
+    assert next(frame.value for frame in page.dataframe if "Schedule" in frame.value).iloc[0]["Schedule"] == "nights"
+    assert next(button for button in page.button if button.label == "Start training").disabled
 
 
 def test_a_failed_training_is_shown_as_failed_with_its_reason(line: Database, open_page: OpenPage) -> None:

@@ -344,8 +344,8 @@ def test_one_picture_and_mixed_scales_are_refused_before_anything_is_computed(sq
     def add(style, size_px, mm_per_px):
         png = make_png(9, size_px=size_px)
         add_sample(
-            sqlite_database, pictures, style=style, png=png, source="golden", roll_group=f"{style} 0", mm_per_px=mm_per_px,
-            by="eva",
+            sqlite_database, pictures, style=style, png=png, source="golden", roll_group=f"{style} 0",
+            mm_per_px=mm_per_px, by="eva",
         )  # fmt: skip
 
     add("single", 64, 0.25)
