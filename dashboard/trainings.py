@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import charts, data, shell, words
 from dashboard.language import N_, _
+from dashboard.theme import SCORE_COLOUR
 from storage.jobs import OPEN, Job
 
 ENDED_KEY = "models.ended"
@@ -156,7 +157,7 @@ def loss_chart(job: Job) -> charts.Drawing:
     table["now"] = table["run"] == last
     return (
         alt.Chart(table, height=150)
-        .mark_line(color=charts.SCORE_COLOUR, point=alt.OverlayMarkDef(size=18, color=charts.SCORE_COLOUR))
+        .mark_line(color=SCORE_COLOUR, point=alt.OverlayMarkDef(size=18, color=SCORE_COLOUR))
         .encode(
             x=alt.X("epoch:Q", title=_("Epoch"), axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
             y=alt.Y("loss:Q", title=_("Loss"), scale=alt.Scale(zero=False)),
