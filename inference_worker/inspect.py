@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from inference_worker import pictures
-from inference_worker.likeness import likenesses
 from inference_worker.regions import find_defects, stitch_frame
+from inspection.likeness import likenesses
 from inspection.tiling import join
 from inspection.types import FrameReport, Pixels, Scores, TiledFrame, TileResult
 

@@ -243,6 +243,9 @@ class WorkerSettings(_Settings):
     credit: int = Field(2, ge=1, le=64, description="frames asked for ahead")
     model_poll_s: float = Field(1.0, gt=0, description="between looks for a newly promoted model")
     keep_former: bool = Field(True, description="what a roll back would need stays loaded, so that it takes no time")
+    reservoir: int = Field(
+        48, ge=0, le=1000, description="tiles of low score that are kept of each style by chance for review; 0: none"
+    )
     shadow: bool = Field(True, description="a candidate may score a share of this worker's frames beside the model")
     hang_s: float = Field(
         300.0, ge=0, description="longer over one frame means hung: the process ends itself; 0: never"
@@ -272,6 +275,9 @@ class TrainerSettings(_Settings):
     threads: int = Field(0, ge=0, description="CPU threads for training; 0: the library's choice")
     checkpoint_s: float = Field(30.0, ge=0, description="between two checkpoints of a training")
     schedules: bool = Field(True, description="this trainer may be the one that acts on schedules")
+    guard_limit: float = Field(
+        0.8, gt=0, le=10, description="a sample that the running model scores over so much of its limit is held"
+    )
     monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
     monitor_port: int = Field(9830, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
 

@@ -70,6 +70,11 @@ def read_defect(defect: KnownDefect, pictures: PictureStore) -> tuple[Pixels, Ma
     return pixels, np.asarray(cv2.dilate(placed, np.ones((side, side), np.uint8)) > 0)
 
 
+def ratios_of(scorer: Scorer, pixels: Pixels, style: str, *, name: str) -> Scores:
+    """A picture's map in units of the threshold: (H, W, 3) -> (H, W). Raises `CrasError`."""
+    return _ratios(scorer, pixels, style, name=name)[0]
+
+
 def _ratios(scorer: Scorer, pixels: Pixels, style: str, *, name: str) -> tuple[Scores, NDArray[np.float64], int]:
     """The picture's map in units of the threshold (H, W), each tile's highest (N,), and tiles in a row."""
     side = scorer.tile_px

@@ -225,7 +225,7 @@ def run_gate(
     keep = _Keep(pictures, name)
     chosen_samples = [
         sample
-        for sample in held_out_of(list_samples(database))
+        for sample in held_out_of(list_samples(database, learnable=True))
         if sample.style in candidate.styles
         and running.knows(sample.style)
         and abs(sample.mm_per_px - candidate.mm_per_px) <= SCALE_TOLERANCE * candidate.mm_per_px

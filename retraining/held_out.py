@@ -1,33 +1,41 @@
-"""Which samples a training leaves to the gate: a fifth of each style's groups (rolls, strips), never tiles.
+"""Which samples a training leaves to the gate: a fifth of each style's days and rolls, never tiles.
 
-Chosen by a hash of the group's name, the lowest fifth and one at least, so that a group once held out stays so as long
-as no newer one takes its place, and two models compared on it have both never seen it.
+All that a style gave on one day stays together, rolls whole; pictures that came as files have no day, and their group
+(strip, roll) stands for it. Chosen by a hash of the name, the lowest fifth and one at least, so that what was once held
+out stays so as long as nothing newer takes its place, and two models compared on it have both never seen it. What
+holds more than half of a style's pictures is never chosen: too little would be left to learn from.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from storage.samples import Sample
 
-LEAST_GROUPS = 5  # a style of fewer keeps all for training
+LEAST_UNITS = 5  # a style of fewer keeps all for training
 SHARE = 0.2
 
 
 def held_out_of(samples: Sequence[Sample]) -> list[Sample]:
-    """Those that only the gate may use; none of a style whose groups are few."""
-    groups: dict[str, set[str]] = defaultdict(set)
+    """Those that only the gate may use; none of a style whose days and groups are few."""
+    units: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in samples:
-        groups[sample.style].add(sample.roll_group)
+        units[sample.style][unit_of(sample)] += 1
     chosen: set[tuple[str, str]] = set()
-    for style, names in groups.items():
-        if len(names) >= LEAST_GROUPS:
-            ordered = sorted(names, key=lambda group: _place(style, group))
-            count = sum(_place(style, group) < SHARE for group in names)
-            chosen |= {(style, group) for group in ordered[: min(max(count, 1), len(names) // 2)]}
-    return [sample for sample in samples if (sample.style, sample.roll_group) in chosen]
+    for style, counts in units.items():
+        if len(counts) >= LEAST_UNITS:
+            ordered = sorted(counts, key=lambda unit: _place(style, unit))
+            number = sum(_place(style, unit) < SHARE for unit in counts)
+            small = [unit for unit in ordered if 2 * counts[unit] <= counts.total()]
+            chosen |= {(style, unit) for unit in small[: min(max(number, 1), len(counts) // 2)]}
+    return [sample for sample in samples if (sample.style, unit_of(sample)) in chosen]
 
 
-def _place(style: str, group: str) -> float:
-    digest = hashlib.blake2b(f"{style}\0{group}".encode(), digest_size=8).digest()
+def unit_of(sample: Sample) -> str:
+    """What is never split: the day its roll was opened, or the group where no day is known."""
+    return sample.captured.day if sample.captured is not None else sample.roll_group
+
+
+def _place(style: str, unit: str) -> float:
+    digest = hashlib.blake2b(f"{style}\0{unit}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

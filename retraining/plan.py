@@ -1,31 +1,38 @@
 """What a training is: which samples, by what settings, called what. Fixed when it begins and kept in its folder, so
 that one that is gone on with, or shared by several processes, is the same training."""
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cras_core.checkpoint import replace_file
 from cras_core.config import CrasConfig
+from cras_core.device import pick_device
 from inspection.errors import StorageError
+from inspection.settings import TrainerSettings, load
 from retraining.dataset import check_samples, sample_counts
+from retraining.guard import guard_samples
 from retraining.held_out import held_out_of
 from storage import registry
 from storage.database import Database
 from storage.pictures import PictureStore
 from storage.registry import Model
-from storage.samples import Sample, list_samples
+from storage.sample_sets import SampleSet, freeze_set, read_set
+from storage.samples import Sample, SampleFilter, list_samples
 
 PLAN = "plan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan:
-    """samples: (number, style) of each; weights: the backbone's state file, "" where it needs none."""
+    """samples: (number, style) of each; set: the frozen one that is learned; weights: the backbone's state file, ""
+    where it needs none; threads: 0 for as many as the process has."""
 
     name: str
     style: str
@@ -33,6 +40,8 @@ class TrainingPlan:
     config: dict[str, Any]
     weights: str
     provenance: dict[str, Any]
+    set: int
+    threads: int
 
     def write(self, folder: Path) -> None:
         """Raises `CheckpointError` when the folder cannot be written to."""
@@ -59,27 +68,66 @@ def make_plan(
     parameters: Mapping[str, Any],
     style: str = "",
     job_id: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    tell: Callable[[float, str], object] = lambda *_: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> TrainingPlan:
-    """All active samples but those held out for the gate; settings are the running model's, without one the defaults;
-    `parameters` replaces single ones (`weights` names a backbone's state file).
+    """All accepted samples but those held out for the gate, after the guard has looked at what waits; they are frozen
+    as a set. Settings are the running model's, without one the defaults; `parameters` replaces single ones (`weights`
+    names a backbone's state file), or names by `set` a frozen set, which is learned again with its own settings.
 
     Raises `StorageError` for samples that cannot be learned from, and `ConfigError` for impossible settings.
     """
-    everything = list_samples(database)
-    held_out = {sample.id for sample in held_out_of(everything)}  # the gate's
-    samples = [sample for sample in everything if sample.id not in held_out]
-    running = registry.running_model(database)
-    config, weights = _settings(dict(parameters), samples, running)
-    styles = [*(running.manifest["styles"] if running else ()), *([style] if style else ())]
-    check_samples(samples, pictures, styles=styles, tile_px=config.tile_px, mm_per_px=config.mm_per_px)
+    chosen = dict(parameters)
+    number = chosen.pop("set", 0)
+    if not isinstance(number, int) or number < 0:
+        raise StorageError(f"set must be the number of a frozen set, got {number!r}")
+    again = read_set(database, number) if number else None
+    if again is None:
+        guard_samples(database, pictures, limit=load(TrainerSettings).guard_limit, device=device, tell=tell, stop=stop)
+        frozen = _freeze(database, pictures, chosen, by=by, style=style, device=device, threads=threads)
+    else:
+        frozen = again
     return TrainingPlan(
         name=_free_name(models_dir, folder.parent, source),
         style=style,
-        samples=tuple((sample.id, sample.style) for sample in samples),
-        config=config.to_dict(),
-        weights=weights,
-        provenance=_provenance(samples, source=source, by=by, style=style, job_id=job_id),
+        samples=tuple((item.sample, item.style) for item in frozen.learned) if again is None else (),
+        config=frozen.recipe["config"],
+        weights=frozen.recipe["weights"],
+        provenance=_provenance(frozen, source=source, by=by, style=style, job_id=job_id),
+        set=frozen.id,
+        threads=frozen.recipe["threads"],
     )
+
+
+def _freeze(
+    database: Database,
+    pictures: PictureStore,
+    parameters: dict[str, Any],
+    *,
+    by: str,
+    style: str,
+    device: str,
+    threads: int,
+) -> SampleSet:
+    """What is learned now, checked, under a number of its own."""
+    everything = list_samples(database, learnable=True)
+    held_out = {sample.id for sample in held_out_of(everything)}  # the gate's
+    learned = [sample for sample in everything if sample.id not in held_out]
+    running = registry.running_model(database)
+    config, weights = _settings(parameters, learned, running)
+    styles = [*(running.manifest["styles"] if running else ()), *([style] if style else ())]
+    held = Counter(sample.style for sample in list_samples(database, wanted=SampleFilter(state="held")))
+    check_samples(learned, pictures, styles=styles, tile_px=config.tile_px, mm_per_px=config.mm_per_px, held=held)
+    recipe = {
+        "config": config.to_dict(),
+        "weights": weights,
+        "device": str(pick_device(device)),
+        "threads": threads or torch.get_num_threads(),
+    }
+    rest = [sample for sample in everything if sample.id in held_out]
+    return freeze_set(database, pictures, learned=learned, held_out=rest, recipe=recipe, by=by)
 
 
 def planned_samples(database: Database, plan: TrainingPlan) -> list[Sample]:
@@ -119,15 +167,15 @@ def _free_name(models_dir: Path, trainings_dir: Path, source: str) -> str:
     raise StorageError(f"{models_dir} holds too many models called {name}: remove some")
 
 
-def _provenance(samples: list[Sample], *, source: str, by: str, style: str, job_id: str | None) -> dict[str, Any]:
+def _provenance(frozen: SampleSet, *, source: str, by: str, style: str, job_id: str | None) -> dict[str, Any]:
     """What it was learned from; `samples_sha256` tells two sets of samples apart."""
-    keys = "\n".join(sorted(sample.picture for sample in samples))
     return {
         "source": source,
         "by": by,
         "style": style,
         "job": job_id or "",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "samples": sample_counts(samples),
-        "samples_sha256": hashlib.sha256(keys.encode()).hexdigest(),
+        "samples": sample_counts(frozen.learned),
+        "set": frozen.id,
+        "samples_sha256": frozen.sha256,
     }

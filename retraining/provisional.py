@@ -13,9 +13,10 @@ from cras_core.added_style import LEAST_FRAMES, add_style, remove_style
 from cras_core.bundle import load_model, save_bundle
 from cras_core.device import pick_device
 from inspection.errors import StorageError
-from inspection.settings import StoreSettings
+from inspection.settings import StoreSettings, TrainerSettings, load
 from retraining.dataset import count_tiles, normal_samples, sample_counts
 from retraining.gate import Tell
+from retraining.guard import guard_samples
 from retraining.held_out import held_out_of
 from storage import registry
 from storage.database import Database
@@ -51,12 +52,15 @@ def add_provisional(
     known = running.manifest["styles"].get(style)
     if known is not None and not known.get("provisional"):
         raise StorageError(f"model {running.name} was trained on style {style}: retrain it instead")
-    own = [sample for sample in list_samples(database) if sample.style == style]
+    guard_samples(database, pictures, limit=load(TrainerSettings).guard_limit, device=device)
+    own = [sample for sample in list_samples(database, learnable=True) if sample.style == style]
     held_out = {sample.id for sample in held_out_of(own)}
     learned = [sample for sample in own if sample.id not in held_out]
     chosen = spread(learned, pictures, tile_px=running.manifest["tile_px"])
     if not chosen:
-        raise StorageError(f"style {style} has no samples: capture its golden roll, or loomwatch samples add FOLDER")
+        raise StorageError(
+            f"style {style} has no accepted samples: capture its golden roll, or loomwatch samples add FOLDER, and accept what is held"
+        )
     scale = running.manifest["mm_per_px"]
     for sample in chosen:
         if abs(sample.mm_per_px - scale) > 0.01 * scale:

@@ -23,12 +23,13 @@ from cras_core.device import pick_device
 from cras_core.errors import StaleCheckpointError
 from cras_core.training import Progress, train
 from inspection.settings import StoreSettings
-from retraining.dataset import normal_samples
+from retraining.dataset import frozen_samples
 from retraining.plan import TrainingPlan, make_plan, planned_samples
 from storage import registry
 from storage.database import Database
 from storage.pictures import PictureStore
 from storage.registry import Model
+from storage.sample_sets import read_set
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +83,13 @@ def train_candidate(
     if plan is None:
         plan = make_plan(
             database, pictures, folder, store.models_dir, source=source, by=by, parameters=parameters or {},
-            style=style, job_id=job_id,
+            style=style, job_id=job_id, device=device, threads=threads, tell=lambda _, words: tell(0.0, words),
+            stop=stop.is_set,
         )  # fmt: skip
         TrainingFolder.begin(folder, resume=True)
         plan.write(folder)
-    if threads > 0:
-        torch.set_num_threads(threads)
+    if plan.threads > 0:
+        torch.set_num_threads(plan.threads)
     started = time.monotonic()
 
     def alone(folder: Path) -> None:
@@ -136,7 +138,8 @@ def train_planned(
         tell(TRAINED * state.fraction, _words(state))
 
     started = time.monotonic()
-    samples = normal_samples(planned_samples(database, plan), pictures)
+    planned_samples(database, plan)
+    samples = frozen_samples(read_set(database, plan.set).learned, pictures)
     work = TrainingFolder.begin(folder / WORK, resume=True, every_s=checkpoint_s)
     if work.begun:
         logger.info("goes on from the last checkpoint")

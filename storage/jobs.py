@@ -22,6 +22,7 @@ from storage import audit
 from storage.database import Database
 from storage.job_queue import JobQueue
 from storage.redis_client import errors_explained
+from storage.samples import to_be_learned
 from storage.tables import JobRow, SampleRow
 
 TIME_LIMIT_S = 24 * 3600.0
@@ -133,7 +134,7 @@ def add_request(
         raise StorageError(f"a training's device is cpu or cuda, or none is named, got {device!r}")
     if not 60 <= time_limit_s <= 30 * 24 * 3600:
         raise StorageError(f"a training's time limit is between a minute and 30 days, got {time_limit_s:g} s")
-    active = select(func.count()).select_from(SampleRow).where(SampleRow.active)
+    active = select(func.count()).select_from(SampleRow).where(to_be_learned())
     samples = session.scalar(active) or 0
     if style and not session.scalar(active.where(SampleRow.style == style)):
         raise StorageError(f"style {style} has no samples to learn from: add some first (loomwatch samples add FOLDER)")

@@ -29,8 +29,17 @@ from storage.defects.merging import fragments_of, judge_severity, lock_line
 from storage.defects.whole import strength
 from storage.grading.severity import SEVERITIES
 from storage.pictures import PictureStore, picture_key
-from storage.samples import picture_size
-from storage.tables import DefectRow, FragmentRow, FrameRow, MergedDefectRow, ReviewRow, SampleRow, StyleRow
+from storage.samples import Captured, Scored, origin_values, picture_size
+from storage.tables import (
+    DefectRow,
+    FragmentRow,
+    FrameRow,
+    MergedDefectRow,
+    ReviewRow,
+    RollRow,
+    SampleRow,
+    StyleRow,
+)
 from storage.trends.totals import enter, leave
 
 logger = logging.getLogger(__name__)
@@ -362,7 +371,7 @@ def _choose_samples(
         normal = crop is not None and not _doubtful_in(session, fragment, crop)
         key = _sample_key(fragment)
         for sample in known:
-            sample.active = normal and sample.picture == key
+            sample.active = normal and sample.picture == key and sample.state != "refused"
         if normal and crop is not None and key not in {sample.picture for sample in known}:
             _add(database, session, pictures, defect, fragment, crop, by=by, at=at)
 
@@ -414,6 +423,19 @@ def _add(
     at: datetime,
 ) -> None:
     frame = session.get_one(FrameRow, fragment.frame_id)
+    roll = session.get_one(RollRow, fragment.roll_id)
+    captured = Captured(
+        line=defect.line,
+        roll=roll.name,
+        day=f"{roll.opened_at:%Y-%m-%d}",
+        camera=fragment.camera,
+        counter=fragment.counter,
+        x0_mm=fragment.x0_mm,
+        x1_mm=fragment.x1_mm,
+        y0_mm=fragment.y0_mm,
+        y1_mm=fragment.y1_mm,
+        captured_at=fragment.captured_at,
+    )
     key = _sample_key(fragment)
     pictures.put(key, crop)  # a copy: the defect's own picture ages with its roll
     database.insert_new(session, StyleRow, name=fragment.style, created_at=at)
@@ -422,11 +444,14 @@ def _add(
             style=fragment.style,
             picture=key,
             source="review",
-            roll_group=f"{frame.camera}/{frame.session}",
+            roll_group=captured.group,
             defect_id=defect.id,
             mm_per_px=frame.mm_per_px,
             active=True,
             by=by,
             created_at=at,
+            state="waits",
+            why="called a false alarm",
+            **origin_values(captured, Scored(model=frame.model, score=fragment.score, threshold=fragment.threshold)),
         )
     )

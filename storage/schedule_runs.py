@@ -18,6 +18,7 @@ from storage.in_force import standing
 from storage.jobs import Asked, add_request
 from storage.leases import take_lease
 from storage.schedules import TIMED, Rule, next_time, quiet_end, schedule_of
+from storage.samples import to_be_learned
 from storage.tables import DriftRow, ModelRow, SampleRow, ScheduleRow
 from storage.trends.drift import EPOCH
 
@@ -107,7 +108,7 @@ def _due(session: Session, row: ScheduleRow, rule: Rule, at: datetime) -> _Due |
 
 
 def _new_samples(session: Session, row: ScheduleRow, rule: Rule) -> int:
-    query = select(func.count()).select_from(SampleRow).where(SampleRow.active, SampleRow.id > row.seen["sample"])
+    query = select(func.count()).select_from(SampleRow).where(to_be_learned(), SampleRow.id > row.seen["sample"])
     return session.scalar(query.where(SampleRow.style == rule.style) if rule.style else query) or 0
 
 

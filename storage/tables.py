@@ -325,7 +325,7 @@ class FragmentRow(Table):
     mask: Mapped[bytes]  # 1-bit PNG
     crop: Mapped[str]  # key in the picture store, "" when the picture could not be kept
     heat: Mapped[str]  # the same place, score map
-    likeness: Mapped[bytes | None]  # (N,) float16, little endian: `inference_worker.likeness`; None: not kept
+    likeness: Mapped[bytes | None]  # (N,) float16, little endian: `inspection.likeness`; None: not kept
     __table_args__ = (Index("ix_fragments_roll_place", "roll_id", "y0_mm"),)
 
 
@@ -557,19 +557,85 @@ class DriftRow(Table):
 
 
 class SampleRow(Table):
-    """A picture of normal fabric to learn from. What was captured together (`roll_group`) stays together in a split."""
+    """A picture of normal fabric to learn from, with where it came from. What was captured together (`roll_group`, and
+    what shares its `day`) stays together in a split. Only what is `accepted` and `active` is learned."""
 
     __tablename__ = "samples"
     id: Mapped[int] = mapped_column(primary_key=True)
     style: Mapped[str] = mapped_column(ForeignKey("styles.name"), index=True)
     picture: Mapped[str] = mapped_column(unique=True)  # key in the picture store
-    source: Mapped[str]  # golden (what the first model learned from) or review (a rejected defect)
+    source: Mapped[str]  # `storage.samples.SOURCES`
     roll_group: Mapped[str]
     defect_id: Mapped[int | None] = mapped_column(ForeignKey("defects.id", ondelete="SET NULL"), index=True)
     mm_per_px: Mapped[float]
     active: Mapped[bool]
     by: Mapped[str]
     created_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(server_default="accepted", index=True)  # waits, held, accepted, refused
+    reasons: Mapped[list[Any]] = mapped_column(insert_default=list)  # why it is held (`storage.samples.Reason`)
+    decided_by: Mapped[str] = mapped_column(server_default=text("''"))  # "" for the guard
+    decided_at: Mapped[datetime | None]
+    why: Mapped[str] = mapped_column(server_default=text("''"))  # in the words of who gave it
+    line: Mapped[str] = mapped_column(server_default=text("''"))  # "" for pictures that came as files, and so below
+    roll: Mapped[str] = mapped_column(server_default=text("''"))
+    day: Mapped[str] = mapped_column(server_default=text("''"))  # on which its roll was opened, UTC
+    camera: Mapped[str] = mapped_column(server_default=text("''"))
+    counter: Mapped[str] = mapped_column(server_default=text("''"))  # of its positions, as a fragment's
+    x0_mm: Mapped[float | None]
+    x1_mm: Mapped[float | None]
+    y0_mm: Mapped[float | None]
+    y1_mm: Mapped[float | None]
+    captured_at: Mapped[datetime | None]
+    model: Mapped[str] = mapped_column(server_default=text("''"))  # that scored it first
+    score: Mapped[float | None]  # its highest
+    threshold: Mapped[float | None]  # of the model then
+    look: Mapped[str] = mapped_column(server_default=text("''"))  # `storage.near_duplicates`
+    capture_id: Mapped[int | None] = mapped_column(ForeignKey("sample_captures.id"), index=True)
+    priority: Mapped[float | None]  # of a reservoir's: the lowest stay
+
+
+class SampleCaptureRow(Table):
+    """What staff asked a running camera for: a golden roll, metre by metre, or its next frame."""
+
+    __tablename__ = "sample_captures"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str]  # golden or frame
+    line: Mapped[str]
+    camera: Mapped[str]
+    style: Mapped[str]
+    metres: Mapped[int]  # asked for; of a frame 1
+    state: Mapped[str]  # running, done, stopped
+    why: Mapped[str]
+    by: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class SampleSetRow(Table):
+    """What a training learned from, frozen: every picture with its checksum, and every setting
+    (`storage.sample_sets`)."""
+
+    __tablename__ = "sample_sets"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[dict[str, Any]]
+    sha256: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class SensitivityRow(Table):
+    """How a model's threshold of a style was moved, and why; the latest of a model and style holds."""
+
+    __tablename__ = "sensitivities"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    style: Mapped[str]
+    factor: Mapped[float]  # of the threshold that the model came with
+    per_100m: Mapped[float | None]  # false alarms that were asked for; None: the model's own threshold again
+    metres: Mapped[float]  # of cloth that the change was replayed on
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
 
 
 class ModelRow(Table):

@@ -7,6 +7,7 @@ import pandas as pd
 from sqlalchemy import func, select
 
 from storage.database import Database
+from storage.samples import to_be_learned
 from storage.tables import ModelRow, PromotionRow, SampleRow
 
 
@@ -45,11 +46,11 @@ def promotions(database: Database, *, limit: int = 1000) -> list[Promotion]:
 
 
 def sample_counts(database: Database) -> pd.DataFrame:
-    """Active samples: style, source (golden, review), count; by style and source."""
+    """Samples that are learned, or will be unless the guard holds them: style, source, count; by style and source."""
     with database.reading() as session:
         rows = session.execute(
             select(SampleRow.style, SampleRow.source, func.count(SampleRow.id))
-            .where(SampleRow.active)
+            .where(to_be_learned())
             .group_by(SampleRow.style, SampleRow.source)
             .order_by(SampleRow.style, SampleRow.source)
         )

@@ -56,7 +56,7 @@ def pieces_of(database: Database, defect_id: int) -> list[Piece]:
 
 
 def similar_defects(database: Database, defect_id: int, *, limit: int) -> list[tuple[DefectItem, float]]:
-    """The defects most like this one by their strongest pieces' likeness (`inference_worker.likeness`), nearest first,
+    """The defects most like this one by their strongest pieces' likeness (`inspection.likeness`), nearest first,
     with the cosine of the angle between the two; none when its own was not kept. Searched are the latest `COMPARED`."""
     peak = and_(FragmentRow.frame_id == DefectRow.frame_id, FragmentRow.number == DefectRow.fragment)
     with database.reading() as session:

@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import update
 
 from inference_worker import pictures as drawing
-from inference_worker.likeness import likeness
+from inspection.likeness import likeness
 from inspection.settings import StoreSettings
 from inspection.types import Capture, Defect, FrameHeader, FrameReport, Gap, Pixels, Scores
 from storage import gates, registry, reviews, rolls, samples, shadow

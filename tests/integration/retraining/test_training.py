@@ -25,7 +25,7 @@ from storage.gates import latest_gate
 from storage.job_runs import try_again
 from storage.jobs import cancel_job, get_job
 from storage.pictures import PictureStore
-from storage.samples import add_sample, list_samples
+from storage.samples import add_sample, decide_samples, list_samples
 from storage.tables import JobRow, SampleRow, StyleRow
 from tests.records import make_png
 
@@ -170,6 +170,7 @@ def test_a_job_that_fails_is_failed_with_its_reason(sqlite_database, store, para
 
 def test_a_damaged_sample_fails_the_job_and_is_named(sqlite_database, store, samples):
     pictures = PictureStore(store.pictures)
+    decide_samples(sqlite_database, [sample.id for sample in samples], state="accepted", by="eva")
     whole = pictures.get(samples[3].picture)
     pictures.put(samples[3].picture, whole[: len(whole) // 2])
     job_id = queue_job(sqlite_database, **SMALL)

@@ -42,7 +42,12 @@ def test_a_rejected_defect_becomes_a_sample_of_its_style(database, pictures):
     (sample,) = list_samples(database)
     assert (sample.source, sample.defect_id, sample.style, sample.by) == ("review", defect, "twill", "eva")
     assert sample.mm_per_px == 0.25
-    assert sample.roll_group == "camera-1/session-1"
+    assert sample.roll_group == "line-1/auto 2026-03-14"
+    assert sample.state == "waits"
+    assert sample.captured is not None
+    assert (sample.captured.roll, sample.captured.camera) == ("auto 2026-03-14", "camera-1")
+    assert sample.scored is not None
+    assert (sample.scored.model, sample.scored.ratio) == ("first", 1.8)
     assert pictures.get(sample.picture) == make_png(0)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference_worker.likeness import LENGTH, likeness, likenesses
+from inspection.likeness import LENGTH, likeness, likenesses
 from tests.records import FABRIC_PX, HEIGHT_PX, LEFT_PX, make_defect, make_header
 
 

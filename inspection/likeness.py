@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_worker.pictures import to_rgb
 from inspection.types import Defect, FrameHeader, Pixels
 
 SIDE = 8
@@ -33,7 +32,9 @@ def likeness(fabric: Pixels, defect: Defect, *, left_px: int) -> NDArray[np.floa
     x0, x1 = defect.x0_px - left_px, defect.x1_px - left_px
     rows = slice(max(0, defect.y0_px - AROUND_PX), min(fabric.shape[0], defect.y1_px + AROUND_PX))
     columns = slice(max(0, x0 - AROUND_PX), min(fabric.shape[1], x1 + AROUND_PX))
-    cloth = to_rgb(fabric[rows, columns])
+    cloth = fabric[rows, columns]
+    if cloth.ndim == 2 or cloth.shape[2] == 1:
+        cloth = np.repeat(cloth.reshape(*cloth.shape[:2], 1), 3, axis=2)
     mask: Pixels = np.zeros(cloth.shape[:2], np.uint8)
     top, left = defect.y0_px - rows.start, x0 - columns.start
     mask[top : top + defect.mask.shape[0], left : left + defect.mask.shape[1]] = defect.mask

@@ -1,0 +1,160 @@
+"""The contamination guard: every sample that waits is looked at by the running model before anything is learned.
+
+A pass of it begins every training, and is asked for whenever samples came in (`storage.guard_requests`). What it
+decides, and in which words, is `storage.sample_guard`; here is what needs the model: the score, and the place that
+stands out most.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from cras_core.bundle import load_bundle
+from cras_core.device import pick_device
+from cras_core.errors import CrasError
+from cras_core.pictures import Pixels, as_rgb, decode_picture
+from cras_core.scoring import Scorer
+from inspection.errors import StorageError
+from inspection.likeness import likeness
+from inspection.types import Defect, Scores
+from retraining.dataset import SCALE_TOLERANCE
+from retraining.evidence import ratios_of
+from storage import registry
+from storage.database import Database
+from storage.near_duplicates import hash_of
+from storage.pictures import PictureStore
+from storage.sample_guard import Looked, hold_doubtful, judge_sample
+from storage.samples import Sample, SampleFilter, Scored, list_samples
+
+log = logging.getLogger(__name__)
+
+STANDS_OUT = 0.6  # of the threshold: below, no place of a picture is compared with defects
+EDGE_SHARE = 0.5  # of its peak: where such a place ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardPass:
+    """What a pass did. doubtful: accepted before, and held since a defect lies in them."""
+
+    looked: int
+    held: int
+    doubtful: int
+
+
+def guard_samples(
+    database: Database,
+    pictures: PictureStore,
+    *,
+    limit: float,
+    device: str = "cpu",
+    tell: Callable[[float, str], object] = lambda *_: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> GuardPass:
+    """Looks at all samples that wait, and holds or accepts them. limit: of the score, in units of the threshold.
+
+    Raises `StorageError`, and `CrasError` when the running model does not load: what it would say is not guessed.
+    """
+    doubtful = hold_doubtful(database)
+    waiting = list_samples(database, wanted=SampleFilter(state="waits"))
+    models = Models(database, device=device) if waiting else None
+    looked = held = 0
+
+    def read(key: str) -> Pixels | None:
+        try:
+            return decode_picture(pictures.get(key), name=key)
+        except (StorageError, CrasError):
+            return None
+
+    for number, sample in enumerate(waiting):
+        if stop() or models is None:
+            break
+        tell(number / len(waiting), f"the guard looks at sample {number + 1} of {len(waiting)}")
+        pixels = decode_or_none(pictures.get(sample.picture), sample.picture)
+        found = look_at(models.of(sample), sample, pixels) if pixels is not None else Looked(unreadable=True)
+        reasons = judge_sample(database, sample.id, found, limit=limit, pixels=pixels, read=read)
+        looked += reasons is not None
+        held += bool(reasons)
+    if looked or doubtful:
+        log.info("the guard looked at %d samples and holds %d; %d more became doubtful", looked, held, doubtful)
+    return GuardPass(looked=looked, held=held, doubtful=doubtful)
+
+
+def decode_or_none(data: bytes, name: str) -> Pixels | None:
+    """None for what is no whole picture."""
+    try:
+        return decode_picture(data, name=name)
+    except CrasError as error:
+        log.warning("%s", error)
+        return None
+
+
+def look_at(scorer: Scorer | None, sample: Sample, pixels: Pixels) -> Looked:
+    """scorer: the model in charge of the style, None when none knows it. pixels: (H, W[, 3])."""
+    own = hash_of(pixels)
+    if scorer is None or min(pixels.shape[:2]) < scorer.tile_px:
+        return Looked(hash=own)
+    picture = as_rgb(pixels, name=sample.picture)
+    ratios = ratios_of(scorer, picture, sample.style, name=sample.picture)
+    threshold = float(scorer.thresholds[scorer.styles.index(sample.style)])
+    scored = Scored(model=scorer.name, score=float(ratios.max()) * threshold, threshold=threshold)
+    return Looked(scored=scored, hash=own, likeness=stands_out(picture, ratios, mm_per_px=sample.mm_per_px))
+
+
+def stands_out(
+    picture: Pixels, ratios: Scores, *, mm_per_px: float
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None:
+    """What the strongest place of a picture looks like; None when nothing in it comes near the threshold.
+
+    picture: (H, W, 3); ratios: (H, W), scores in units of the threshold.
+    """
+    peak = float(ratios.max())
+    if peak < STANDS_OUT:
+        return None
+    _, labels = cv2.connectedComponents((ratios >= max(EDGE_SHARE * peak, STANDS_OUT / 2)).astype(np.uint8))
+    row, column = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
+    region = labels == labels[row, column]
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    place = Defect(
+        x0_mm=x0 * mm_per_px,
+        x1_mm=x1 * mm_per_px,
+        y0_mm=y0 * mm_per_px,
+        y1_mm=y1 * mm_per_px,
+        x0_px=x0,
+        x1_px=x1,
+        y0_px=y0,
+        y1_px=y1,
+        area_mm2=float(region.sum()) * mm_per_px**2,
+        area_px=int(region.sum()),
+        score=peak,
+        threshold=1.0,
+        style="",
+        mask=region[y0:y1, x0:x1],
+    )
+    return likeness(picture, place, left_px=0)
+
+
+class Models:
+    """The models in charge, each loaded when a sample first needs it."""
+
+    def __init__(self, database: Database, *, device: str) -> None:
+        self._force = registry.in_force(database)
+        self._device: torch.device = pick_device(device)
+        self._loaded: dict[str, Scorer] = {}
+
+    def of(self, sample: Sample) -> Scorer | None:
+        """None without a model, and when the one in charge does not know the style or sees another scale."""
+        if self._force is None:
+            return None
+        model = self._force.styles.get(sample.style, self._force.model)
+        scale = model.manifest["mm_per_px"]
+        if sample.style not in model.manifest["styles"] or abs(sample.mm_per_px - scale) > SCALE_TOLERANCE * scale:
+            return None
+        if model.path not in self._loaded:
+            self._loaded[model.path] = load_bundle(Path(model.path), device=self._device)
+        return self._loaded[model.path]
