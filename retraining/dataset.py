@@ -1,7 +1,8 @@
 """What a training learns from: all accepted samples, each under its style, or those of a frozen set.
 
-Nothing unreviewed is among them (`storage.sample_guard`). A set that cannot give a good model is refused before anything
-is computed: a style of the running model must not be forgotten, too few tiles show nothing, mixed scales mislead.
+Nothing unreviewed is among them (`storage.sample_guard`). A set that cannot give a good model is refused before
+anything is computed: a style of the running model must not be forgotten, too few tiles show nothing, mixed scales
+mislead.
 """
 
 from collections import Counter, defaultdict

@@ -59,7 +59,8 @@ def add_provisional(
     chosen = spread(learned, pictures, tile_px=running.manifest["tile_px"])
     if not chosen:
         raise StorageError(
-            f"style {style} has no accepted samples: capture its golden roll, or loomwatch samples add FOLDER, and accept what is held"
+            f"style {style} has no accepted samples: capture its golden roll, or loomwatch samples add FOLDER, "
+            "and accept what is held"
         )
     scale = running.manifest["mm_per_px"]
     for sample in chosen:

@@ -1,8 +1,8 @@
 """Whether two pictures are nearly the same: a perceptual hash to find candidates, their grain to tell.
 
 The hash is of the low frequencies (DCT of 32 x 32, the median over its 8 x 8 lowest: Zauner 2010, pHash). Cloth repeats
-itself, so two pieces of one roll may have hashes alike; what differs between them is the yarn. Two pictures are therefore
-near duplicates only when their high frequencies agree as well, which those of two pieces never do.
+itself, so two pieces of one roll may have hashes alike; what differs between them is the yarn. Two pictures are
+therefore near duplicates only when their high frequencies agree as well, which those of two pieces never do.
 """
 
 from typing import Any

@@ -1,9 +1,10 @@
 """The guard's judgement on a sample, from what a look at its picture found. No model is needed here; who scores is
 `retraining.guard`.
 
-A sample is held for a second look when the running model scores it high, when it lies on or near a confirmed defect, by
-place or by what its strongest place looks like, when an alarm nobody has reviewed lies in it, when it is nearly the same
-picture as another, and when nobody has looked at it at all. Whatever is not held is accepted in the name of who gave it.
+A sample is held for a second look when the running model scores it high, when it lies on or near a confirmed defect,
+by place or by what its strongest place looks like, when an alarm nobody has reviewed lies in it, when it is nearly the
+same picture as another, and when nobody has looked at it at all. Whatever is not held is accepted in the name of who
+gave it.
 """
 
 from collections.abc import Callable, Sequence

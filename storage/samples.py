@@ -1,8 +1,8 @@
 """Samples: pictures of normal fabric that models learn from, each with where it came from.
 
 Sources (`SOURCES`): files that staff give (`golden`, `upload`), a golden roll or a single frame that they take of a
-running camera (`roll`, `frame`), crops of rejected defects (`review`, `storage.reviews`), and tiles that a worker takes by
-chance (`reservoir`).
+running camera (`roll`, `frame`), crops of rejected defects (`review`, `storage.reviews`), and tiles that a worker
+takes by chance (`reservoir`).
 
 States: a sample *waits* until the guard has looked at it (`storage.sample_guard`), which accepts what people gave, or
 *holds* it for a second look and says why. Staff accept, refuse, or hold again. Learned is only what is accepted, and

@@ -1,0 +1,179 @@
+"""Samples from the running line, in a thread of low priority: the metres of a golden roll, a frame that staff asked
+for, and the reservoir of low-score tiles. The line never waits for it: a frame that comes while it is busy is not
+looked at, and whatever goes wrong here ends in the log and nowhere else."""
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+import time
+import zlib
+from typing import Self
+
+import numpy as np
+
+from inference_worker.inspect import Inspected
+from inference_worker.pictures import encode
+from inspection.errors import LoomwatchError
+from inspection.tiling import origins_of
+from inspection.types import FrameHeader
+from storage.database import Database
+from storage.pictures import PictureStore
+from storage.reservoir import reservoir_limit, trim_reservoir
+from storage.rolls import roll_at
+from storage.sample_captures import SampleCapture, count_taken, list_captures
+from storage.samples import Captured, Scored, add_sample
+
+log = logging.getLogger(__name__)
+
+NICENESS = 15
+LOW = 0.5  # of its threshold: a tile that scores less is offered to the reservoir
+FRAMES_WAITING = 4
+
+
+class Collector:
+    """Use with `with`. `offer` is called with every frame that was inspected and stored; it takes no time."""
+
+    def __init__(self, database: Database, pictures: PictureStore, *, poll_s: float, reservoir: int) -> None:
+        """reservoir: tiles kept of a style, 0: none."""
+        self._database, self._pictures = database, pictures
+        self._poll_s, self._reservoir = poll_s, reservoir
+        self._captures: tuple[SampleCapture, ...] = ()
+        self._metres: set[tuple[int, str, int]] = set()  # capture, counter, metre: taken by this worker
+        self._limits: dict[str, float] = {}
+        self._waiting: queue.Queue[Inspected] = queue.Queue(maxsize=FRAMES_WAITING)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collecting", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def offer(self, inspected: Inspected) -> None:
+        header = inspected.report.header
+        wanted = any(
+            capture.camera == header.camera and _metre(capture, header) not in self._metres
+            for capture in self._captures
+        )
+        if wanted or priority_of(header) < self._limits.get(inspected.report.style, 1.0 if self._reservoir else 0.0):
+            with contextlib.suppress(queue.Full):
+                self._waiting.put_nowait(inspected)
+
+    # The thread. Everything below is its own.
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # Linux knows the priority of a thread
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        looked = 0.0
+        while not self._stop.is_set():
+            try:
+                if time.monotonic() - looked >= self._poll_s:
+                    looked = time.monotonic()
+                    self._captures = tuple(list_captures(self._database, running=True))
+                    self._metres = {each for each in self._metres if each[0] in {c.id for c in self._captures}}
+                self.collect(self._waiting.get(timeout=min(self._poll_s, 0.2)))
+            except queue.Empty:
+                continue
+            except (LoomwatchError, OSError) as error:
+                log.warning("a frame gives no sample: %s", error)
+
+    def collect(self, inspected: Inspected) -> None:
+        """Takes what is wanted of a frame. Raises `StorageError`."""
+        header = inspected.report.header
+        for capture in self._captures:
+            metre = _metre(capture, header)
+            if capture.camera == header.camera and metre not in self._metres:
+                self._metres.add(metre)
+                self._take(capture, inspected)
+        if self._reservoir and not inspected.report.defects:
+            self._offer_tile(inspected)
+
+    def _take(self, capture: SampleCapture, inspected: Inspected) -> None:
+        """The whole fabric of a frame."""
+        if count_taken(self._database, capture.id) >= capture.metres:
+            return
+        header, report = inspected.report.header, inspected.report
+        fabric = inspected.fabric
+        box = (0, fabric.shape[1], 0, fabric.shape[0])
+        captured = captured_at(self._database, header, box)
+        add_sample(
+            self._database,
+            self._pictures,
+            style=capture.style,
+            png=encode(fabric, suffix=".png"),
+            source=capture.source,
+            roll_group=captured.group,
+            mm_per_px=header.mm_per_px,
+            by=capture.by,
+            why=capture.why or ("golden roll" if capture.source == "roll" else "a frame of the running line"),
+            captured=captured,
+            scored=Scored(model=report.model, score=float(report.tile_scores.max()), threshold=report.threshold),
+            capture_id=capture.id,
+        )
+        count_taken(self._database, capture.id)
+
+    def _offer_tile(self, inspected: Inspected) -> None:
+        report, tiled = inspected.report, inspected.tiled
+        header, style = report.header, report.style
+        limit = self._limits[style] = reservoir_limit(self._database, style, size=self._reservoir)
+        low = np.flatnonzero(report.tile_scores < LOW * report.threshold)
+        priority = priority_of(header)
+        if priority >= limit or not len(low):
+            return
+        tile = int(low[zlib.crc32(f"tile of {_name(header)}".encode()) % len(low)])
+        top, column = origins_of(tiled)[tile]
+        left = column - header.fabric_left_px
+        captured = captured_at(self._database, header, (left, left + tiled.tile_px, top, top + tiled.tile_px))
+        add_sample(
+            self._database,
+            self._pictures,
+            style=style,
+            png=encode(tiled.tiles[tile], suffix=".png"),
+            source="reservoir",
+            roll_group=captured.group,
+            mm_per_px=header.mm_per_px,
+            by="the line",
+            why="by chance, of the tiles that score low",
+            captured=captured,
+            scored=Scored(model=report.model, score=float(report.tile_scores[tile]), threshold=report.threshold),
+            priority=priority,
+        )
+        trim_reservoir(self._database, self._pictures, style, size=self._reservoir)
+
+
+def captured_at(database: Database, header: FrameHeader, box_px: tuple[int, int, int, int]) -> Captured:
+    """Where a part of a frame lies; box_px: x0, x1, y0, y1 on its fabric. Raises `StorageError`."""
+    roll = roll_at(database, line=header.line, at=header.captured_at)
+    x0, x1, y0, y1 = box_px
+    scale = header.mm_per_px
+    return Captured(
+        line=header.line,
+        roll=roll.name if roll is not None else "",
+        day=f"{(roll.opened_at if roll is not None else header.captured_at):%Y-%m-%d}",
+        camera=header.camera,
+        counter=header.session,
+        x0_mm=header.x_offset_mm + x0 * scale,
+        x1_mm=header.x_offset_mm + x1 * scale,
+        y0_mm=header.position_mm + y0 * scale,
+        y1_mm=header.position_mm + y1 * scale,
+        captured_at=header.captured_at,
+    )
+
+
+def priority_of(header: FrameHeader) -> float:
+    """[0, 1), by the frame's key: the same whichever worker gets it, and nothing of its looks."""
+    return zlib.crc32(f"sample of {_name(header)}".encode()) / 2**32
+
+
+def _metre(capture: SampleCapture, header: FrameHeader) -> tuple[int, str, int]:
+    """One frame of a golden roll each metre; of a frame asked for the first."""
+    return capture.id, header.session, int(header.position_mm // 1000) if capture.source == "roll" else 0
+
+
+def _name(header: FrameHeader) -> str:
+    return f"{header.camera}/{header.session}/{header.sequence}"
