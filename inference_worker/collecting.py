@@ -22,7 +22,7 @@ from storage.database import Database
 from storage.pictures import PictureStore
 from storage.reservoir import reservoir_limit, trim_reservoir
 from storage.rolls import roll_at
-from storage.sample_captures import SampleCapture, count_taken, list_captures
+from storage.sample_captures import SampleCapture, count_taken, is_taken, list_captures
 from storage.samples import Captured, Scored, add_sample
 
 log = logging.getLogger(__name__)
@@ -95,9 +95,12 @@ class Collector:
 
     def _take(self, capture: SampleCapture, inspected: Inspected) -> None:
         """The whole fabric of a frame."""
+        header, report = inspected.report.header, inspected.report
         if count_taken(self._database, capture.id) >= capture.metres:
             return
-        header, report = inspected.report.header, inspected.report
+        metre = int(header.position_mm // 1000)
+        if capture.source == "roll" and is_taken(self._database, capture.id, counter=header.session, metre=metre):
+            return
         fabric = inspected.fabric
         box = (0, fabric.shape[1], 0, fabric.shape[0])
         captured = captured_at(self._database, header, box)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cras_core.errors import CrasError
+from inference_worker.collecting import Collector
 from inference_worker.constant import ConstantSlot
 from inference_worker.figures import Figures
 from inference_worker.inspect import FrameScorer, Inspected, Models, inspect_frame
@@ -42,7 +43,7 @@ PREFIX = "LOOMWATCH_WORKER_"
 
 
 class Beside(Protocol):
-    """`shadow.ShadowScorer`, which needs PyTorch."""
+    """What looks at frames after they are stored: `shadow.ShadowScorer`, `collecting.Collector`."""
 
     def offer(self, inspected: Inspected) -> None: ...
 
@@ -68,7 +69,7 @@ class Worker:
         self._database: Database = open_database(store.database)
         self._pictures = PictureStore(store.pictures)
         self._runtimes = store.data_dir / "runtimes"
-        self._shadow: Beside | None = None
+        self._besides: tuple[Beside, ...] = ()
         self._live = Live(store.redis)
         self._figures = Figures()
         self._screen = Screen(self._live, self._figures)
@@ -84,8 +85,15 @@ class Worker:
     def run(self) -> None:
         settings = self._settings
         start_pruning(self._store, self._database, self._pictures, name=self.name, stop=self._stop)
-        with self._slot() as slot, self._beside() as shadow, self._watchdog, self._teller as teller, self._monitor:
-            self._shadow = shadow
+        with (
+            self._slot() as slot,
+            self._beside() as shadow,
+            self._collecting() as collector,
+            self._watchdog,
+            self._teller as teller,
+            self._monitor,
+        ):
+            self._besides = tuple(each for each in (shadow, collector) if each is not None)
             teller.slot = slot
             scorer = self._first_model(slot)
             if scorer is None:
@@ -148,6 +156,13 @@ class Worker:
             merge_mm=settings.merge_mm,
         )
 
+    def _collecting(self) -> AbstractContextManager[Beside | None]:
+        """Who takes samples from the running line."""
+        settings = self._settings
+        if self._constant:
+            return nullcontext()
+        return Collector(self._database, self._pictures, poll_s=settings.model_poll_s, reservoir=settings.reservoir)
+
     def _first_model(self, slot: Slot) -> Models | None:
         """Waits for a model; without one no frame is asked for, so none is lost to this worker."""
         while not self._stop.is_set():
@@ -189,8 +204,8 @@ class Worker:
             return self._store_gap(tiled.header.gap(f"refused: {error}"))
         self._figures.inspected(inspected.report, stored_at_ns=time.time_ns())
         self._screen.take(inspected)
-        if self._shadow is not None:
-            self._shadow.offer(inspected)
+        for each in self._besides:
+            each.offer(inspected)
         return True
 
     def _store_gap(self, gap: Gap) -> bool:

@@ -26,6 +26,7 @@ from loomwatch import (
     commands_models,
     commands_records,
     commands_report,
+    commands_samples,
     commands_schedule,
     commands_services,
     commands_styles,
@@ -48,6 +49,7 @@ commands_styles.register(app)
 commands_services.register(app)
 commands_keys.register(app)
 commands_records.register(app)
+commands_samples.register(app)
 commands_models.register(app)
 commands_jobs.register(app)
 commands_schedule.register(app)

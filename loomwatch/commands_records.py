@@ -1,4 +1,4 @@
-"""What is kept: rolls, lines, samples."""
+"""What is kept: rolls and lines."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from rich.table import Table
 from inspection.errors import SettingsError
 from inspection.settings import StoreSettings, load
 from loomwatch import commands_grading
-from loomwatch.terminal import console, example, folder
+from loomwatch.terminal import console, example
 from storage.database import Database, open_database
 
 DATA_DIR = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine.")
@@ -34,11 +34,6 @@ def register(app: typer.Typer) -> None:
     lines.command("remove", epilog=example("loomwatch lines remove 'guide roller'"))(remove_element)
     lines.command("coverage", epilog=example("loomwatch lines coverage 0.98 --line line-1"))(set_coverage)
     app.add_typer(lines, name="lines")
-
-    samples = typer.Typer(help="Normal fabric to learn from.", no_args_is_help=True)
-    samples.command("add", epilog=example("loomwatch samples add data/aitex/tiles --mm-per-px 0.2"))(add_samples)
-    samples.command("list", epilog=example("loomwatch samples list"))(list_samples)
-    app.add_typer(samples, name="samples")
 
 
 def _open(data_dir: Path | None) -> tuple[StoreSettings, Database]:
@@ -202,38 +197,3 @@ def set_coverage(
     _, database = _open(data_dir)
     coverage.set_coverage_limit(database, line=line, limit=limit, by=by)
     console.print(f"{line}: a roll is complete from {100 * limit:g} % coverage on")
-
-
-def add_samples(
-    data: Path = typer.Argument(help="Folder in the MVTec AD layout: STYLE/train/good/*."),
-    mm_per_px: float = typer.Option(0.2, help="Size of a pixel on the cloth in mm."),
-    by: str = BY,
-    data_dir: Path = DATA_DIR,
-) -> None:
-    """Add pictures of normal fabric for retraining."""
-    from cras_core.dataset import groups_of, read_layout
-    from loomwatch.normals import add_picture
-    from storage.pictures import PictureStore
-
-    store, database = _open(data_dir)
-    pictures = PictureStore(store.pictures)
-    layout = read_layout(folder(data, what="data folder"))
-    for style, content in layout.classes.items():
-        groups = groups_of(content.train_good)
-        for path, group in zip(content.train_good, groups, strict=True):
-            add_picture(database, pictures, path, style=style, roll_group=group, mm_per_px=mm_per_px, by=by)
-        console.print(f"{style}: {len(content.train_good)} samples")
-
-
-def list_samples(data_dir: Path = DATA_DIR) -> None:
-    """Count the samples of each style."""
-    from collections import Counter
-
-    from storage import samples
-
-    _, database = _open(data_dir)
-    counts = Counter((sample.style, sample.source) for sample in samples.list_samples(database))
-    table = Table("style", "source", "samples")
-    for (style, source), count in sorted(counts.items()):
-        table.add_row(style, source, str(count))
-    console.print(table)

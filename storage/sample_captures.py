@@ -103,7 +103,21 @@ def count_taken(database: Database, capture_id: int) -> int:
         return taken
 
 
-def _running() -> Select[tuple[SampleCaptureRow]]:
+def is_taken(database: Database, capture_id: int, *, counter: str, metre: int) -> bool:
+    """Whether another worker took this metre of a golden roll."""
+    with database.reading() as session:
+        found = session.scalar(
+            select(SampleRow.id).where(
+                SampleRow.capture_id == capture_id,
+                SampleRow.counter == counter,
+                SampleRow.y0_mm >= 1000.0 * metre,
+                SampleRow.y0_mm < 1000.0 * (metre + 1),
+            )
+        )
+        return found is not None
+
+
+def _running() -> Select[SampleCaptureRow]:
     return select(SampleCaptureRow).where(SampleCaptureRow.state == "running")
 
 

@@ -41,7 +41,7 @@ def near_confirmed(session: Session, row: SampleRow) -> tuple[int, float] | None
     return nearest
 
 
-def _fragments(row: SampleRow, *, reach_mm: float) -> Select[tuple[FragmentRow, DefectRow]]:
+def _fragments(row: SampleRow, *, reach_mm: float) -> Select[FragmentRow, DefectRow]:
     """Of defects that are not rejected, whose boxes touch the sample's, widened by `reach_mm`."""
     query = (
         select(FragmentRow, DefectRow)
