@@ -17,8 +17,8 @@ from storage.database import Database
 from storage.in_force import standing
 from storage.jobs import Asked, add_request
 from storage.leases import take_lease
-from storage.schedules import TIMED, Rule, next_time, quiet_end, schedule_of
 from storage.samples import to_be_learned
+from storage.schedules import TIMED, Rule, next_time, quiet_end, schedule_of
 from storage.tables import DriftRow, ModelRow, SampleRow, ScheduleRow
 from storage.trends.drift import EPOCH
 

@@ -2,14 +2,14 @@
 
 Samples that are there were given or confirmed by staff, and stay accepted.
 
-Revision 0011, after 0010.
+Revision 0012, after 0011.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -35,7 +35,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("samples") as table:
         table.add_column(sa.Column("state", sa.String(), nullable=False, server_default="accepted"))
-        table.add_column(sa.Column("reasons", sa.JSON(), nullable=False, server_default=sa.text("'[]'")))
+        table.add_column(sa.Column("reasons", sa.JSON(), nullable=True))
         for name in _WORDS:
             table.add_column(sa.Column(name, sa.String(), nullable=False, server_default=sa.text("''")))
         for name in _NUMBERS:
@@ -44,6 +44,9 @@ def upgrade() -> None:
             table.add_column(sa.Column(name, sa.DateTime(timezone=True), nullable=True))
         table.add_column(sa.Column("capture_id", sa.Integer(), nullable=True))
         table.create_foreign_key("fk_samples_capture_id", "sample_captures", ["capture_id"], ["id"])
+    op.execute("UPDATE samples SET reasons = '[]'")
+    with op.batch_alter_table("samples") as table:
+        table.alter_column("reasons", nullable=False)
     op.create_index("ix_samples_state", "samples", ["state"])
     op.create_index("ix_samples_capture_id", "samples", ["capture_id"])
     op.create_table(
