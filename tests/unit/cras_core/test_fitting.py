@@ -13,7 +13,7 @@ from cras_core.errors import CheckpointError, ConfigError, DataSetError
 from cras_core.feature_store import FACTS, FEATURES
 from cras_core.features import Extractor, Features, extract_features
 from cras_core.fitting import pick_precision
-from cras_core.training import fit_heads
+from cras_core.training import fit_heads, prepare_heads
 
 from .conftest import normal_samples
 
@@ -40,6 +40,15 @@ def features() -> Features:
 def learn(features, config=CONFIG, **options):
     heads, losses = fit_heads(features, np.arange(8), config, **options)
     return heads.state_dict(), losses
+
+
+def test_training_moves_all_of_adapter_and_discriminator_and_nothing_else(features):
+    """Statistics, centers and routing stay as they were prepared (eq. 1: of the initial adapter)."""
+    start = prepare_heads(features, np.arange(8), CONFIG, generator=torch.Generator().manual_seed(0)).state_dict()
+    learned, _ = learn(features)
+    moved = {name for name, value in start.items() if not torch.equal(value, learned[name])}
+    assert {name.split(".")[0] for name in moved} == {"adapter", "discriminator"}
+    assert moved == {name for name in start if name.split(".")[0] in ("adapter", "discriminator")}
 
 
 @pytest.mark.parametrize("averaging", [0.0, 0.7])
