@@ -193,8 +193,8 @@ def _camera_down(rule: CameraDownRule, facts: LineFacts) -> Evaluation:
                 subject=f"camera {fact.camera}",
                 level=_between(not gone and age_s > rule.raise_s, gone or age_s <= rule.clear_s),
                 text=(
-                    f"camera {fact.camera} is silent since {fact.heard_at:%Y-%m-%d %H:%M:%S} UTC: is the line "
-                    "standing, the camera connected and the ingest service running?"
+                    f"camera {fact.camera} is silent since {fact.heard_at:%Y-%m-%d %H:%M:%S} UTC: is it connected, "
+                    "and does the ingest service run?"
                 ),
                 value=age_s,
             )

@@ -55,7 +55,8 @@ class SeriesFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraFact:
-    """heard_at: when its last frame, gap or count was stored. ended: it said that it has captured everything."""
+    """heard_at: when its last frame, gap or count was stored, or when ingest last had a sign of life of it, whichever
+    is later. ended: it said that it has captured everything."""
 
     camera: str
     heard_at: datetime

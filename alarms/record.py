@@ -8,13 +8,14 @@ service ran is left out.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
 
 from alarms.facts import CameraFact, DefectFact, DriftFact, LineFacts, Passed, SeriesFact, WorkersFact
+from storage.live import LiveIngest
 from storage.tables import (
     CaptureRow,
     DefectRow,
@@ -123,8 +124,19 @@ class Record:
         self._take(session, sorted(taken, key=lambda row: row.captured_at))
         return len(taken)
 
+    def hear(self, ingestors: Iterable[LiveIngest]) -> None:
+        """What ingest says of its cameras: one that lives is heard of, also while its cloth stands still."""
+        for ingest in ingestors:
+            for told in ingest.state.cameras:
+                camera = self._camera(ingest.state.line, told.camera)
+                at = datetime.fromtimestamp(ingest.at_ns / 1e9 - told.silent_s, UTC)
+                camera.heard_at = max(camera.heard_at or at, at)
+                if not camera.session:  # nothing of it was ever stored
+                    camera.ended = told.state == "ended"
+
     def lines(self, session: Session) -> list[str]:
-        return list(session.scalars(select(LineRow.name).order_by(LineRow.name)))
+        """Those with something stored, or with cameras that ingest tells of."""
+        return sorted({*session.scalars(select(LineRow.name)), *self._lines})
 
     def facts(
         self, session: Session, line: str, *, at: datetime, workers: WorkersFact, series: Iterable[int] = ()
@@ -198,7 +210,7 @@ class Record:
             memory.defects = {number: memory.defects[number] for number in newest}
 
     def _hear(self, session: Session, name: str, camera: _Camera) -> bool:
-        """A camera's count, which also comes from one whose cloth stands still."""
+        """A camera's count, which says when it has ended."""
         row = session.execute(
             select(CaptureRow.updated_at, CaptureRow.ended).where(
                 CaptureRow.camera == name, CaptureRow.session == camera.session

@@ -34,7 +34,7 @@ from storage.alarms.rules import AnyRule
 from storage.alarms.sink_store import list_sinks
 from storage.database import Database, open_database
 from storage.engine import is_sqlite
-from storage.live import Live, ServiceState
+from storage.live import Live, LiveIngest, ServiceState
 from storage.tables import AlarmRow
 
 log = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ class Watch:
         assert record is not None
         before = (record.frame_id, record.gap_id)
         workers = self._workers()
+        record.hear(self._ingestors())
         with self._database.reading() as session:
             rules = [stored.rule for stored in rules_in(session)]
             if _reach_mm(rules) > record.reach_mm:
@@ -174,6 +175,12 @@ class Watch:
                     signal = alarm_store.Signal(subject=signal.subject, level="hold")
             signals.append(signal)
         return Evaluation(signals=tuple(signals), keep_others=found.keep_others)
+
+    def _ingestors(self) -> list[LiveIngest]:
+        try:
+            return self._live.ingestors()
+        except StorageError:  # `_workers` says so
+            return []
 
     def _workers(self) -> WorkersFact:
         try:

@@ -89,6 +89,7 @@ class BaslerSource(LiveSource):
             while not self._closed.is_set():
                 if not self._device.IsGrabbing() or self._device.IsCameraDeviceRemoved():
                     raise SourceAwayError(f"camera {self._camera.name}: the connection to it is lost")
+                self.hear()
                 result = self._device.RetrieveResult(WAIT_MS, pylon.TimeoutHandling_Return)
                 if not result.IsValid():
                     continue

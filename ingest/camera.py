@@ -88,7 +88,7 @@ class Camera(threading.Thread):
             self._left = _Left(end_mm=0.0, at_ns=time.time_ns(), speed_mm_s=0.0, absolute=False)
         while True:
             if self._source is not None:
-                self.tally.opened()
+                self.tally.opened(self._source)
                 frames = self._run_source(self._source)
                 if frames is None or self._stop_asked.is_set() or not self._source.live:
                     return

@@ -56,6 +56,7 @@ class FolderSource(Source):
                 reachable = False
             else:
                 reachable = True
+                self.hear()
                 done &= {path.name for path in there}  # files that were moved away are forgotten
                 for path in there:
                     if self._closed.is_set():

@@ -37,6 +37,8 @@ SCHEME = "genicam://"
 WAIT_S = 0.2  # for a frame, between looks whether to stop
 QUIET_S = 2.0  # without a frame, between looks whether the camera is still there
 BUFFERS = 8
+PROBES = 32  # features looked at for a register by which a camera can be asked whether it is there
+REGISTER_BYTES = 4
 
 
 ERRORS = (genapi.GenericException, gentl.GenericException, LookupError)
@@ -63,6 +65,15 @@ class _Nodes:
 
     def execute(self, name: str) -> None:
         self._node(name).execute()
+
+    def registers(self, name: str) -> Iterator[int]:
+        """The addresses in the camera that a feature's value comes from, nearest first."""
+        rests_on = [self._node(name)]
+        for node in rests_on:  # grows meanwhile
+            with contextlib.suppress(*ERRORS, AttributeError):
+                yield int(node.address)
+            with contextlib.suppress(*ERRORS, AttributeError):
+                rests_on += list(node.node.children)[: PROBES - len(rests_on)]
 
     def _node(self, name: str) -> Any:
         if not self._nodes.has_node(name):
@@ -141,30 +152,30 @@ class GenicamSource(LiveSource):
             self._chunks = Chunks(encoder=camera.encoder_chunk)
             self._chunks_on = camera.chunks and self._chunks.switch_on(self._nodes, ERRORS)
             self._require_counter(possible=self._chunks_on)
-            self._can_probe = self._answers()
+            # Register 0 holds the version of GigE Vision or USB3 Vision; other cameras have their width somewhere.
+            self._probe = next(filter(self._answers, (0, *self._nodes.registers("Width"))), None)
         except BaseException:
             self._release()
             raise
 
     def shots(self) -> Iterator[Shot]:
-        heard_at = time.monotonic()
         try:
             self._acquirer.start()
             while not self._closed.is_set():
                 try:
                     buffer = self._acquirer.fetch(timeout=WAIT_S, is_raw=True)
                 except gentl.TimeoutException:
-                    if time.monotonic() - heard_at > QUIET_S:
-                        heard_at = time.monotonic()
-                        if self._can_probe and not self._answers():
+                    if self._probe is not None and time.monotonic() - self.heard_at > QUIET_S:
+                        if not self._answers(self._probe):
                             raise SourceAwayError(f"camera {self._camera.name}: it does not answer any more") from None
+                        self.hear()
                     continue
                 except ERRORS as error:
                     if not self._chunks_on:
                         raise
                     self._go_on_without_chunks(error)
                     continue
-                heard_at = time.monotonic()
+                self.hear()
                 try:
                     yield from self._track.shots(self._grab(buffer))
                 finally:
@@ -182,10 +193,10 @@ class GenicamSource(LiveSource):
         self._chunks.switch_off(self._nodes, ERRORS)
         self._acquirer.start()
 
-    def _answers(self) -> bool:
-        """Whether the camera answers at its register 0, which not every device has."""
+    def _answers(self, address: int) -> bool:
+        """Whether the camera has a register there, and gives its value."""
         try:
-            self._acquirer.remote_device.port.read(0, 4)
+            self._acquirer.remote_device.port.read(address, REGISTER_BYTES)
         except ERRORS:
             return False
         return True

@@ -49,6 +49,7 @@ class RtspSource(LiveSource):
                     return
                 if not decoded:
                     raise SourceAwayError(f"camera {self._camera.name}: the stream of {self._shown} broke off")
+                self.hear()
                 stream_ms = float(self._video.get(cv2.CAP_PROP_POS_MSEC))
                 grab = Grab(
                     pixels=np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8),

@@ -1,6 +1,7 @@
 """What every source gives: `Shot`s, one a frame of the camera or a file, in the order in which the cloth passed."""
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class Source(ABC):
 
     def __init__(self) -> None:
         self._closed = threading.Event()
+        self.heard_at = time.monotonic()  # its last sign of life, also while no cloth moves and no shot comes
+
+    def hear(self) -> None:
+        """To be called with whatever shows that the source is there."""
+        self.heard_at = time.monotonic()
 
     @abstractmethod
     def shots(self) -> Iterator[Shot]:

@@ -89,6 +89,7 @@ class SimulatedCamera(Source):
         frame_ns = frame_mm / (self.run.speed_m_min / 60 * 1000) * 1e9 if self.live else 0.0
         number = 0
         while number < frames and not self._closed.is_set():
+            self.hear()
             if not self.live:
                 yield self._shot(number, 1, self._clock.utc_ns())
                 number += 1

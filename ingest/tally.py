@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 WINDOW_S = 10.0  # of rates
 
@@ -22,6 +22,13 @@ class Counted:
     captured_mm: float
     reconnects: int
     warnings: tuple[str, ...]
+    silent_s: float
+
+
+class Heard(Protocol):
+    """`shots.Source`."""
+
+    heard_at: float
 
 
 class Tally:
@@ -36,15 +43,18 @@ class Tally:
         self._position_mm = self._captured_mm = 0.0
         self._captured = self._opened = 0
         self._warnings: tuple[str, ...] = ()
+        self._heard_at = self._since
+        self._source: Heard | None = None
 
-    def opened(self) -> None:
+    def opened(self, source: Heard) -> None:
         with self._lock:
-            self._state = "running"
+            self._state, self._source = "running", source
             self._opened += 1
 
     def lost(self) -> None:
         with self._lock:
-            self._state = "away"
+            self._heard_at = self._last_heard_at
+            self._state, self._source = "away", None
 
     def ended(self) -> None:
         with self._lock:
@@ -54,6 +64,7 @@ class Tally:
         """A frame or a gap of `length_mm`, up to `end_mm`, is in the spool; pixels: 0 for a gap."""
         at = time.monotonic() if now is None else now
         with self._lock:
+            self._heard_at = at
             self._recent.append((at, pixels, length_mm))
             self._forget(at)
             self._position_mm = end_mm
@@ -79,7 +90,12 @@ class Tally:
                 captured_mm=self._captured_mm,
                 reconnects=max(self._opened - 1, 0),
                 warnings=self._warnings,
+                silent_s=max(at - self._last_heard_at, 0.0),
             )
+
+    @property
+    def _last_heard_at(self) -> float:
+        return max(self._heard_at, self._source.heard_at if self._source is not None else 0.0)
 
     def _forget(self, at: float) -> None:
         while self._recent and at - self._recent[0][0] > WINDOW_S:

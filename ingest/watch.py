@@ -99,6 +99,7 @@ class Watch:
         speed = _gauge("speed_meters_per_second", "Cloth that passed in the last ten seconds.", by_camera)
         pixels = _gauge("pixels_per_second", "Pixels captured in the last ten seconds.", by_camera)
         waiting = _gauge("spool_records", "Records of a camera that wait or are with workers.", by_camera)
+        silent = _gauge("camera_silent_seconds", "Since the camera's last sign of life.", by_camera)
         warnings = _gauge("camera_warnings", "Warnings of the camera's last frame.", by_camera)
         for camera in state.cameras:
             labels = (state.line, camera.camera)
@@ -112,8 +113,9 @@ class Watch:
             speed.add_metric(labels, camera.speed_m_min / 60)
             pixels.add_metric(labels, camera.pixels_per_s)
             waiting.add_metric(labels, camera.waiting)
+            silent.add_metric(labels, camera.silent_s)
             warnings.add_metric(labels, len(camera.warnings))
-        yield from (frames, metres, gaps, reconnects, up, position, speed, pixels, waiting, warnings)
+        yield from (frames, metres, gaps, reconnects, up, position, speed, pixels, waiting, silent, warnings)
         yield from _link_metrics(state)
 
     def _camera(self, tally: Tally, gaps: dict[str, int], waiting: dict[str, int]) -> CameraState:
@@ -131,6 +133,7 @@ class Watch:
             waiting=waiting.get(tally.camera, 0),
             reconnects=counted.reconnects,
             warnings=counted.warnings,
+            silent_s=counted.silent_s,
         )
 
 

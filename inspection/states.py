@@ -26,6 +26,7 @@ class CameraState:
     waiting: int  # records in the spool
     reconnects: int
     warnings: tuple[str, ...]  # of its last frame: codes of `inspection.types.WARNINGS`, optionally ": detail"
+    silent_s: float = 0.0  # since its last sign of life: a frame, or its driver's word that it is there
 
     @property
     def dropped(self) -> int:

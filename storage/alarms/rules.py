@@ -112,10 +112,12 @@ class DriftRule(Rule):
 
 
 class CameraDownRule(Rule):
-    """A camera whose last frame or gap was stored `raise_s` ago and that has not said that it ended. After `forget_s`
-    it is taken to be out of service."""
+    """A camera of which nothing was heard for `raise_s`: nothing was stored, its driver gave ingest no sign of life.
+    Not one that has said that it ended; after `forget_s` it is taken to be out of service. after_s: until ingest, when
+    all start together, has told of its cameras."""
 
     kind: Literal["camera_down"]
+    after_s: Seconds = 5.0
     raise_s: float = Field(60.0, gt=0, le=86_400)
     clear_s: float = Field(15.0, gt=0, le=86_400)
     forget_s: float = Field(86_400.0, gt=0, le=30 * 86_400)

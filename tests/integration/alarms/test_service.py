@@ -15,10 +15,11 @@ from storage.alarms import alarm_store, rule_store
 from storage.alarms.alarm_store import list_alarms
 from storage.database import open_database
 from storage.frames import store_capture, store_gap, store_report
-from storage.live import Live, ServiceState
+from storage.live import Live, LiveIngest, ServiceState
 from storage.reviews import review_defect
 from storage.tables import AlarmEventRow, AlarmServiceRow, DefectRow
 from tests.records import LINE, at, make_capture, make_defect, make_gap, make_report
+from tests.states import camera_state, ingest_state
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -195,7 +196,7 @@ def _stripe():
 def test_a_camera_and_a_worker_that_are_gone_are_told_after_their_delay(sqlite_database, pictures, live, settings):
     only(
         sqlite_database,
-        cams=("camera_down", {"raise_s": 60, "clear_s": 15, "forget_s": 86400}),
+        cams=("camera_down", {"raise_s": 60, "clear_s": 15, "forget_s": 86400, "after_s": 0}),
         workers=("worker_down", {"after_s": 30}),
     )
     store_capture(sqlite_database, make_capture(3))
@@ -212,6 +213,49 @@ def test_a_camera_and_a_worker_that_are_gone_are_told_after_their_delay(sqlite_d
     assert [alarm.rule for alarm in list_alarms(sqlite_database)] == ["cams"]
     look(watch, now + timedelta(seconds=141))
     assert {(alarm.rule, alarm.line) for alarm in list_alarms(sqlite_database)} == {("cams", LINE), ("workers", "")}
+
+
+def told(camera: str, at: datetime, *, state: str = "running", silent_s: float = 0.0) -> LiveIngest:
+    """What a worker publishes of an ingestor with one camera."""
+    cameras = (camera_state(camera, state=state, silent_s=silent_s),)
+    return LiveIngest(state=ingest_state(line=LINE, cameras=cameras), at_ns=round(at.timestamp() * 1e9))
+
+
+def test_a_camera_on_a_standing_line_is_not_down_and_one_that_is_away_is(sqlite_database, pictures, live, settings):
+    only(sqlite_database, cams=("camera_down", {"after_s": 0}))
+    store_capture(sqlite_database, make_capture(3))
+    weave(sqlite_database, pictures, range(3))
+    watch, now = Watch(sqlite_database, live, settings), datetime.now(UTC)
+    look(watch, now)
+    for minutes in range(1, 120, 10):  # two hours without cloth
+        later = now + timedelta(minutes=minutes)
+        live.publish_ingest(told("camera-1", later), part="camera-1")
+        look(watch, later)
+    assert list_alarms(sqlite_database) == []
+    for away_s, alarms in ((59, 0), (61, 1)):
+        at_s = later + timedelta(seconds=away_s)
+        live.publish_ingest(told("camera-1", at_s, state="away", silent_s=away_s), part="camera-1")
+        look(watch, at_s)
+        assert len(list_alarms(sqlite_database)) == alarms
+    [alarm] = list_alarms(sqlite_database)
+    assert (alarm.subject, alarm.state) == ("camera camera-1", "raised")
+    assert f"silent since {later:%Y-%m-%d %H:%M:%S} UTC" in alarm.text
+    back = later + timedelta(seconds=90)
+    live.publish_ingest(told("camera-1", back), part="camera-1")
+    look(watch, back)
+    assert [each.state for each in list_alarms(sqlite_database)] == ["cleared"]
+
+
+def test_a_standing_line_whose_ingest_is_gone_has_its_camera_down(sqlite_database, live, settings):
+    """Also a camera that never saw any cloth."""
+    only(sqlite_database, cams=("camera_down", {"after_s": 0}))
+    watch, now = Watch(sqlite_database, live, settings), datetime.now(UTC)
+    live.publish_ingest(told("fresh", now), part="fresh")
+    look(watch, now)
+    look(watch, now + timedelta(seconds=59))
+    assert list_alarms(sqlite_database) == []
+    look(watch, now + timedelta(seconds=61))
+    assert [alarm.subject for alarm in list_alarms(sqlite_database)] == ["camera fresh"]
 
 
 def test_without_redis_one_alarm_says_so_and_it_clears_when_redis_is_back(sqlite_database, live, settings):

@@ -1,8 +1,17 @@
 """A camera's rates: over the last ten seconds, and falling to nothing when it stops."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from ingest.tally import WINDOW_S, Tally
+
+
+@dataclass
+class Driver:
+    """What a tally asks of a source."""
+
+    heard_at: float
 
 
 def test_rates_are_those_of_the_last_ten_seconds() -> None:
@@ -36,11 +45,26 @@ def test_a_gap_is_captured_cloth_but_no_frame() -> None:
 def test_reconnects_are_openings_after_the_first() -> None:
     tally = Tally("left")
     assert tally.count().state == "away"
-    tally.opened()
+    tally.opened(Driver(0.0))
     assert (tally.count().state, tally.count().reconnects) == ("running", 0)
     tally.lost()
     assert tally.count().state == "away"
-    tally.opened()
+    tally.opened(Driver(0.0))
     assert tally.count().reconnects == 1
     tally.ended()
     assert tally.count().state == "ended"
+
+
+def test_a_camera_is_silent_since_its_last_frame_or_its_drivers_last_word() -> None:
+    tally = Tally("left", now=100.0)
+    assert tally.count(now=107.0).silent_s == 7.0  # it never opened
+    driver = Driver(heard_at=110.0)
+    tally.opened(driver)
+    assert tally.count(now=112.0).silent_s == 2.0
+    tally.passed(pixels=1, end_mm=1.0, length_mm=1.0, now=120.0)
+    assert tally.count(now=121.0).silent_s == 1.0
+    driver.heard_at = 500.0  # the line stands, the camera answers
+    assert tally.count(now=500.5).silent_s == 0.5
+    tally.lost()
+    driver.heard_at = 900.0
+    assert tally.count(now=560.0).silent_s == 60.0
