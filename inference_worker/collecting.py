@@ -101,7 +101,7 @@ class Collector:
         metre = int(header.position_mm // 1000)
         if capture.source == "roll" and is_taken(self._database, capture.id, counter=header.session, metre=metre):
             return
-        fabric = inspected.fabric
+        fabric = inspected.fabric()
         box = (0, fabric.shape[1], 0, fabric.shape[0])
         captured = captured_at(self._database, header, box)
         add_sample(

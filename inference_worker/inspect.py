@@ -1,4 +1,5 @@
-"""One frame through the model: tiles -> scores -> stitched map -> defects, with the pictures staff will see."""
+"""One frame through the model: tiles -> scores (`score_frame`) -> stitched map -> defects, with the pictures staff will
+see (`report_frame`). Two steps, so that the next frame is scored while this one is reported and stored."""
 
 import time
 from dataclasses import dataclass
@@ -53,6 +54,17 @@ class Models(FrameScorer, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredFrame:
+    """A frame's tiles and the model's answers. Nothing was looked for in them yet."""
+
+    tiled: TiledFrame
+    result: TileResult
+    model: str
+    received_at_ns: int
+    scored_at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
     """A frame's report, and its cloth and heat (scores in units of the threshold) for the screens."""
 
@@ -60,10 +72,9 @@ class Inspected:
     tiled: TiledFrame
     ratios: Scores  # (H, fabric width)
 
-    @property
-    def fabric(self) -> Pixels:
-        """(H, fabric width, C). Put together anew each time: most frames are never looked at."""
-        return join(self.tiled)
+    def fabric(self, *, every_row: int = 1) -> Pixels:
+        """(H / every_row, fabric width, C). Put together anew each time: most frames are never looked at."""
+        return join(self.tiled, every_row=every_row)
 
 
 def score_tiles(scorer: FrameScorer, tiles: Pixels, *, style: str, batch_size: int) -> TileResult:
@@ -77,18 +88,28 @@ def score_tiles(scorer: FrameScorer, tiles: Pixels, *, style: str, batch_size: i
     )
 
 
-def inspect_frame(
-    scorer: FrameScorer, tiled: TiledFrame, *, style: str, batch_size: int, merge_mm: float, received_at_ns: int
-) -> Inspected:
-    """Scores a frame and finds its defects. `style`: the roll's, or "" to route every tile by itself.
+def score_frame(
+    scorer: FrameScorer, tiled: TiledFrame, *, style: str, batch_size: int, received_at_ns: int
+) -> ScoredFrame:
+    """The model's part. `style`: the roll's, or "" to route every tile by itself.
 
     Raises `cras_core.errors.BundleError` when the model was trained for another tile size or scale.
     """
+    scorer.check(tile_px=tiled.tile_px, mm_per_px=tiled.header.mm_per_px)
+    return ScoredFrame(
+        tiled=tiled,
+        result=score_tiles(scorer, tiled.tiles, style=style, batch_size=batch_size),
+        model=scorer.name,
+        received_at_ns=received_at_ns,
+        scored_at_ns=time.time_ns(),
+    )
+
+
+def report_frame(scored: ScoredFrame, *, merge_mm: float) -> Inspected:
+    """The defects in a scored frame, with their pictures."""
+    tiled, result = scored.tiled, scored.result
     header = tiled.header
-    scorer.check(tile_px=tiled.tile_px, mm_per_px=header.mm_per_px)
-    result = score_tiles(scorer, tiled.tiles, style=style, batch_size=batch_size)
     scores, ratios = stitch_frame(tiled, result)
-    scored_at_ns = time.time_ns()
     defects = find_defects(tiled, result, scores, ratios, merge_mm=merge_mm)
     names, votes = np.unique(result.styles, return_counts=True)
     fabric = join(tiled) if defects else None
@@ -96,15 +117,15 @@ def inspect_frame(
     threshold = next(float(t) for t, name in zip(result.thresholds, result.styles, strict=True) if name == main_style)
     report = FrameReport(
         header=header,
-        model=scorer.name,
+        model=scored.model,
         style=main_style,
         tile_px=tiled.tile_px,
         overlap_px=tiled.overlap_px,
         tile_scores=result.scores,
         score_grid=score_grid(scores, cell_px=max(1, round(GRID_MM / header.mm_per_px))),
         threshold=threshold,
-        received_at_ns=received_at_ns,
-        scored_at_ns=scored_at_ns,
+        received_at_ns=scored.received_at_ns,
+        scored_at_ns=scored.scored_at_ns,
         defects=defects,
         crops=pictures.crops(fabric, ratios, defects, header, tile_px=tiled.tile_px) if fabric is not None else (),
         likenesses=likenesses(fabric, defects, header) if fabric is not None else (),

@@ -23,13 +23,13 @@ def overlay(fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_p
     return _outlined(_heated(fabric, ratios), defects, left_px=left_px, scale=(1.0, 1.0))
 
 
-def preview(
-    fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_px: int, longest_px: int, rows: int = 0
-) -> Pixels:
-    """As `overlay`, at most `longest_px` on its longest side; nothing but shrinking is done at full size. rows: as for
-    `shrink`."""
-    small = shrink(fabric, longest_px=longest_px, rows=rows)
-    height, width = small.shape[:2]
+def preview(fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_px: int, longest_px: int) -> Pixels:
+    """As `overlay`, at most `longest_px` on its longest side; nothing but shrinking is done at full size. fabric: of
+    the size of `ratios`, or every n-th row of it."""
+    width, height = small_size(*ratios.shape, longest_px=longest_px)
+    small = fabric
+    if fabric.shape[:2] != (height, width):
+        small = np.asarray(cv2.resize(fabric, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     if ratios.max() <= HEAT_FROM:
         heat = np.zeros((height, width), np.float32)
     else:
@@ -63,15 +63,10 @@ def to_rgb(pixels: Pixels) -> Pixels:
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
-def shrink(pixels: Pixels, *, longest_px: int, rows: int = 0) -> Pixels:
-    """At most `longest_px` on its longest side, area averaged, each row over about `rows` of them, 0 for all."""
-    scale = longest_px / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    if rows:
-        pixels = pixels[:: max(1, pixels.shape[0] // (rows * size[1]))]
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)  # drops a single channel
+def small_size(height: int, width: int, *, longest_px: int) -> tuple[int, int]:
+    """(width, height) of a picture that is at most `longest_px` on its longest side, and never grown."""
+    scale = min(longest_px / max(height, width), 1.0)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def encode(pixels: NDArray[np.uint8], *, suffix: str) -> bytes:

@@ -56,14 +56,15 @@ class Screen:
 
     def _publish_strip(self, inspected: Inspected) -> None:
         header = inspected.report.header
-        height, width = inspected.fabric.shape[:2]
+        height, width = inspected.ratios.shape
+        longest_px = min(STRIP_LONGEST_PX, round(STRIP_PX * max(height, width) / width))
+        rows = pictures.small_size(height, width, longest_px=longest_px)[1]
         picture = pictures.preview(
-            inspected.fabric,
+            inspected.fabric(every_row=max(1, height // (STRIP_ROWS * rows))),
             inspected.ratios,
             inspected.report.defects,
             left_px=header.fabric_left_px,
-            longest_px=min(STRIP_LONGEST_PX, round(STRIP_PX * max(height, width) / width)),
-            rows=STRIP_ROWS,
+            longest_px=longest_px,
         )
         self._live.publish_strip(
             StripPiece(
@@ -82,7 +83,7 @@ class Screen:
         report, header = inspected.report, inspected.report.header
         left_px = header.fabric_left_px
         picture = pictures.preview(
-            inspected.fabric, inspected.ratios, report.defects, left_px=left_px, longest_px=LONGEST_PX
+            inspected.fabric(), inspected.ratios, report.defects, left_px=left_px, longest_px=LONGEST_PX
         )
         recent = self._figures.recent()
         self._live.publish_camera(

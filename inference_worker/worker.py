@@ -1,51 +1,39 @@
-"""The worker's loop: receive -> inspect -> store in one transaction -> done. ZeroMQ and the slot have own threads.
-
-*done* is said only after the commit, and storing is idempotent, so whatever breaks in between is inspected again by
-this worker or another and stored once.
-"""
+"""The worker's loop: receive -> score, while the writer's thread finds defects in the frame before, stores it and says
+done. ZeroMQ and the slot have threads of their own, so that receiving, scoring and writing overlap."""
 
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from cras_core.errors import CrasError
 from inference_worker.collecting import Collector
 from inference_worker.constant import ConstantSlot
 from inference_worker.figures import Figures
-from inference_worker.inspect import FrameScorer, Inspected, Models, inspect_frame
+from inference_worker.inspect import FrameScorer, Models, score_frame
 from inference_worker.pruning import start_pruning
 from inference_worker.receiver import Keys, Receiver, read_keys
 from inference_worker.screen import Screen
 from inference_worker.teller import Slot, Teller
 from inference_worker.watchdog import Watchdog
+from inference_worker.writer import Beside, Work, Writer
 from inspection.endpoints import parse_endpoint, refuse_plain
-from inspection.errors import RecordRefused, SettingsError, StorageError
+from inspection.errors import SettingsError, StorageError
 from inspection.monitor import Monitor
 from inspection.settings import StoreSettings, WorkerSettings
-from inspection.types import Capture, Gap, TiledFrame
+from inspection.types import TiledFrame
+from inspection.wire import Record
 from storage.database import Database, open_database
-from storage.frames import store_capture, store_gap, store_report
 from storage.live import Live
 from storage.pictures import PictureStore
 from storage.rolls import roll_at
 
 log = logging.getLogger(__name__)
 
-RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
 PREFIX = "LOOMWATCH_WORKER_"
-
-
-class Beside(Protocol):
-    """What looks at frames after they are stored: `shadow.ShadowScorer`, `collecting.Collector`."""
-
-    def offer(self, inspected: Inspected) -> None: ...
 
 
 class Worker:
@@ -69,7 +57,6 @@ class Worker:
         self._database: Database = open_database(store.database)
         self._pictures = PictureStore(store.pictures)
         self._runtimes = store.data_dir / "runtimes"
-        self._besides: tuple[Beside, ...] = ()
         self._live = Live(store.redis)
         self._figures = Figures()
         self._screen = Screen(self._live, self._figures)
@@ -93,7 +80,6 @@ class Worker:
             self._teller as teller,
             self._monitor,
         ):
-            self._besides = tuple(each for each in (shadow, collector) if each is not None)
             teller.slot = slot
             scorer = self._first_model(slot)
             if scorer is None:
@@ -108,15 +94,30 @@ class Worker:
             ) as receiver:
                 log.info("worker %s takes frames from %s", self.name, ", ".join(settings.ingestors))
                 teller.receiver = receiver
-                while not self._stop.is_set():
-                    record = receiver.receive(0.2)
-                    self._watchdog.begin()
-                    teller.running = scorer = slot.scorer() or scorer
-                    if record is not None and self._handle(record, scorer):
-                        receiver.done(record)
-                    self._screen.show()  # after the Done: nobody waits for a picture
-                    self._watchdog.end()
+                with self._writer(receiver, shadow, collector) as writer:
+                    while not self._stop.is_set():
+                        record = receiver.receive(0.2)
+                        teller.running = scorer = slot.scorer() or scorer
+                        if record is not None:
+                            self._watchdog.begin()
+                            work = self._scored(record, scorer)
+                            self._watchdog.end()  # the writer has its own
+                            writer.put(work)
+                        writer.check()
         log.info("worker %s stopped", self.name)
+
+    def _writer(self, receiver: Receiver, *besides: Beside | None) -> Writer:
+        return Writer(
+            self._database,
+            self._pictures,
+            figures=self._figures,
+            screen=self._screen,
+            besides=[each for each in besides if each is not None],
+            done=receiver.done,
+            merge_mm=self._settings.merge_mm,
+            hang_s=self._settings.hang_s,
+            stop=self._stop,
+        )
 
     def _slot(self) -> AbstractContextManager[Slot]:
         settings = self._settings
@@ -171,51 +172,23 @@ class Worker:
             slot.wait(0.5)
         return None
 
-    def _handle(self, record: TiledFrame | Gap | Capture, models: Models) -> bool:
-        """Inspects and stores one record; False when stopped before it could be stored."""
-        match record:
-            case Gap():
-                return self._store_gap(record)
-            case Capture():
-                return self._stored_or_dropped(lambda: store_capture(self._database, record))
-            case TiledFrame():
-                return self._handle_frame(record, models)
-
-    def _handle_frame(self, tiled: TiledFrame, models: Models) -> bool:
-        style = self._style(tiled)
+    def _scored(self, record: Record, models: Models) -> Work:
+        """A frame with its scores, or as the gap that it is when no model here fits it; anything else as it came."""
+        if not isinstance(record, TiledFrame):
+            return record
+        style = self._style(record)
         scorer: FrameScorer = models.of(style)  # one model scores a whole frame
         try:
-            inspected = inspect_frame(
+            return score_frame(
                 scorer,
-                tiled,
+                record,
                 style=style,
-                batch_size=len(tiled.tiles) if self._constant else self._settings.batch_size,
-                merge_mm=self._settings.merge_mm,
+                batch_size=len(record.tiles) if self._constant else self._settings.batch_size,
                 received_at_ns=time.time_ns(),
             )
         except CrasError as error:
-            log.error("frame %s of %s is not inspected: %s", tiled.header.sequence, tiled.header.camera, error)
-            return self._store_gap(tiled.header.gap(f"model_mismatch: {error}"))
-        try:
-            if not self._stored(lambda: store_report(self._database, self._pictures, inspected.report)):
-                return False
-        except RecordRefused as error:  # it would be refused every time it comes
-            log.error("%s", error)
-            return self._store_gap(tiled.header.gap(f"refused: {error}"))
-        self._figures.inspected(inspected.report, stored_at_ns=time.time_ns())
-        self._screen.take(inspected)
-        for each in self._besides:
-            each.offer(inspected)
-        return True
-
-    def _store_gap(self, gap: Gap) -> bool:
-        self._figures.gap(gap)
-        try:
-            return self._stored(lambda: store_gap(self._database, gap))
-        except RecordRefused as error:
-            log.error("a gap is stored without its reason's details: %s", error)
-            bare = replace(gap, reason=gap.reason.partition(":")[0])
-            return self._stored_or_dropped(lambda: store_gap(self._database, bare))
+            log.error("frame %s of %s is not inspected: %s", record.header.sequence, record.header.camera, error)
+            return record.header.gap(f"model_mismatch: {error}")
 
     def _style(self, tiled: TiledFrame) -> str:
         """The style staff entered for the roll, or "" to route every tile by itself."""
@@ -225,32 +198,3 @@ class Worker:
             log.warning("cannot ask for the roll, tiles are routed: %s", error)
             return ""
         return roll.style if roll else ""
-
-    def _stored(self, store: Callable[[], object]) -> bool:
-        """Stores, again and again while the database is away. False when stopped: the record is sent again.
-
-        Raises `RecordRefused` for what will never be stored.
-        """
-        attempt = 0
-        while True:
-            self._watchdog.begin()
-            try:
-                store()
-                return True
-            except RecordRefused:
-                raise
-            except StorageError as error:
-                wait_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
-                log.error("cannot store, next try in %.1f s: %s", wait_s, error)
-                self._figures.store_retries.inc()
-                attempt += 1
-                if self._stop.wait(wait_s):
-                    return False
-
-    def _stored_or_dropped(self, store: Callable[[], object]) -> bool:
-        """A gap or a count that is refused is left out: what it leaves open shows as cloth that waits."""
-        try:
-            return self._stored(store)
-        except RecordRefused as error:
-            log.error("%s", error)
-            return True

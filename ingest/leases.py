@@ -18,9 +18,11 @@ A worker, known by its connection (`peer`):
 A record whose lease is over goes to another worker, never again down the connection that has it: there it is still in
 hand, and its `done` counts, however late.
 
-A worker that dies (falls silent, or its connection breaks) is one try of the record it was working on, the oldest in
-its hand. After `tries` of them the record is *spent* and not given out again as it is: a frame that kills whoever
-inspects it must not be tried for ever. A Bye, a lease that is over and a new Hello are no tries.
+A frame that kills whoever inspects it must not be tried for ever, and must not take its neighbours with it. A worker
+has several records in work at a time, so when one dies (falls silent, or its connection breaks) all it had are
+*suspects*: each is then given to a worker that has no other, which gets no other before it is done. A death over one
+record alone is a try of it; after `tries` of them it is *spent* and not given out again as it is. A Bye, a lease that
+is over and a new Hello are no deaths.
 """
 
 import heapq
@@ -38,6 +40,11 @@ class _Worker:
     credit: int = 0
     served: int = 0  # when it last got a record, as a count of all records given out
     has: dict[RecordKey, None] = field(default_factory=dict)  # sent down this connection and not done, oldest first
+
+    @property
+    def in_work(self) -> list[RecordKey]:
+        """Frames and gaps; a count is no work."""
+        return [key for key in self.has if key.kind == "record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Leases:
         self._waiting: list[tuple[tuple[int, int], RecordKey]] = []  # a heap; what left it otherwise is skipped
         self._queued: set[RecordKey] = set()
         self._leased: dict[RecordKey, tuple[bytes, float]] = {}  # to whom, until when
-        self._tries: dict[RecordKey, int] = {}
+        self._tries: dict[RecordKey, int] = {}  # of the suspects
         self._spent: list[RecordKey] = []
         self._added = self._served = 0
 
@@ -114,11 +121,11 @@ class Leases:
         return len(keys)
 
     def died(self, peer: bytes) -> int:
-        """As `leave`, of a worker that did not say so: a try of the record it was working on."""
-        if (worker := self._workers.get(peer)) is not None and worker.has:
-            key = next(iter(worker.has))
-            self._tries[key] = self._tries.get(key, 0) + 1
-            if self._tries[key] == self._limit:
+        """As `leave`, of a worker that did not say so: what it had is suspect, and what it had alone was tried."""
+        in_work = self._workers[peer].in_work if peer in self._workers else []
+        for key in in_work:
+            self._tries[key] = self._tries.get(key, 0) + (len(in_work) == 1)
+            if len(in_work) == 1 and self._tries[key] == self._limit:
                 self._spent.append(key)
         return self.leave(peer)
 
@@ -140,12 +147,14 @@ class Leases:
             key = item[1]
             if key not in self._queued:
                 continue
-            able = [peer for peer, worker in ready.items() if key not in worker.has]
+            able = [peer for peer, worker in ready.items() if key not in worker.has and self._may_have(worker, key)]
             if able:
                 peer = min(able, key=lambda peer: (len(ready[peer].has), ready[peer].served))
                 found = peer, key
-            else:
-                aside.append(item)
+                continue
+            aside.append(item)
+            if key in self._tries and any(key not in worker.has for worker in self._workers.values()):
+                break  # what is newer waits, so that one of them will have nothing else
         for item in aside:
             heapq.heappush(self._waiting, item)
         if found is not None:
@@ -185,6 +194,12 @@ class Leases:
 
     def name(self, peer: bytes) -> str:
         return self._workers[peer].name
+
+    def _may_have(self, worker: _Worker, key: RecordKey) -> bool:
+        """A suspect goes to a worker without other work, which then gets no other."""
+        if key.kind != "record":
+            return True
+        return not worker.in_work if key in self._tries else self._tries.keys().isdisjoint(worker.in_work)
 
     def _queue(self, key: RecordKey) -> None:
         self._leased.pop(key, None)

@@ -179,7 +179,7 @@ class IngestSettings(_Settings):
     tile_px: int = Field(256, ge=16, le=4096, description="side of a tile; the model's")
     overlap_px: int = Field(0, ge=0, description="overlap of neighbouring tiles")
     lease_s: float = Field(30.0, gt=0, description="a frame not done within it goes to another worker")
-    tries: int = Field(3, ge=1, description="workers that may die of a frame before it becomes a gap")
+    tries: int = Field(3, ge=1, description="workers that may die of a frame alone before it becomes a gap")
     drain_s: float = Field(20.0, ge=0, description="at a stop, time for workers to finish what is spooled")
     heartbeat_s: float = Field(1.0, gt=0, description="between signs of life; five missed mean gone")
     dark_level: float = Field(8.0, ge=0, le=255, description="fabric with a lower mean is too dark to inspect")
@@ -240,7 +240,7 @@ class WorkerSettings(_Settings):
     threads: int = Field(0, ge=0, description="CPU threads for inference; 0: the library's choice")
     runtime: str = Field("auto", description="auto: the fastest that decides alike; or one, such as torch-float32")
     batch_size: int = Field(32, ge=1, description="tiles scored at once")
-    credit: int = Field(2, ge=1, le=64, description="frames asked for ahead")
+    credit: int = Field(3, ge=1, le=64, description="frames in hand: one is scored, one stored, one waits")
     model_poll_s: float = Field(1.0, gt=0, description="between looks for a newly promoted model")
     keep_former: bool = Field(True, description="what a roll back would need stays loaded, so that it takes no time")
     reservoir: int = Field(

@@ -112,11 +112,13 @@ def _shares(starts: list[int], length_px: int, tile_px: int) -> list[NDArray[np.
     return [None if single else share for share, single in zip(shares, alone, strict=True)]
 
 
-def join(tiled: TiledFrame) -> Pixels:
-    """The fabric back from its tiles, exactly: (H, fabric width, C) uint8."""
-    header = tiled.header
+def join(tiled: TiledFrame, *, every_row: int = 1) -> Pixels:
+    """The fabric back from its tiles, exactly: (H, fabric width, C) uint8; or only its rows 0, `every_row`, ..."""
+    header, tile_px = tiled.header, tiled.tile_px
     left, width = header.fabric_left_px, header.fabric_right_px - header.fabric_left_px
-    out = np.empty((header.height_px, width, tiled.tiles.shape[3]), np.uint8)
+    out = np.empty((-(-header.height_px // every_row), width, tiled.tiles.shape[3]), np.uint8)
     for tile, (row, column) in zip(tiled.tiles, origins_of(tiled), strict=True):
-        out[row : row + tiled.tile_px, column - left : column - left + tiled.tile_px] = tile
+        part = tile[-row % every_row :: every_row]
+        first = -(-row // every_row)
+        out[first : first + len(part), column - left : column - left + tile_px] = part
     return out

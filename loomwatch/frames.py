@@ -6,7 +6,7 @@ from typing import Any
 
 from cras_core.scoring import Scorer
 from inference_worker import pictures
-from inference_worker.inspect import inspect_frame
+from inference_worker.inspect import report_frame, score_frame
 from ingest.edges import find_edges
 from inspection.errors import ImageError, SourceError
 from inspection.pictures import PICTURE_SUFFIXES, read_picture
@@ -62,13 +62,12 @@ def inspect_file(
         tiled = cut(Frame(header=header, pixels=pixels), tile_px=scorer.tile_px, overlap_px=overlap_px)
     except ImageError as error:
         raise ImageError(f"{path}: the fabric in columns {edges[0]} to {edges[1]}: {error}") from error
-    inspected = inspect_frame(
-        scorer, tiled, style=style, batch_size=BATCH, merge_mm=MERGE_MM, received_at_ns=time.time_ns()
-    )
+    scored = score_frame(scorer, tiled, style=style, batch_size=BATCH, received_at_ns=time.time_ns())
+    inspected = report_frame(scored, merge_mm=MERGE_MM)
     report = inspected.report
     whole = pictures.to_rgb(pixels).copy()
     whole[:, edges[0] : edges[1]] = pictures.overlay(
-        inspected.fabric, inspected.ratios, report.defects, left_px=edges[0]
+        inspected.fabric(), inspected.ratios, report.defects, left_px=edges[0]
     )
     place = path.relative_to(root) if root.is_dir() else Path(path.name)
     target = out / place.parent / f"{place.stem}_overlay.png"

@@ -18,7 +18,7 @@ from loomwatch.stopping import stop_on_signal
 from loomwatch.supervisor import watch_parent
 
 KIND, SEQUENCE, ONCE = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-inspect_frame = module.inspect_frame
+score_frame = module.score_frame
 
 
 def misbehave(scorer, tiled, **options):
@@ -31,10 +31,10 @@ def misbehave(scorer, tiled, **options):
             threading.Event().wait()
         else:
             raise RuntimeError("a frame nobody was prepared for")
-    return inspect_frame(scorer, tiled, **options)
+    return score_frame(scorer, tiled, **options)
 
 
-module.inspect_frame = misbehave
+module.score_frame = misbehave
 start_logging("worker", level="info", file=None)
 with stop_on_signal() as stop:
     watch_parent(stop)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_worker.pictures import _widen, encode, heat, overlay, preview, shrink, to_rgb
+from inference_worker.pictures import _widen, encode, heat, overlay, preview, small_size, to_rgb
 from tests.records import make_defect
 
 
@@ -37,8 +37,11 @@ def test_a_preview_shows_in_small_what_the_overlay_shows() -> None:
     assert small.shape == (40, 100, 3)
     assert tuple(small[10, 40]) == (255, 210, 0)  # the outline
     inner = np.s_[13:17, 28:52]
-    np.testing.assert_allclose(small[inner], shrink(whole, longest_px=100)[inner], atol=3)
-    np.testing.assert_allclose(small[25:], shrink(whole, longest_px=100)[25:], atol=3)
+    shrunk = cv2.resize(whole, (100, 40), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(small[inner], shrunk[inner], atol=3)
+    np.testing.assert_allclose(small[25:], shrunk[25:], atol=3)
+    fewer_rows = preview(cloth[::4], ratios, [found], left_px=7, longest_px=100)
+    np.testing.assert_allclose(fewer_rows[inner], small[inner], atol=6)
 
 
 def test_heat_is_dark_on_calm_cloth_and_bright_far_over_the_threshold() -> None:
@@ -58,7 +61,7 @@ def test_colours_survive_the_encoding() -> None:
 def test_a_picture_is_shrunk_to_its_longest_side_and_never_grown(
     shape: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    assert shrink(np.zeros(shape, np.uint8), longest_px=200).shape == expected
+    assert small_size(*shape, longest_px=200) == expected[::-1]
 
 
 @given(st.integers(1, 500), st.integers(0, 499), st.integers(1, 500), st.integers(8, 300))

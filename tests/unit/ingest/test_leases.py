@@ -147,24 +147,67 @@ def test_done_of_something_unknown_is_harmless() -> None:
     assert it.next(now=0) is None
 
 
-def die(it: Leases, *names: str, at: float = 0.0) -> None:
-    """Each takes what it can get, and dies of the first of it."""
-    for name in names:
-        peer = name.encode()
-        it.hello(peer, name, (), now=at)
-        it.credit(peer, 2)
-        while it.next(now=at) is not None:
-            pass
-        it.died(peer)
+def take(it: Leases, peer: bytes, *, at: float = 0.0) -> list[RecordKey]:
+    """A worker comes, asks for three records and gets what it can."""
+    it.hello(peer, peer.decode(), (), now=at)
+    it.credit(peer, 3)
+    taken = []
+    while (turn := it.next(now=at)) is not None:
+        taken.append(turn[1])
+    return taken
 
 
-def test_a_record_of_which_three_workers_died_is_spent_the_one_behind_it_is_not() -> None:
-    it = leases(0, 1)
-    die(it, "a", "b")
+def test_what_a_dead_worker_had_is_given_out_alone_until_it_is_known_which_it_died_of() -> None:
+    it = leases(0, 1, 2)
+    assert take(it, A) == [key(0), key(1), key(2)]
+    it.died(A)
+    it.add(key(3))
+    assert take(it, B) == [key(0)]
+    it.done(key(0))
+    it.credit(B, 1)
+    assert it.next(now=0) == (B, key(1))
+    it.died(B)  # of record 1, and of no other
+    for name in (b"c", b"d"):
+        assert it.spent() == []
+        assert take(it, name) == [key(1)]
+        it.died(name)
+    assert it.spent() == [key(1)]
     assert it.spent() == []
-    die(it, "c")
-    assert it.spent() == [key(0)]
-    assert it.spent() == []
+    it.done(key(1))
+    assert take(it, b"e") == [key(2)]
+    it.done(key(2))
+    assert it.next(now=0) == (b"e", key(3))
+
+
+def test_nothing_newer_is_given_out_while_a_suspect_waits_for_a_worker_with_nothing_else() -> None:
+    it = leases(*range(6))
+    assert take(it, A) == [key(0), key(1), key(2)]
+    assert take(it, B) == [key(3), key(4), key(5)]
+    it.add(key(6))
+    it.died(A)
+    it.done(key(3))
+    it.credit(B, 1)
+    assert it.next(now=0) is None
+    it.add(key(9, "capture"))
+    assert it.next(now=0) == (B, key(9, "capture"))  # a count is no work
+    it.done(key(4))
+    it.done(key(5))
+    it.credit(B, 3)
+    assert it.next(now=0) == (B, key(0))
+    assert it.next(now=0) is None
+
+
+def test_a_suspect_that_every_worker_has_already_holds_nothing_up() -> None:
+    it = Leases(lease_s=3.0, heartbeat_s=1.0, tries=3)
+    it.add(key(0))
+    assert take(it, A) == [key(0)]
+    it.died(A)
+    assert take(it, B) == [key(0)]
+    it.heard(B, now=4.0)
+    it.expire(now=4.0)  # it may still be done there, and goes to another as soon as there is one
+    it.add(key(1))
+    assert it.next(now=4.0) is None
+    assert take(it, b"c", at=4.0) == [key(0)]
 
 
 def test_a_silent_worker_is_a_dead_one() -> None:
@@ -194,7 +237,8 @@ def test_a_bye_a_new_hello_and_a_lease_that_is_over_are_no_tries() -> None:
 def test_what_was_done_is_not_spent() -> None:
     it = Leases(lease_s=10.0, heartbeat_s=1.0, tries=1)
     it.add(key(0))
-    die(it, "a")
+    take(it, A)
+    it.died(A)
     it.done(key(0))
     assert it.spent() == []
 
@@ -253,6 +297,8 @@ class AnyOrder(RuleBasedStateMachine):
         assert peer in self.it.peers
         assert record in self.open
         assert record not in self.sent[peer]
+        in_work = self.it._workers[peer].in_work
+        assert in_work == [record] or self.it._tries.keys().isdisjoint(in_work)  # a suspect is alone
         self.sent[peer].add(record)
         self.credit[peer] -= 1
         assert self.credit[peer] >= 0
@@ -265,9 +311,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.open.discard(record)
 
     @precondition(lambda self: self.it.peers)
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        self.it.leave(data.draw(st.sampled_from(self.it.peers)))
+    @rule(data=st.data(), died=st.booleans())
+    def leave(self, data: st.DataObject, died: bool) -> None:
+        peer = data.draw(st.sampled_from(self.it.peers))
+        if died:
+            self.it.died(peer)
+        else:
+            self.it.leave(peer)
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 11.0]), data=st.data())
     def time_passes(self, seconds: float, data: st.DataObject) -> None:
@@ -285,7 +335,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert all(peer in self.it.peers for peer, _ in leased.values())
 
     def teardown(self) -> None:
-        """In the end one fresh worker gets everything that is left."""
+        """In the end one fresh worker gets everything that is left, and finishes it."""
         for peer in self.it.peers:
             self.it.leave(peer)
         self.it.hello(b"last", "last", (), now=self.now)
@@ -295,6 +345,7 @@ class AnyOrder(RuleBasedStateMachine):
             turn = self.it.next(now=self.now)
             assert turn is not None
             left.add(turn[1])
+            self.it.done(turn[1])
         assert left == self.open
 
 

@@ -95,6 +95,8 @@ def test_join_gives_the_fabric_back_exactly(
     assert len(origins_of(tiled)) == len(tiled.tiles)
     expected = pixels[:, left : left + fabric].reshape(height, fabric, channels)
     np.testing.assert_array_equal(join(tiled), expected)
+    for every_row in (2, 3, 7, 100):
+        np.testing.assert_array_equal(join(tiled, every_row=every_row), expected[::every_row])
 
 
 def test_background_beside_the_fabric_is_in_no_tile() -> None:
