@@ -49,6 +49,11 @@ class Couriers:
                 self._running[name] = Courier(self._database, sink, self._secrets)
                 self._running[name].start()
 
+    @property
+    def problems(self) -> list[str]:
+        """Why sinks cannot be told, also while nothing waits for them."""
+        return [f"sink {name}: {each.problem}" for name, each in sorted(self._running.items()) if each.problem]
+
     def close(self) -> None:
         for courier in self._running.values():
             courier.leave()
@@ -63,6 +68,7 @@ class Courier(threading.Thread):
     def __init__(self, database: Database, sink: AnySink, secrets: Path) -> None:
         super().__init__(name=f"sink-{sink.name}", daemon=True)
         self.sink = sink
+        self.problem = ""  # why it cannot be told
         self._database, self._secrets = database, secrets
         self._stop_asked = threading.Event()
         self._sender: Sender | None = None
@@ -132,13 +138,13 @@ class Courier(threading.Thread):
     def _went_well(self) -> None:
         if self._failures:
             log.info("sink %s is back", self.sink.name)
-        self._failures = 0
+        self._failures, self.problem = 0, ""
 
     def _fail(self, problem: str, delivery_id: int | None) -> None:
         """The connection is made anew with the next try: what the failed one still holds is not sent by itself."""
         if not self._failures:
             log.warning("sink %s cannot be told, its notices wait: %s", self.sink.name, problem)
-        self._failures += 1
+        self._failures, self.problem = self._failures + 1, problem.removeprefix(f"sink {self.sink.name}: ")
         self._close()
         if delivery_id is not None:
             finish(self._database, delivery_id, state="waiting", problem=problem)

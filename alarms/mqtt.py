@@ -5,6 +5,7 @@ from the broker itself when the service is gone (last will).
 """
 
 import json
+import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,14 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from alarms.sender import SinkAway, read_secret
+from alarms.tls import client_context, why_refused
 from storage.alarms.alarm_store import Alarm
 from storage.alarms.outbox import Delivery
 from storage.alarms.sinks import MqttSink
 
 KEEPALIVE_S = 30
+HUNG_UP = "it closed the connection"
+ASKS = "; does it ask for a certificate? name certificate_file and key_file"
 
 
 class MqttSender:
@@ -71,7 +75,9 @@ class MqttSender:
             password = read_secret(self._secrets, sink.password_file) if sink.password_file else None
             client.username_pw_set(sink.username, password)
         if sink.tls:
-            client.tls_set(ca_certs=sink.ca_file or None)
+            key = self._secrets / sink.key_file if sink.key_file else None
+            context = client_context(sink.name, ca_file=sink.ca_file, certificate_file=sink.certificate_file, key=key)
+            client.tls_set_context(context)
         client.will_set(f"{sink.topic}/status", "offline", qos=1, retain=True)
         client.connect_timeout = sink.timeout_s
         refused: list[str] = []
@@ -80,9 +86,15 @@ class MqttSender:
             if getattr(reason, "is_failure", False):
                 refused.append(str(reason))
 
+        def disconnected(*_: object) -> None:  # before it let us in
+            refused.append(HUNG_UP + (ASKS if sink.tls and not sink.certificate_file else ""))
+
         client.on_connect = connected
+        client.on_disconnect = disconnected
         try:
             client.connect(sink.host, sink.port, keepalive=KEEPALIVE_S)
+        except ssl.SSLError as error:
+            raise SinkAway(f"the broker at {self._where}: {why_refused(error)}") from error
         except (OSError, ValueError) as error:
             raise SinkAway(f"no broker at {self._where}: {getattr(error, 'strerror', None) or error}") from error
         client.loop_start()
@@ -94,6 +106,7 @@ class MqttSender:
             client.loop_stop()
             reason = refused[0] if refused else "no answer"
             raise SinkAway(f"the broker at {self._where} does not let loomwatch in: {reason}")
+        client.on_disconnect = None
         return client
 
     @property

@@ -7,6 +7,7 @@ that subscribed to events was sent it; until one has, notices wait.
 """
 
 import asyncio
+import hmac
 import logging
 import socket
 import threading
@@ -19,8 +20,8 @@ from urllib.parse import urlsplit
 from asyncua import Server, ua
 from asyncua.server.user_managers import User, UserManager, UserRole
 
+from alarms.opcua_identity import Identity, ListedClients, read_identity
 from alarms.sender import NobodyListens, SinkAway, read_secret
-from inspection.errors import SettingsError
 from storage.alarms.alarm_store import Alarm
 from storage.alarms.outbox import Delivery
 from storage.alarms.sinks import OpcUaSink
@@ -80,17 +81,22 @@ class OpcUaSender:
 
     def _serve(self) -> "_Served":
         if self._served is None:
+            sink = self._sink
             self._check_port()
+            password = read_secret(self._secrets, sink.password_file) if sink.password_file else ""
+            identity = clients = None
+            if sink.certificate_file:
+                identity = read_identity(sink.name, Path(sink.certificate_file), self._secrets / sink.key_file)
+                clients = ListedClients(sink.name, Path(sink.clients_dir)) if sink.clients_dir else None
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="opcua", daemon=True)
                 self._thread.start()
-            password = read_secret(self._secrets, self._sink.password_file) if self._sink.password_file else ""
-            self._served = self._run(_start(self._sink, self._secrets, password))
+            self._served = self._run(_start(sink, password, identity, clients))
         return self._served
 
     def _check_port(self) -> None:
-        """Before the nodes are built: a try must cost little."""
+        """Before the nodes are built, as all that may be wrong: a try must cost little."""
         parts = urlsplit(self._sink.endpoint)
         try:
             socket.create_server((parts.hostname or "", parts.port or 4840)).close()
@@ -116,7 +122,8 @@ class _Users(UserManager):  # type: ignore[misc]
     def get_user(
         self, iserver: Any, username: str | None = None, password: str | None = None, certificate: Any = None
     ) -> User | None:
-        if self._username and (username, password) != (self._username, self._password):
+        given, wanted = f"{username}\0{password}", f"{self._username}\0{self._password}"
+        if self._username and not hmac.compare_digest(given.encode(), wanted.encode()):
             return None
         return User(role=UserRole.User)
 
@@ -149,17 +156,17 @@ class _Served:
             await node.write_value(value, ua.VariantType.UInt32)
 
 
-async def _start(sink: OpcUaSink, secrets: Path, password: str) -> _Served:
+async def _start(sink: OpcUaSink, password: str, identity: Identity | None, clients: ListedClients | None) -> _Served:
     server = Server(user_manager=_Users(sink.username, password))
     await server.init()
     server.set_endpoint(sink.endpoint)
     server.set_server_name("loomwatch")
-    if sink.certificate_file:
-        try:
-            await server.load_certificate(sink.certificate_file)
-            await server.load_private_key(str(secrets / sink.key_file))
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"sink {sink.name}: cannot read its certificate or key: {error}") from error
+    if identity is not None:
+        await server.load_certificate(identity.certificate)
+        await server.load_private_key(identity.key)
+        await server.set_application_uri(identity.uri)
+        if clients is not None:
+            server.set_certificate_validator(clients)
         server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
     else:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])

@@ -238,7 +238,7 @@ def run_alarms(
                     except LoomwatchError as error:  # the database is away: the next look tries again
                         problem = str(error)
                         log.warning("%s", problem)
-                    _publish(live, watch, problem)
+                    _publish(live, watch, problem, couriers.problems)
                     stop.wait(0.0 if more else settings.poll_s)
         finally:
             couriers.close()
@@ -269,8 +269,9 @@ def _waiting(database: Database) -> dict[str, int]:
         return {}
 
 
-def _publish(live: Live, watch: Watch, problem: str) -> None:
-    state = "problem" if problem else "watching" if watch.acts else "standing by"
+def _publish(live: Live, watch: Watch, problem: str, of_sinks: list[str]) -> None:
+    problems = "; ".join([problem, *of_sinks] if problem else of_sinks)
+    state = "problem" if problems else "watching" if watch.acts else "standing by"
     live.publish_service(
-        ServiceState(name=watch.holder, kind="alarms", state=state, detail=problem, at_ns=time.time_ns())
+        ServiceState(name=watch.holder, kind="alarms", state=state, detail=problems, at_ns=time.time_ns())
     )

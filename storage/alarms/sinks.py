@@ -24,6 +24,11 @@ def _plain_name(name: str) -> str:
     return name
 
 
+def _check_pair(certificate_file: str, key_file: str) -> None:
+    if bool(certificate_file) != bool(key_file):
+        raise ValueError("certificate_file and key_file go together: name both or none")
+
+
 SecretFile = Annotated[str, Field(max_length=120), AfterValidator(_plain_name)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -53,8 +58,20 @@ class MqttSink(Sink):
     version: Literal["3.1.1", "5"] = "3.1.1"
     tls: bool = False
     ca_file: str = ""
+    certificate_file: str = ""
+    key_file: SecretFile = ""
     username: str = Field("", max_length=200)
     password_file: SecretFile = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_pair(self.certificate_file, self.key_file)
+        if self.password_file and not self.username:
+            raise ValueError("password_file goes with username: name both")
+        if (self.ca_file or self.certificate_file) and not self.tls:
+            field = "ca_file" if self.ca_file else "certificate_file"
+            raise ValueError(f"{field} is for TLS: set tls=true, or leave it out")
+        return self
 
 
 class WebhookSink(Sink):
@@ -106,14 +123,16 @@ class OpcUaSink(Sink):
     allow_plain: bool = False
     certificate_file: str = ""
     key_file: SecretFile = ""
+    clients_dir: str = ""
     username: str = Field("", max_length=200)
     password_file: SecretFile = ""
     refresh_s: float = Field(1.0, ge=0.2, le=3600)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if bool(self.certificate_file) != bool(self.key_file):
-            raise ValueError("certificate_file and key_file go together: name both or none")
+        _check_pair(self.certificate_file, self.key_file)
+        if self.clients_dir and not self.certificate_file:
+            raise ValueError("clients_dir is for encrypted connections: name certificate_file and key_file too")
         if bool(self.username) != bool(self.password_file):
             raise ValueError("username and password_file go together: name both or none")
         host = urlsplit(self.endpoint).hostname or ""

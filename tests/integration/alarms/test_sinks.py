@@ -229,7 +229,7 @@ def test_a_broker_that_asks_for_a_password_gets_it_from_the_file_and_logs_never_
 
     port, listed = free_port(), tmp_path / "users"
     listed.write_text(f"mill:{PasswordHash.recommended().hash('loom-secret')}\n")
-    with caplog.at_level(logging.DEBUG), machine("mqtt_broker.py", port, listed):
+    with caplog.at_level(logging.DEBUG), machine("mqtt_broker.py", port, "--passwords", listed):
         line.sink("mqtt", host="127.0.0.1", port=port, username="mill", password_file="key", timeout_s=2)
         line.set("a")
         wait_for(lambda: "does not let loomwatch in" in backlog_of(line.database, "sink").problem)

@@ -53,6 +53,12 @@ def test_a_wrong_rule_is_refused_with_field_and_value(fields, told):
             {"kind": "mqtt", "host": "h", "password_file": "../../etc/passwd"},
             "password_file: names a file in the folder",
         ),
+        ({"kind": "mqtt", "host": "h", "password_file": "p"}, "password_file goes with username"),
+        ({"kind": "mqtt", "host": "h", "ca_file": "ca.pem"}, "ca_file is for TLS: set tls=true"),
+        (
+            {"kind": "mqtt", "host": "h", "tls": True, "certificate_file": "c.pem"},
+            "certificate_file and key_file go together",
+        ),
         ({"kind": "webhook", "url": "ftp://x", "secret_file": "s"}, "url: must be http"),
         ({"kind": "webhook", "url": "https://u:hidden@x/", "secret_file": "s"}, "url: must hold no password"),
         ({"kind": "webhook", "url": "https://x/"}, "secret_file: must be given"),
@@ -60,6 +66,7 @@ def test_a_wrong_rule_is_refused_with_field_and_value(fields, told):
         ({"kind": "modbus", "host": "h", "coil": 3, "life_coil": 3}, "life_coil must differ from coil, 3"),
         ({"kind": "opcua", "endpoint": "opc.tcp://0.0.0.0:4840/"}, "is open to the network: name certificate_file"),
         ({"kind": "opcua", "username": "eva"}, "username and password_file go together"),
+        ({"kind": "opcua", "clients_dir": "clients"}, "clients_dir is for encrypted connections"),
         ({"kind": "pager"}, "kind: must be one of mqtt, webhook, modbus, opcua, got 'pager'"),
     ],
 )
