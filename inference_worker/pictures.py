@@ -1,6 +1,7 @@
 """Pictures for people: heat over cloth, and a defect's surroundings with their heat."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,22 +28,25 @@ def preview(fabric: Pixels, ratios: Scores, defects: Sequence[Defect], *, left_p
     """As `overlay`, at most `longest_px` on its longest side; nothing but shrinking is done at full size. fabric: of
     the size of `ratios`, or every n-th row of it."""
     width, height = small_size(*ratios.shape, longest_px=longest_px)
-    small = fabric
-    if fabric.shape[:2] != (height, width):
-        small = np.asarray(cv2.resize(fabric, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    small = np.asarray(_shrunk(fabric, (width, height)), np.uint8)
     if ratios.max() <= HEAT_FROM:
         heat = np.zeros((height, width), np.float32)
     else:
-        heat = np.asarray(cv2.resize(ratios, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+        heat = np.asarray(_shrunk(ratios, (width, height)), np.float32)
     scale = (width / ratios.shape[1], height / ratios.shape[0])
     return _outlined(_heated(small, heat), defects, left_px=left_px, scale=scale)
 
 
 def _heated(fabric: Pixels, ratios: Scores) -> Pixels:
-    cloth = to_rgb(fabric).astype(np.float32)
-    strength = np.clip((ratios - HEAT_FROM) / (HEAT_TO - HEAT_FROM), 0, 1)[:, :, None] * 0.75
-    blended = cloth * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength
-    return np.asarray(blended, np.uint8)
+    picture = to_rgb(fabric).copy()
+    hot = [np.flatnonzero((ratios > HEAT_FROM).any(axis=axis)) for axis in (1, 0)]
+    if not hot[0].size:  # as most of the time
+        return picture
+    place = np.s_[hot[0][0] : hot[0][-1] + 1, hot[1][0] : hot[1][-1] + 1]
+    strength = np.clip((ratios[place] - HEAT_FROM) / (HEAT_TO - HEAT_FROM), 0, 1)[:, :, None] * 0.75
+    blended = picture[place].astype(np.float32) * (1 - strength) + np.array([255.0, 48.0, 16.0], np.float32) * strength
+    picture[place] = blended.astype(np.uint8)
+    return picture
 
 
 def _outlined(picture: Pixels, defects: Sequence[Defect], *, left_px: int, scale: tuple[float, float]) -> Pixels:
@@ -67,6 +71,17 @@ def small_size(height: int, width: int, *, longest_px: int) -> tuple[int, int]:
     """(width, height) of a picture that is at most `longest_px` on its longest side, and never grown."""
     scale = min(longest_px / max(height, width), 1.0)
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _shrunk(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """By halves, each the mean of four pixels, and the rest by interpolation: an eighth of the time that means over any
+    number of pixels take."""
+    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
+        half = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
+        image = cv2.resize(half, (half.shape[1] // 2, half.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    if image.shape[1::-1] == size:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
 
 
 def encode(pixels: NDArray[np.uint8], *, suffix: str) -> bytes:

@@ -260,7 +260,8 @@ class Camera(threading.Thread):
         )
         frame = Frame(header=header, pixels=pixels)
         try:
-            return cut(frame, tile_px=settings.tile_px, overlap_px=settings.overlap_px)
+            room = self._spool.buffers.take
+            return cut(frame, tile_px=settings.tile_px, overlap_px=settings.overlap_px, room=room)
         except ImageError:
             size = f"{share.right_px - share.left_px} x {pixels.shape[0]} px"
             return f"too_narrow: {size} of fabric, a tile is {settings.tile_px} px"

@@ -21,6 +21,7 @@ from typing import IO, Self
 
 import msgspec
 
+from ingest.buffers import FrameBuffers
 from ingest.framefile import read_parts, write_frame
 from ingest.journal import Journal, passed_of
 from ingest.recovery import recover
@@ -103,6 +104,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path, *, memory_bytes: int, disk_bytes: int, bell: Bell) -> None:
+        self.buffers = FrameBuffers()  # for the frames of all its cameras
         self._folder = folder
         self._memory_limit, self._disk_limit = memory_bytes, disk_bytes
         self._bell = bell

@@ -3,6 +3,8 @@
 `stitch(cut(x)) == x` for every geometry: overlaps are blended with weights that sum to one.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,19 +36,30 @@ def tile_origins(height_px: int, width_px: int, *, tile_px: int, overlap_px: int
     return [(row, column) for row in rows for column in columns]
 
 
-def cut_image(image: Pixels, *, tile_px: int, overlap_px: int) -> Pixels:
-    """(H, W) or (H, W, 3) -> (N, tile_px, tile_px, C), in the order of `tile_origins`."""
+def _new_room(shape: tuple[int, ...]) -> Pixels:
+    return np.empty(shape, np.uint8)
+
+
+Room = Callable[[tuple[int, ...]], Pixels]  # an array of a shape, of any content
+
+
+def cut_image(image: Pixels, *, tile_px: int, overlap_px: int, room: Room = _new_room) -> Pixels:
+    """(H, W) or (H, W, 3) -> (N, tile_px, tile_px, C), in the order of `tile_origins`. room: gives what is filled."""
     if image.ndim == 2:
         image = image[:, :, None]
     origins = tile_origins(image.shape[0], image.shape[1], tile_px=tile_px, overlap_px=overlap_px)
-    return np.stack([image[row : row + tile_px, column : column + tile_px] for row, column in origins])
+    tiles = room((len(origins), tile_px, tile_px, image.shape[2]))
+    for tile, (row, column) in zip(tiles, origins, strict=True):
+        tile[...] = image[row : row + tile_px, column : column + tile_px]
+    return tiles
 
 
-def cut(frame: Frame, *, tile_px: int, overlap_px: int) -> TiledFrame:
-    """Cuts the fabric between the frame's edges. Raises `ImageError` when the fabric is smaller than a tile."""
+def cut(frame: Frame, *, tile_px: int, overlap_px: int, room: Room = _new_room) -> TiledFrame:
+    """Cuts the fabric between the frame's edges. room: as for `cut_image`. Raises `ImageError` when the fabric is
+    smaller than a tile."""
     header = frame.header
     fabric = frame.pixels[:, header.fabric_left_px : header.fabric_right_px]
-    tiles = cut_image(fabric, tile_px=tile_px, overlap_px=overlap_px)
+    tiles = cut_image(fabric, tile_px=tile_px, overlap_px=overlap_px, room=room)
     return TiledFrame(header=header, tile_px=tile_px, overlap_px=overlap_px, tiles=tiles)
 
 
