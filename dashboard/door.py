@@ -1,8 +1,9 @@
 """The door before Streamlit: without a session nothing behind it is served, neither a page nor the connection on which
 Streamlit sends what pages show.
 
-Here the browser gets its session: a cookie that scripts cannot read and other sites cannot send. Streamlit itself
-cannot set one. What is behind the door asks again (`dashboard.signed_in`), for a session may end while it is in use.
+Here the browser gets its session, by a password, a one-time link or the company's own sign-in (`dashboard.company`): a
+cookie that scripts cannot read and other sites cannot send. Streamlit itself cannot set one. What is behind the door
+asks again (`dashboard.signed_in`), for a session may end while it is in use.
 """
 
 import logging
@@ -19,11 +20,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.company import WAY_S, Company
 from dashboard.signed_in import cookie_name, limits_of
 from dashboard.theme import LOGO
 from inspection.errors import LoomwatchError, SettingsError, StorageError
 from inspection.settings import DashboardSettings, StoreSettings, load
 from storage.accounts import links, sessions
+from storage.accounts.company import sign_in_company
+from storage.accounts.roles import parse_role
 from storage.accounts.sign_in import sign_in
 from storage.accounts.users import User, count_users
 from storage.database import Database, open_database
@@ -31,7 +35,8 @@ from storage.database import Database, open_database
 log = logging.getLogger(__name__)
 
 SIGN_IN, WELCOME, SIGN_OUT = "/sign-in", "/welcome", "/sign-out"
-OPEN = (SIGN_IN, WELCOME, SIGN_OUT, "/_stcore/health")
+COMPANY, COMPANY_BACK = "/sign-in/company", "/sign-in/company/back"
+OPEN = (SIGN_IN, WELCOME, SIGN_OUT, COMPANY, COMPANY_BACK, "/_stcore/health")
 MAX_FORM_BYTES = 8192
 WRONG = "That is not a name and password that belong together."
 
@@ -48,6 +53,11 @@ class Entrance:
     @cached_property
     def database(self) -> Database:
         return open_database(load(StoreSettings).database)
+
+    @cached_property
+    def company(self) -> Company | None:
+        """None where there is none."""
+        return Company(self.settings) if self.settings.oidc_issuer else None
 
     def user_of(self, connection: HTTPConnection) -> User | None:
         """Raises `StorageError`."""
@@ -107,13 +117,13 @@ class Door:
 async def show_sign_in(request: Request) -> Response:
     try:
         found = await run_in_threadpool(entrance.user_of, request)
-        first = not found and not await run_in_threadpool(count_users, entrance.database)
+        first = not (found or entrance.company) and not await run_in_threadpool(count_users, entrance.database)
     except LoomwatchError as error:
         return _out_of_order(error)
     wanted = _local(request.query_params.get("next", ""))
     if found:
         return RedirectResponse(wanted, status_code=303)
-    return _page("nobody-yet") if first else _page("sign-in", {"next": wanted})
+    return _page("nobody-yet") if first else _sign_in_page(wanted)
 
 
 async def take_sign_in(request: Request) -> Response:
@@ -121,7 +131,6 @@ async def take_sign_in(request: Request) -> Response:
     if form is None:
         return PlainTextResponse("this form was not sent by loomwatch's own page", status_code=403)
     wanted, name = _local(form.get("next", "")), form.get("name", "")
-    typed = {"next": wanted, "name": name}
     try:
         tried = await run_in_threadpool(
             sign_in,
@@ -139,9 +148,56 @@ async def take_sign_in(request: Request) -> Response:
         wait_s = max(1, round(tried.wait.total_seconds()))
         log.warning("sign-in from %s has to wait %d s after wrong passwords", _address(request), wait_s)
         said = f"Too many wrong passwords. Wait {_in_words(wait_s)}, then try again."
-        return _page("sign-in", typed, status=429, problem=said, retry_after=str(wait_s))
+        return _sign_in_page(wanted, name=name, status=429, problem=said, retry_after=str(wait_s))
     log.warning("wrong name or password from %s", _address(request))
-    return _page("sign-in", typed, status=403, problem=WRONG)
+    return _sign_in_page(wanted, name=name, status=403, problem=WRONG)
+
+
+async def send_to_company(request: Request) -> Response:
+    """A link of the sign-in page; whoever follows it is told apart by a cookie when they are back."""
+    company = entrance.company
+    if company is None:
+        return RedirectResponse(SIGN_IN, status_code=303)
+    back = f"{entrance.settings.public_url.rstrip('/') or str(request.base_url).rstrip('/')}{COMPANY_BACK}"
+    wanted = _local(request.query_params.get("next", ""))
+    try:
+        address, held = await run_in_threadpool(company.send, back=back, wanted=wanted)
+    except LoomwatchError as error:
+        return _out_of_order(error)
+    response = RedirectResponse(address, status_code=303, headers={"Cache-Control": "no-store"})
+    response.set_cookie(
+        _held_name(), held, max_age=round(WAY_S), path=COMPANY, httponly=True, samesite="lax", secure=_is_https(request)
+    )
+    return response
+
+
+async def take_from_company(request: Request) -> Response:
+    """Back from the company's provider, with a code that is worth something only here and once."""
+    company = entrance.company
+    if company is None:
+        return RedirectResponse(SIGN_IN, status_code=303)
+    try:
+        person, wanted = await run_in_threadpool(
+            company.receive, held=request.cookies.get(_held_name(), ""), answer=dict(request.query_params)
+        )
+        secret = await run_in_threadpool(
+            sign_in_company,
+            entrance.database,
+            subject=person.subject,
+            name=person.name,
+            role=person.role,
+            otherwise=parse_role(entrance.settings.oidc_otherwise) if entrance.settings.oidc_otherwise else None,
+            limits=limits_of(entrance.settings),
+        )
+    except SettingsError as error:
+        log.warning("sign-in with %s from %s: %s", entrance.settings.oidc_name, _address(request), error)
+        response: Response = _sign_in_page("/", status=403, problem=_sentence(error))
+    except LoomwatchError as error:
+        response = _out_of_order(error)
+    else:
+        response = _signed_in(request, secret, wanted)
+    response.delete_cookie(_held_name(), path=COMPANY)
+    return response
 
 
 async def show_welcome(_request: Request) -> Response:
@@ -193,6 +249,8 @@ async def take_sign_out(request: Request) -> Response:
 routes = [
     Route(SIGN_IN, show_sign_in, methods=["GET"]),
     Route(SIGN_IN, take_sign_in, methods=["POST"]),
+    Route(COMPANY, send_to_company, methods=["GET"]),
+    Route(COMPANY_BACK, take_from_company, methods=["GET"]),
     Route(WELCOME, show_welcome, methods=["GET"]),
     Route(WELCOME, take_welcome, methods=["POST"]),
     Route(SIGN_OUT, take_sign_out, methods=["POST"]),
@@ -210,9 +268,25 @@ def _signed_in(request: Request, secret: str, wanted: str) -> Response:
         max_age=round(limits_of(entrance.settings).absolute.total_seconds()),
         httponly=True,
         samesite="lax",  # a link in an alarm's mail leads in, a form of another site does not
-        secure=request.url.scheme == "https",
+        secure=_is_https(request),
     )
     return response
+
+
+def _is_https(request: Request) -> bool:
+    return request.url.scheme == "https" or entrance.settings.public_url.startswith("https:")
+
+
+def _held_name() -> str:
+    return f"{cookie_name(entrance.settings)}_company"
+
+
+def _sign_in_page(
+    wanted: str, *, name: str = "", status: int = 200, problem: str = "", retry_after: str = ""
+) -> HTMLResponse:
+    company = entrance.settings.oidc_name if entrance.company else ""
+    values = {"next": wanted, "name": name, "company": company}
+    return _page("sign-in", values, status=status, problem=problem, retry_after=retry_after)
 
 
 def _page(

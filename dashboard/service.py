@@ -64,8 +64,8 @@ def run_dashboard(settings: DashboardSettings, store: StoreSettings, stop: threa
 
 def refuse_open_house(settings: DashboardSettings, store: StoreSettings) -> None:
     """Raises `ServiceError` where others than this machine could reach a dashboard that nobody can sign in to yet: the
-    first account is made before the first stranger can ask."""
-    if _is_loopback(settings.host):
+    first account is made before the first stranger can ask. With the company's sign-in no stranger gets one."""
+    if settings.oidc_issuer or _is_loopback(settings.host):
         return
     with open_database(store.database) as database:
         if count_users(database) == 0:

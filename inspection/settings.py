@@ -12,9 +12,19 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -293,8 +303,44 @@ class DashboardSettings(_Settings):
     refresh_s: float = Field(1.0, gt=0, description="between refreshes of live parts")
     session_idle_h: float = Field(8.0, gt=0, le=168, description="after so long unused a session ends, but a viewer's")
     session_h: float = Field(168.0, gt=0, le=8760, description="a session ends after so long, used or not")
+    public_url: str = Field(
+        "", description="address that people open, where a proxy stands in front; empty: as asked for"
+    )
+    oidc_issuer: str = Field(
+        "", description="issuer of the company's sign-in (OpenID Connect), to the letter; empty: none"
+    )
+    oidc_client_id: str = Field("", description="what the company's sign-in calls this dashboard")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="its secret there; best in a file")
+    oidc_name: str = Field("the company's account", min_length=1, description="what to sign in with, in words")
+    oidc_scope: str = Field("openid profile email", description="what is asked of the provider")
+    oidc_name_claim: str = Field("preferred_username", min_length=1, description="claim with a person's name")
+    oidc_role_claim: str = Field(
+        "", description="claim with groups or roles, as realm_access.roles; empty: roles are here"
+    )
+    oidc_roles: dict[str, Literal["viewer", "operator", "quality", "admin"]] = Field(
+        {}, description="which role a value of that claim gives, as JSON"
+    )
+    oidc_otherwise: Literal["", "viewer", "operator", "quality", "admin"] = Field(
+        "", description="role of who has none by claim or account; empty: they stay out"
+    )
     monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
     monitor_port: int = Field(9840, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")
+
+    @model_validator(mode="after")
+    def _whole_company(self) -> Self:
+        if not self.oidc_issuer:
+            return self
+        place = urlsplit(self.oidc_issuer)
+        here = place.hostname in ("127.0.0.1", "localhost", "::1")
+        if place.scheme != "https" and not (place.scheme == "http" and here):
+            raise ValueError(f"oidc_issuer must be an https address, got {self.oidc_issuer!r}")
+        if not self.oidc_client_id:
+            raise ValueError("oidc_issuer needs oidc_client_id, as the provider calls this dashboard")
+        if "openid" not in self.oidc_scope.split():
+            raise ValueError(f"oidc_scope must hold openid, got {self.oidc_scope!r}")
+        if self.oidc_role_claim and not self.oidc_roles:
+            raise ValueError("oidc_role_claim needs oidc_roles, which say what its values mean")
+        return self
 
 
 class AlarmSettings(_Settings):

@@ -36,6 +36,9 @@ def register(app: typer.Typer) -> None:
 def add(
     name: str = typer.Argument(help="Name, as it will stand beside what they do."),
     role: str = typer.Option("viewer", help=ROLE),
+    company: bool = typer.Option(
+        False, "--company", help="They sign in with the company's account, by this name there."
+    ),
     data_dir: Path = DATA_DIR,
 ) -> None:
     """Add somebody; asks for a password, or reads it from standard input."""
@@ -45,7 +48,9 @@ def add(
     if schema_status(store.database).state == "empty":
         upgrade(store.database)  # the first account may come before the first service
     with open_database(store.database) as database:
-        user = users.add_user(database, name=name, role=role, password=_ask_password(), by=who())
+        password = None if company else _ask_password()
+        origin = "company" if company else "local"
+        user = users.add_user(database, name=name, role=role, password=password, by=who(), origin=origin)
     console.print(f"{user.name} may sign in as {user.role}", markup=False)
 
 

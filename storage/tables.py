@@ -914,6 +914,9 @@ class UserRow(Table):
     role: Mapped[str]  # viewer, operator, quality, admin
     password: Mapped[str]  # argon2id; "" for an account that is signed in to in another way
     origin: Mapped[str]  # local, company, demo
+    subject: Mapped[str | None] = mapped_column(
+        unique=True, index=True
+    )  # of the company's: its provider's name and number
     disabled: Mapped[bool]
     created_at: Mapped[datetime]
     signed_in_at: Mapped[datetime | None]

@@ -79,7 +79,7 @@ def set_role(database: Database, *, name: str, role: str, by: str) -> None:
         if before == wanted:
             return
         row.role = wanted
-        _keep_an_admin(session)
+        keep_an_admin(session)
         audit.record(session, by=by, action="user.role", subject=row.name, detail={"role": [before, wanted]})
 
 
@@ -119,7 +119,7 @@ def set_disabled(database: Database, *, name: str, disabled: bool, by: str) -> N
         if row.disabled == disabled:
             return
         row.disabled = disabled
-        _keep_an_admin(session)
+        keep_an_admin(session)
         if disabled:
             session.execute(delete(SessionRow).where(SessionRow.user_id == row.id))
         audit.record(session, by=by, action="user.disable" if disabled else "user.enable", subject=row.name, detail={})
@@ -164,7 +164,8 @@ def _row(session: Session, name: str) -> UserRow:
     return row
 
 
-def _keep_an_admin(session: Session) -> None:
+def keep_an_admin(session: Session) -> None:
+    """Raises `SettingsError` when none would be left."""
     session.flush()
     if session.scalar(select(UserRow.id).where(UserRow.role == "admin", ~UserRow.disabled).limit(1)) is None:
         raise SettingsError("this is the last admin: make somebody else one first")

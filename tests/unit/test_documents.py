@@ -26,7 +26,7 @@ def test_every_setting_is_documented_with_its_default_and_meaning(settings) -> N
     text = (ROOT / "docs" / "settings.md").read_text()
     for name, field in settings.model_fields.items():
         variable = f"{settings.model_config['env_prefix']}{name.upper()}"
-        default = "empty" if field.default in ("", ()) else f"`{field.default}`"
+        default = "empty" if str(field.default) in ("", "()", "{}") else f"`{field.default}`"
         assert f"| `{variable}` | `{name}` | {default} | {field.description} |" in text
 
 
