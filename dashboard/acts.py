@@ -6,6 +6,7 @@ from typing import TypeAlias
 import streamlit as st
 
 from dashboard import data
+from dashboard.language import _
 from inspection.errors import LoomwatchError
 from storage.reviews import Done, Joined
 
@@ -53,10 +54,16 @@ def take_back() -> int | None:
         except LoomwatchError as error:
             problems.append(str(error))
     if problems:
-        more = f" ({len(problems)} of {len(step)} could not be taken back)" if len(step) > 1 else ""
-        refuse(f"not taken back: {problems[0]}{more}")
+        more = (
+            _(" ({problems} of {step} could not be taken back)", problems=len(problems), step=len(step))
+            if len(step) > 1
+            else ""
+        )
+        refuse(_("not taken back: {problems}{more}", problems=problems[0], more=more))
     else:
-        st.session_state[TOLD_KEY] = "Taken back" if len(step) == 1 else f"Taken back: {len(step)} defects"
+        st.session_state[TOLD_KEY] = (
+            _("Taken back") if len(step) == 1 else _("Taken back: {step} defects", step=len(step))
+        )
     return shown
 
 

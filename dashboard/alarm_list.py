@@ -4,7 +4,9 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import data, shell, words
+from dashboard import data, shell, stored_words, words
+from dashboard.language import _, ngettext
+from dashboard.stored_words import said
 from inspection.errors import LoomwatchError
 from storage.alarms.alarm_store import Alarm
 
@@ -28,28 +30,41 @@ def show_alarms(*, line: str = "", limit: int = ALARMS) -> int:
         with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
             show_alarm(alarm)
     if len(alarms) > limit:
-        st.caption(f"and {words.count(len(alarms) - limit, 'more alarm')}: loomwatch alarms list shows all")
+        st.caption(
+            _(
+                "and {alarms}: loomwatch alarms list shows all",
+                alarms=ngettext("{number} more alarm", "{number} more alarms", len(alarms) - limit),
+            )
+        )
     return len(alarms)
 
 
 def show_alarm(alarm: Alarm) -> None:
     waits = alarm.state in ("raised", "cleared")
     icon = ":material/notifications_active:" if waits else ":material/notifications_paused:"
-    st.badge(alarm.priority, icon=icon, color=PRIORITY_COLOURS[alarm.priority])
+    st.badge(said(alarm.priority), icon=icon, color=PRIORITY_COLOURS[alarm.priority])
     facts = [
-        f"line {words.plain(alarm.line)}" if alarm.line else "whole plant",
+        _("line {line}", line=words.plain(alarm.line)) if alarm.line else _("whole plant"),
         words.plain(alarm.rule),
-        f"since {shell.clock(alarm.raised_at)}",
-        *([f"{alarm.occurrences} times"] if alarm.occurrences > 1 else []),
-        *([f"over since {shell.clock(alarm.cleared_at)}"] if alarm.state == "cleared" and alarm.cleared_at else []),
-        *(["escalated"] if alarm.escalated_at else []),
-        *([f"seen by {words.plain(alarm.seen_by)}"] if alarm.seen_by else []),
-        *([f"acknowledged by {words.plain(alarm.acknowledged_by)}"] if not waits else []),
+        _("since {clock}", clock=shell.clock(alarm.raised_at)),
+        *([_("{occurrences} times", occurrences=alarm.occurrences)] if alarm.occurrences > 1 else []),
+        *(
+            [_("over since {clock}", clock=shell.clock(alarm.cleared_at))]
+            if alarm.state == "cleared" and alarm.cleared_at
+            else []
+        ),
+        *([_("escalated")] if alarm.escalated_at else []),
+        *([_("seen by {seen_by}", seen_by=words.plain(alarm.seen_by))] if alarm.seen_by else []),
+        *(
+            [_("acknowledged by {acknowledged_by}", acknowledged_by=words.plain(alarm.acknowledged_by))]
+            if not waits
+            else []
+        ),
     ]
-    st.markdown(f"**{words.plain(alarm.text)}**  \n{' · '.join(facts)}", width="stretch")
+    st.markdown(f"**{words.plain(stored_words.sentence(alarm.text))}**  \n{' · '.join(facts)}", width="stretch")
     if waits:
         st.button(
-            "Acknowledge",
+            _("Acknowledge"),
             key=f"acknowledge.{alarm.id}",
             icon=":material/check:",
             help=shell.needs("operator"),

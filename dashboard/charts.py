@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from dashboard import words
+from dashboard.language import _
 from dashboard.theme import LIMIT_COLOUR, SCORE_COLOUR, STATE_COLOURS
 from storage.reads.roll_summary import CameraCoverage, RollSummary
 
@@ -30,15 +31,17 @@ def score_trend(trend: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     )
     top = max(1.25, float(trend["strength"].max()) * 1.1)
     x = {"field": "frame", "type": "quantitative", "axis": None, "scale": {"domain": [min(1 - len(trend), -1), 0]}}
+    limit = _("limit")
+    limit_label = f"datum.value == 1 ? {limit!r} : '0'"
     y = {
         "field": "strength",
         "type": "quantitative",
         "scale": {"domain": [0, top]},
-        "axis": {"title": None, "values": [0, 1], "labelExpr": "datum.value == 1 ? 'limit' : '0'", "grid": False},
+        "axis": {"title": None, "values": [0, 1], "labelExpr": limit_label, "grid": False},
     }
     tooltip = [
-        {"field": "text", "type": "nominal", "title": "Highest score"},
-        {"field": "defects", "type": "quantitative", "title": "Defects"},
+        {"field": "text", "type": "nominal", "title": _("Highest score")},
+        {"field": "defects", "type": "quantitative", "title": _("Defects")},
     ]
     return table, {
         "height": TREND_HEIGHT_PX,
@@ -91,7 +94,7 @@ def sample_counts(counts: pd.DataFrame, sources: dict[str, str]) -> Drawing:
         .mark_bar()
         .encode(
             y=alt.Y("style:N", title=None),
-            x=alt.X("count:Q", title="Pictures of normal fabric", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("count:Q", title=_("Pictures of normal fabric"), axis=alt.Axis(tickMinStep=1)),
             color=alt.Color(
                 "origin:N",
                 title=None,
@@ -99,9 +102,9 @@ def sample_counts(counts: pd.DataFrame, sources: dict[str, str]) -> Drawing:
                 legend=alt.Legend(orient="top", columns=1),
             ),
             tooltip=[
-                alt.Tooltip("style:N", title="Style"),
-                alt.Tooltip("origin:N", title="From"),
-                alt.Tooltip("count:Q", title="Pictures"),
+                alt.Tooltip("style:N", title=_("Style")),
+                alt.Tooltip("origin:N", title=_("From")),
+                alt.Tooltip("count:Q", title=_("Pictures")),
             ],
         )
         .properties(height=alt.Step(28))

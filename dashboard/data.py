@@ -118,7 +118,10 @@ def forget_reads() -> None:
 
 
 def zone() -> tzinfo:
-    """The viewer's time zone; the server's where the browser does not tell."""
+    """The plant's, where one is set; else the viewer's, else the server's."""
+    settings = load(ReportSettings)
+    if "time_zone" in settings.model_fields_set:
+        return ZoneInfo(settings.time_zone)
     try:
         return ZoneInfo(st.context.timezone or "")
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import data, words
+from dashboard.language import _
+from dashboard.stored_words import said
 from dashboard.theme import STATE_SIGNS
 from storage.reads.defects import DefectItem
 from storage.reads.pieces import Piece
@@ -20,24 +22,24 @@ def card_grid(items: Sequence[DefectItem], *, name: str, choose: bool, notes: Se
         for index, item in enumerate(items):
             with st.container(border=True, width=CARD_PX + 34, gap="xsmall"):
                 if small := data.thumbnail(item):
-                    st.image(small, width=CARD_PX, alt=f"Defect {item.id}")
+                    st.image(small, width=CARD_PX, alt=_("Defect {id}", id=item.id))
                 else:
-                    st.caption("No picture was kept")
+                    st.caption(_("No picture was kept"))
                 st.button(
                     f"{item.id} {STATE_SIGNS[item.state]}",
                     key=f"{name}.open.{item.id}",
                     type="tertiary",
-                    help="Open this defect",
+                    help=_("Open this defect"),
                     on_click=open_defect,
                     args=(item.id,),
                 )
                 st.caption(
-                    f"{words.STATE_WORDS[item.state]}  \n{words.named(item)}, {item.severity}  \n"
+                    f"{words.state(item.state)}  \n{words.named(item)}, {said(item.severity)}  \n"
                     f"{words.strength(item.strength)} · {words.metres(item.y_mm)}"
                     + (f"  \n{notes[index]}" if notes else "")
                 )
                 if choose:
-                    st.checkbox(f"Choose {item.id}", key=tick_key(name, item))
+                    st.checkbox(_("Choose {id}", id=item.id), key=tick_key(name, item))
 
 
 def tick_key(name: str, item: DefectItem) -> str:
@@ -62,11 +64,12 @@ def piece_grid(pieces: Sequence[Piece], *, name: str) -> list[tuple[int, int]]:
         for number, piece in enumerate(pieces, start=1):
             with st.container(border=True, width=CARD_PX + 34, gap="xsmall"):
                 if small := data.piece_thumbnail(piece.crop):
-                    st.image(small, width=CARD_PX, alt=f"Piece {number}")
+                    st.image(small, width=CARD_PX, alt=_("Piece {number}", number=number))
                 else:
-                    st.caption("No picture was kept")
-                length, width = piece.y1_mm - piece.y0_mm, piece.x1_mm - piece.x0_mm
-                st.caption(f"{words.plain(piece.camera)}  \n{length:.1f} × {width:.1f} mm")
-                if st.checkbox(f"Piece {number}", key=f"{name}.{piece.key[0]}.{piece.key[1]}"):
+                    st.caption(_("No picture was kept"))
+                length = words.millimetres(piece.y1_mm - piece.y0_mm)
+                width = words.millimetres(piece.x1_mm - piece.x0_mm)
+                st.caption(f"{words.plain(piece.camera)}  \n{length} × {width}")
+                if st.checkbox(_("Piece {number}", number=number), key=f"{name}.{piece.key[0]}.{piece.key[1]}"):
                     ticked.append(piece.key)
     return ticked

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.company import WAY_S, Company
+from dashboard.language import N_, _, asked_for, language, ngettext, speaking
 from dashboard.signed_in import cookie_name, limits_of
 from dashboard.theme import LOGO
 from inspection.errors import LoomwatchError, SettingsError, StorageError
@@ -38,7 +39,7 @@ SIGN_IN, WELCOME, SIGN_OUT = "/sign-in", "/welcome", "/sign-out"
 COMPANY, COMPANY_BACK = "/sign-in/company", "/sign-in/company/back"
 OPEN = (SIGN_IN, WELCOME, SIGN_OUT, COMPANY, COMPANY_BACK, "/_stcore/health")
 MAX_FORM_BYTES = 8192
-WRONG = "That is not a name and password that belong together."
+WRONG = N_("That is not a name and password that belong together.")
 
 _templates = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
 
@@ -87,7 +88,14 @@ class Door:
                 headers.setdefault("Referrer-Policy", "same-origin")
             await send(message)
 
-        refusal = None if scope["path"] in OPEN else await self._refusal(HTTPConnection(scope))
+        connection = HTTPConnection(scope)
+        asked = asked_for(connection.headers.get("accept-language", ""))
+        if scope["path"] in OPEN:
+            with speaking(asked):
+                await self._app(scope, receive, send_guarded)
+            return
+        with speaking(asked):
+            refusal = await self._refusal(connection)
         if refusal is None:
             await self._app(scope, receive, send_guarded)
         elif scope["type"] == "websocket":
@@ -147,10 +155,10 @@ async def take_sign_in(request: Request) -> Response:
     if tried.wait:
         wait_s = max(1, round(tried.wait.total_seconds()))
         log.warning("sign-in from %s has to wait %d s after wrong passwords", _address(request), wait_s)
-        said = f"Too many wrong passwords. Wait {_in_words(wait_s)}, then try again."
+        said = _("Too many wrong passwords. Wait {time}, then try again.", time=_in_words(wait_s))
         return _sign_in_page(wanted, name=name, status=429, problem=said, retry_after=str(wait_s))
     log.warning("wrong name or password from %s", _address(request))
-    return _sign_in_page(wanted, name=name, status=403, problem=WRONG)
+    return _sign_in_page(wanted, name=name, status=403, problem=_(WRONG))
 
 
 async def send_to_company(request: Request) -> Response:
@@ -220,7 +228,7 @@ async def take_welcome(request: Request) -> Response:
             if not password:
                 return _page("choose-password", shown)
             if password != form.get("again", ""):
-                return _page("choose-password", shown, status=422, problem="The two passwords are not the same.")
+                return _page("choose-password", shown, status=422, problem=_("The two passwords are not the same."))
         opened = await run_in_threadpool(links.use_link, entrance.database, secret, name=name, password=password)
     except StorageError as error:
         return _out_of_order(error)
@@ -294,7 +302,7 @@ def _page(
 ) -> HTMLResponse:
     nonce = secrets.token_urlsafe(16)
     body = _templates.get_template("door.html").render(
-        which=which, problem=problem, nonce=nonce, logo=LOGO, values=values or {}
+        which=which, problem=problem, nonce=nonce, logo=LOGO, values=values or {}, language=language(), _=_
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; form-action 'self'; "
@@ -349,4 +357,8 @@ def _sentence(error: Exception) -> str:
 
 
 def _in_words(seconds: int) -> str:
-    return f"{seconds} seconds" if seconds < 90 else f"{-(-seconds // 60)} minutes"
+    return (
+        ngettext("{number} second", "{number} seconds", seconds)
+        if seconds < 90
+        else ngettext("{number} minute", "{number} minutes", -(-seconds // 60))
+    )

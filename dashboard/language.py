@@ -19,7 +19,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dashboard import signed_in
+from dashboard import signed_in, units
+from storage.accounts.users import User
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 FOLDER = Path(__file__).parent / "locale"
@@ -34,13 +35,13 @@ def language() -> str:
     if get_script_run_ctx(suppress_warning=True) is None:
         return "en"
     if _KEY not in st.session_state:
-        choose()
+        choose(signed_in.user())
     return str(st.session_state[_KEY])
 
 
-def choose() -> None:
-    """For the pages of this browser: what their user has set, else what the browser asks for."""
-    user = signed_in.user()
+def choose(user: User | None) -> None:
+    """For the pages of this browser: language and units as their user has set them, else as the browser asks."""
+    st.session_state[units.KEY] = user.units if user else "metric"
     wanted = user.language if user else ""
     st.session_state[_KEY] = (
         wanted if wanted in LANGUAGES else asked_for(st.context.headers.get("Accept-Language") or "")

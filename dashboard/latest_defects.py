@@ -3,15 +3,16 @@
 import streamlit as st
 
 from dashboard import data, shell, words
+from dashboard.language import _
 from storage.reads.defects import DefectItem
 
 
 def show_latest_defects(limit: int, *, line: str = "", across: int = 3) -> None:
     """line: only its own. across: how many side by side."""
     latest = data.latest_defects(limit, line)
-    st.subheader("Latest defects", anchor=False)
+    st.subheader(_("Latest defects"), anchor=False)
     if not latest:
-        st.caption("None found yet. Each one appears here as soon as it is stored.")
+        st.caption(_("None found yet. Each one appears here as soon as it is stored."))
         return
     with st.grid(across, min_column_width=270):
         for item in latest:
@@ -22,14 +23,19 @@ def show_latest_defects(limit: int, *, line: str = "", across: int = 3) -> None:
 def show_latest(item: DefectItem) -> None:
     crop = data.thumbnail(item)
     if crop:
-        st.image(crop, width=data.THUMBNAIL_PX, alt=f"Defect {item.id}")
+        st.image(crop, width=data.THUMBNAIL_PX, alt=_("Defect {id}", id=item.id))
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
             shell.state_badge(item.state)
             st.markdown(f"**{words.strength(item.strength)}**", width="content")
         st.caption(
-            f"{words.metres(item.y_mm)} along, {item.x_mm:.0f} mm across  \n"
-            f"{words.plain(item.camera)}, {shell.clock(item.captured_at)}"
+            _(
+                "{metres} along, {across} across  \n{camera}, {clock}",
+                metres=words.metres(item.y_mm),
+                across=words.millimetres(item.x_mm),
+                camera=words.plain(item.camera),
+                clock=shell.clock(item.captured_at),
+            )
         )
-        if st.button("Look", key=f"look.{item.id}", icon=":material/search:", type="tertiary"):
+        if st.button(_("Look"), key=f"look.{item.id}", icon=":material/search:", type="tertiary"):
             st.switch_page("views/review.py", query_params={"defect": str(item.id), "state": "all"})

@@ -5,18 +5,26 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard import words
+from dashboard.language import N_, _, figure, ngettext
+
 METRICS = {
-    "image_auroc": "Frames told apart (image AUROC)",
-    "pixel_auroc": "Places told apart (pixel AUROC)",
-    "image_ap": "Frames ranked (image AP)",
-    "pixel_ap": "Places ranked (pixel AP)",
-    "aupro": "Regions found (AUPRO)",
-    "routing_accuracy": "Styles recognized",
-    "held_out_normal_tiles": "Held-out tiles",
-    "tiles_per_s": "Tiles per second",
+    "image_auroc": N_("Frames told apart (image AUROC)"),
+    "pixel_auroc": N_("Places told apart (pixel AUROC)"),
+    "image_ap": N_("Frames ranked (image AP)"),
+    "pixel_ap": N_("Places ranked (pixel AP)"),
+    "aupro": N_("Regions found (AUPRO)"),
+    "routing_accuracy": N_("Styles recognized"),
+    "held_out_normal_tiles": N_("Held-out tiles"),
+    "tiles_per_s": N_("Tiles per second"),
 }
 SHARES = {"image_auroc", "pixel_auroc", "image_ap", "pixel_ap", "aupro", "routing_accuracy"}
-SOURCES = {"imported": "Imported", "trained": "First training", "retrained": "Retrained", "added": "Style added"}
+SOURCES = {
+    "imported": N_("Imported"),
+    "trained": N_("First training"),
+    "retrained": N_("Retrained"),
+    "added": N_("Style added"),
+}
 
 
 def metrics_of(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -27,7 +35,7 @@ def metrics_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     mean = metrics.get("mean")
     flat = {**metrics, **mean} if isinstance(mean, Mapping) else dict(metrics)
     return {
-        METRICS.get(name, name.replace("_", " ").capitalize()): _figure(name, value)
+        _(METRICS[name]) if name in METRICS else name.replace("_", " ").capitalize(): _figure(name, value)
         for name, value in flat.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
@@ -35,20 +43,25 @@ def metrics_of(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 def _figure(name: str, value: float) -> str:
     if name in SHARES:
-        return f"{value * 100:.1f} %"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"
+        return f"{figure(value * 100, '.1f')} %"
+    return figure(value, ",") if isinstance(value, int) else figure(value, ",.3g")
 
 
 def thresholds_of(manifest: Mapping[str, Any]) -> pd.DataFrame:
     """A row a style: its limit, and how it was set."""
     styles = manifest.get("styles")
     rows = [
-        {"Style": str(name), "Limit": _number(facts.get("threshold"), ".3f"), **how_set(facts.get("threshold_set"))}
+        {
+            _("Style"): str(name),
+            _("Limit"): _number(facts.get("threshold"), ".3f"),
+            **how_set(facts.get("threshold_set")),
+        }
         for name, facts in (styles.items() if isinstance(styles, Mapping) else ())
         if isinstance(facts, Mapping)
     ]
     return pd.DataFrame(
-        rows, columns=["Style", "Limit", "False alarms allowed", "Tried on", "Of it above", "Certainty"]
+        rows,
+        columns=[_("Style"), _("Limit"), _("False alarms allowed"), _("Tried on"), _("Of it above"), _("Certainty")],
     )
 
 
@@ -59,16 +72,28 @@ def how_set(facts: object) -> dict[str, str]:
     tiles, above = facts.get("held_out_tiles"), facts.get("exceedances")
     needed = facts.get("more_metres_needed")
     return {
-        "False alarms allowed": _number(facts.get("asked_per_100m"), "g", " per 100 m"),
-        "Tried on": _number(facts.get("metres"), ",.1f", " m"),
-        "Of it above": f"{above:,} of {tiles:,} tiles" if isinstance(tiles, int) and isinstance(above, int) else "–",
-        "Certainty": "seen on this fabric"
+        _("False alarms allowed"): _number(facts.get("asked_per_100m"), "g", _(" per 100 m")),
+        _("Tried on"): words.metres(facts["metres"] * 1000, ",.1f")
+        if isinstance(facts.get("metres"), int | float)
+        else "–",
+        _("Of it above"): _("{above} of {tiles} tiles", above=figure(above, ","), tiles=figure(tiles, ","))
+        if isinstance(tiles, int) and isinstance(above, int)
+        else "–",
+        _("Certainty"): _("seen on this fabric")
         if facts and not facts.get("extrapolated")
-        else "estimated"
-        + (f"; {needed:,.0f} m more would show it" if isinstance(needed, int | float) and needed else "")
+        else _("estimated")
+        + (
+            _("; {needed} more would show it", needed=words.metres(needed * 1000, ",.0f"))
+            if isinstance(needed, int | float) and needed
+            else ""
+        )
         if facts
         else "–",
     }
+
+
+def source_in_words(source: str) -> str:
+    return _(SOURCES[source]) if source in SOURCES else source
 
 
 def styles_of(manifest: Mapping[str, Any]) -> set[str]:
@@ -86,26 +111,36 @@ def provisional_of(manifest: Mapping[str, Any]) -> list[str]:
 def side_by_side(left: Mapping[str, Any], right: Mapping[str, Any]) -> pd.DataFrame:
     """Two manifests: their figures, then the limit of each style; "–" where one has none."""
     figures = [metrics_of(each) for each in (left, right)]
-    limits = [dict(zip(own["Style"], own["Limit"], strict=True)) for own in map(thresholds_of, (left, right))]
+    limits = [dict(zip(own[_("Style")], own[_("Limit")], strict=True)) for own in map(thresholds_of, (left, right))]
     rows = [(name, *(own.get(name, "–") for own in figures)) for name in dict.fromkeys([*figures[0], *figures[1]])]
     styles = dict.fromkeys([*limits[0], *limits[1]])
-    rows += [(f"Limit of {name}", *(own.get(name, "–") for own in limits)) for name in styles]
-    return pd.DataFrame(rows, columns=["Figure", "left", "right"])
+    rows += [(_("Limit of {name}", name=name), *(own.get(name, "–") for own in limits)) for name in styles]
+    return pd.DataFrame(rows, columns=[_("Figure"), "left", "right"])
 
 
 def _number(value: object, form: str, unit: str = "") -> str:
-    return f"{value:{form}}{unit}" if isinstance(value, int | float) else "–"
+    return f"{figure(value, form)}{unit}" if isinstance(value, int | float) else "–"
 
 
 def facts_of(manifest: Mapping[str, Any]) -> str:
     """Tile, scale and backbone in one line."""
     parts = []
     if "tile_px" in manifest and "mm_per_px" in manifest:
-        parts.append(f"tiles of {manifest['tile_px']} px at {manifest['mm_per_px']:g} mm/px")
+        parts.append(
+            _(
+                "tiles of {pixels} px at {scale} mm/px",
+                pixels=manifest["tile_px"],
+                scale=figure(manifest["mm_per_px"], "g"),
+            )
+        )
     backbone = manifest.get("backbone")
     if isinstance(backbone, Mapping) and "name" in backbone:
         parts.append(str(backbone["name"]))
     styles = manifest.get("styles")
     if isinstance(styles, Mapping):
-        parts.append(f"{len(styles)} {'style' if len(styles) == 1 else 'styles'}: {', '.join(map(str, styles))}")
+        parts.append(
+            ngettext(
+                "{number} style: {names}", "{number} styles: {names}", len(styles), names=", ".join(map(str, styles))
+            )
+        )
     return " · ".join(parts)

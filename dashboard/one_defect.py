@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import acts, data, shell, words
+from dashboard import acts, data, shell, stored_words, words
 from dashboard.defect_cards import card_grid, chosen_of, open_defect, piece_grid
+from dashboard.language import N_, _, figure, ngettext
+from dashboard.stored_words import said
 from inspection.errors import LoomwatchError
 from storage.defects.geometry import CODES, propose_names
 from storage.grading.severity import SEVERITIES
@@ -15,7 +17,12 @@ from storage.reviews import Done
 
 DIGITS = 6  # names that have a key of their own
 BESIDE = 8  # defects nearby, similar ones
-STRIPS = {"queue": "Next in the queue", "near": "Nearby on the cloth", "similar": "Similar", "pieces": "Its pieces"}
+STRIPS = {
+    "queue": N_("Next in the queue"),
+    "near": N_("Nearby on the cloth"),
+    "similar": N_("Similar"),
+    "pieces": N_("Its pieces"),
+}
 
 
 def show_defect(detail: DefectDetail, wanted: DefectFilter) -> None:
@@ -40,13 +47,15 @@ def show_head(detail: DefectDetail, wanted: DefectFilter) -> None:
     total = data.list_defects(wanted, 1, 0)[1]
     rank = data.rank_of(wanted, item.id) + 1
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(f"Defect {item.id}", anchor=False, width="content")
+        st.subheader(_("Defect {id}", id=item.id), anchor=False, width="content")
         shell.state_badge(item.state)
         if detail.learned:
-            st.badge("Learned as normal", icon=":material/school:", color="blue")
+            st.badge(_("Learned as normal"), icon=":material/school:", color="blue")
         fits = (not wanted.state or wanted.state == item.state) and rank <= total
         st.caption(
-            f"{rank:,} of {words.counted(total)}, worst first" if fits else f"{words.counted(total)} in this list",
+            _("{rank} of {counted}, worst first", rank=figure(rank, ","), counted=words.counted(total))
+            if fits
+            else _("{counted} in this list", counted=words.counted(total)),
             width="stretch",
             text_alignment="right",
         )
@@ -60,7 +69,7 @@ def show_verdicts(item: DefectItem, before: int | None, after: int | None) -> No
     following = after if after is not None else before
     with st.container(horizontal=True, vertical_alignment="center"):
         shell.act_button(
-            "Confirm defect",
+            _("Confirm defect"),
             key="one.confirm",
             type="primary",
             icon=":material/error:",
@@ -70,19 +79,19 @@ def show_verdicts(item: DefectItem, before: int | None, after: int | None) -> No
             args=(item.id, item.version, "confirmed", following),
         )
         shell.act_button(
-            "False alarm: learn as normal",
+            _("False alarm: learn as normal"),
             key="one.reject",
             icon=":material/block:",
             shortcut="F",
             disabled=item.state == "rejected",
-            help="The picture becomes a sample of normal fabric for the next training",
+            help=_("The picture becomes a sample of normal fabric for the next training"),
             on_click=judge,
             args=(item.id, item.version, "rejected", following),
         )
         show_undo(item)
         st.space("stretch")
         st.button(
-            "Previous",
+            _("Previous"),
             key="one.before",
             icon=":material/chevron_left:",
             shortcut="Left",
@@ -91,7 +100,7 @@ def show_verdicts(item: DefectItem, before: int | None, after: int | None) -> No
             args=(before,),
         )
         st.button(
-            "Next",
+            _("Next"),
             key="one.after",
             icon=":material/chevron_right:",
             icon_position="right",
@@ -112,30 +121,31 @@ def show_names(detail: DefectDetail) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for number, code in enumerate(proposed[:DIGITS], start=1):
             shell.act_button(
-                words.sentence(CODES[code].words),
+                words.code(code),
                 key=f"one.name.{number}",
                 shortcut=str(number),
                 type="primary" if item.code == code else "secondary",
-                help="Once more takes the name away" if item.code == code else None,
+                help=_("Once more takes the name away") if item.code == code else None,
                 on_click=name,
                 args=(item.id, item.version, "" if item.code == code else code),
             )
         following = severities[(place + 1) % len(severities)]
         shell.act_button(
-            f"{words.sentence(item.severity)} → {following}",
+            f"{stored_words.sentence(item.severity)} → {said(following)}",
             key="one.severity",
             icon=":material/priority_high:",
             shortcut="S",
-            help="How severe it is" + ("" if item.severity_set else ", by the rules of its roll's profile so far"),
+            help=_("How severe it is")
+            + ("" if item.severity_set else _(", by the rules of its roll's profile so far")),
             on_click=weigh,
             args=(item.id, item.version, following),
         )
         key = f"one.code.{item.id}.{item.version}"
         st.selectbox(
-            "Other name",
+            _("Other name"),
             codes,
             index=codes.index(item.code),
-            format_func=lambda code: words.sentence(CODES[code].words) if code else "Not named",
+            format_func=lambda code: words.code(code) if code else _("Not named"),
             key=key,
             width=220,
             disabled=shell.needs("operator") is not None,
@@ -143,10 +153,10 @@ def show_names(detail: DefectDetail) -> None:
         )
         chosen = f"one.weight.{item.id}.{item.version}"
         st.selectbox(
-            "Severity",
+            _("Severity"),
             severities,
             index=place,
-            format_func=words.sentence,
+            format_func=stored_words.sentence,
             key=chosen,
             width=140,
             disabled=shell.needs("operator") is not None,
@@ -158,7 +168,7 @@ def show_undo(item: DefectItem | None = None) -> None:
     """Takes back the last thing done here; without one, the verdict on the defect in view."""
     reviewed = item is not None and item.state != "unreviewed"
     shell.act_button(
-        "Undo" if acts.steps() or not reviewed else "Undo review",
+        _("Undo") if acts.steps() or not reviewed else _("Undo review"),
         key="undo",
         icon=":material/undo:",
         shortcut="U",
@@ -169,18 +179,26 @@ def show_undo(item: DefectItem | None = None) -> None:
 
 
 def judge(defect_id: int, version: int, state: State, following: int | None) -> None:
-    verdict = "confirmed" if state == "confirmed" else "false alarm"
-    if record(lambda: data.review(defect_id, state, expected=version), f"Defect {defect_id}: {verdict}"):
+    verdict = _("confirmed") if state == "confirmed" else _("false alarm")
+    if record(
+        lambda: data.review(defect_id, state, expected=version),
+        _("Defect {defect_id}: {verdict}", defect_id=defect_id, verdict=verdict),
+    ):
         go_to(following)
 
 
 def name(defect_id: int, version: int, code: str) -> None:
-    told = f"Defect {defect_id}: {CODES[code].words if code else 'not named'}"
+    told = _(
+        "Defect {defect_id}: {name}", defect_id=defect_id, name=said(CODES[code].words) if code else _("not named")
+    )
     record(lambda: data.name_defect(defect_id, code, expected=version), told)
 
 
 def weigh(defect_id: int, version: int, severity: str) -> None:
-    record(lambda: data.set_severity(defect_id, severity, expected=version), f"Defect {defect_id}: {severity}")
+    record(
+        lambda: data.set_severity(defect_id, severity, expected=version),
+        _("Defect {defect_id}: {severity}", defect_id=defect_id, severity=said(severity)),
+    )
 
 
 def undo(defect_id: int | None, version: int | None) -> None:
@@ -189,7 +207,10 @@ def undo(defect_id: int | None, version: int | None) -> None:
         if shown is not None:
             go_to(shown)
     elif defect_id is not None:
-        record(lambda: data.review(defect_id, "unreviewed", expected=version), f"Defect {defect_id}: taken back")
+        record(
+            lambda: data.review(defect_id, "unreviewed", expected=version),
+            _("Defect {defect_id}: taken back", defect_id=defect_id),
+        )
 
 
 def record(act: Callable[[], Done], told: str) -> bool:
@@ -215,14 +236,14 @@ def show_pictures(item: DefectItem) -> None:
     shown = data.defect_pictures(item.id)
     if shown is None:
         st.info(
-            "The pictures of this defect were not kept or are gone; its place and size still hold.",
+            _("The pictures of this defect were not kept or are gone; its place and size still hold."),
             icon=":material/image_not_supported:",
         )
         return
     for picture, caption, alt in (
-        (shown.crop, "As the camera saw it", f"Cloth around defect {item.id}"),
-        (shown.heat, "What is unusual: brighter is stronger", f"Heat of defect {item.id}"),
-        (shown.outline, "Outline of the defect", f"Defect {item.id} outlined"),
+        (shown.crop, _("As the camera saw it"), _("Cloth around defect {id}", id=item.id)),
+        (shown.heat, _("What is unusual: brighter is stronger"), _("Heat of defect {id}", id=item.id)),
+        (shown.outline, _("Outline of the defect"), _("Defect {id} outlined", id=item.id)),
     ):
         st.image(picture, caption=caption, width="stretch", alt=alt)
 
@@ -238,34 +259,47 @@ def look_ahead(defect_id: int) -> None:
 
 def show_facts(detail: DefectDetail) -> None:
     item = detail.item
-    roll = "none" if item.roll is None else "cloth without a roll" if item.roll.automatic else item.roll.name
+    roll = _("none") if item.roll is None else _("cloth without a roll") if item.roll.automatic else item.roll.name
     rows = {
-        "Place": f"{words.metres(item.y_mm)} along the roll, {item.x_mm:.0f} mm from the left edge",
-        "Size": f"{words.size(item)} (along × across), area {words.area(item.area_mm2)}",
-        "Form": words.form(item),
-        "Strength": f"{words.strength(item.strength)} (score {item.score:.3f}, limit {item.threshold:.3f})",
-        "Roll": f"{roll} on {item.line}",
-        "Style": item.style or "not known",
-        "Seen": f"{shell.clock(item.captured_at)} by camera {item.camera}",
-        "Model": detail.model,
+        _("Place"): _(
+            "{metres} along the roll, {across} from the left edge",
+            metres=words.metres(item.y_mm),
+            across=words.millimetres(item.x_mm),
+        ),
+        _("Size"): _("{size} (along × across), area {area}", size=words.size(item), area=words.area(item.area_mm2)),
+        _("Form"): words.form(item),
+        _("Strength"): _(
+            "{strength} (score {score}, limit {threshold})",
+            strength=words.strength(item.strength),
+            score=figure(item.score, ".3f"),
+            threshold=figure(item.threshold, ".3f"),
+        ),
+        _("Roll"): _("{roll} on {line}", roll=roll, line=item.line),
+        _("Style"): item.style or _("not known"),
+        _("Seen"): _("{clock} by camera {camera}", clock=shell.clock(item.captured_at), camera=item.camera),
+        _("Model"): detail.model,
     }
     if item.fragments > 1:
-        rows["Seen in"] = f"{item.fragments:,} frames' pieces; the picture shows the strongest, at " + words.metres(
-            detail.peak_y_mm
+        rows[_("Seen in")] = _(
+            "{fragments} frames' pieces; the picture shows the strongest, at {place}",
+            fragments=figure(item.fragments, ","),
+            place=words.metres(detail.peak_y_mm),
         )
     if detail.series is not None:
-        rows["Repeats"] = words.series(detail.series)
+        rows[_("Repeats")] = words.series(detail.series)
     if detail.origin:
-        rows["File"] = detail.origin
+        rows[_("File")] = detail.origin
     if detail.others_in_frame:
-        rows["Same frame"] = words.count(detail.others_in_frame, "other suspicious place")
+        rows[_("Same frame")] = ngettext(
+            "{number} other suspicious place", "{number} other suspicious places", detail.others_in_frame
+        )
     st.markdown("  \n".join(f"**{name}** {words.plain(value)}" for name, value in rows.items()))
 
 
 def show_history(detail: DefectDetail) -> None:
-    st.markdown("**History**")
+    st.markdown(_("**History**"))
     if not detail.history:
-        st.caption("Nobody has reviewed this defect yet.")
+        st.caption(_("Nobody has reviewed this defect yet."))
     for review in reversed(detail.history):
         st.caption(
             f"{shell.clock(review.at)} · **{words.sentence(words.act(review.act, review.state))}** · "
@@ -273,7 +307,7 @@ def show_history(detail: DefectDetail) -> None:
         )
     if detail.item.state == "rejected" and not detail.learned:
         st.caption(
-            "Not learned yet: the picture shows another place that is not a false alarm, or no picture was kept."
+            _("Not learned yet: the picture shows another place that is not a false alarm, or no picture was kept.")
         )
 
 
@@ -285,11 +319,11 @@ def show_strip(detail: DefectDetail, wanted: DefectFilter) -> None:
     item = detail.item
     wanted_strip = st.query_params.get("show", "queue")
     strip = st.segmented_control(
-        "Compare with",
+        _("Compare with"),
         list(STRIPS),
         default=wanted_strip if wanted_strip in STRIPS else "queue",
         required=True,
-        format_func=STRIPS.__getitem__,
+        format_func=lambda strip: _(STRIPS[strip]),
         key="one.strip",
         label_visibility="collapsed",
     )
@@ -306,22 +340,22 @@ def show_strip(detail: DefectDetail, wanted: DefectFilter) -> None:
             items = [each for each in data.list_defects(wanted, BESIDE + 1, rank)[0] if each.id != item.id]
             card_grid(items[:BESIDE], name="queue", choose=False)
             if not items:
-                st.caption("Nothing comes after this one.")
+                st.caption(_("Nothing comes after this one."))
 
 
 def show_nearby(item: DefectItem) -> None:
     items = data.nearby_defects(item.id, BESIDE)
     if not items:
-        st.caption("No other defect within 10 m of it.")
+        st.caption(_("No other defect within 10 m of it."))
         return
     chosen = chosen_of(items, name="near")
     whole: dict[int, int | None] = {item.id: item.version}
     whole |= chosen
     shell.act_button(
-        f"Merge with defect {item.id}",
+        _("Merge with defect {id}", id=item.id),
         icon=":material/call_merge:",
         disabled=not chosen,
-        help="Tick what is part of the same defect",
+        help=_("Tick what is part of the same defect"),
         on_click=merge_and_open,
         args=(whole,),
     )
@@ -331,24 +365,24 @@ def show_nearby(item: DefectItem) -> None:
 def show_similar(item: DefectItem) -> None:
     found = data.similar_defects(item.id, BESIDE)
     if not found:
-        st.caption("Nothing to compare with: what this defect looks like was not kept, or it is the only one.")
+        st.caption(_("Nothing to compare with: what this defect looks like was not kept, or it is the only one."))
         return
-    notes = [f"{100 * max(0.0, cosine):.0f} % alike" for _, cosine in found]
-    card_grid([other for other, _ in found], name="similar", choose=False, notes=notes)
+    notes = [_("{share} % alike", share=figure(100 * max(0.0, cosine), ".0f")) for _other, cosine in found]
+    card_grid([other for other, _cosine in found], name="similar", choose=False, notes=notes)
 
 
 def show_pieces(item: DefectItem) -> None:
     pieces = data.pieces_of(item.id)
     if len(pieces) < 2:
-        st.caption("It is one piece, seen in one frame: there is nothing to split.")
+        st.caption(_("It is one piece, seen in one frame: there is nothing to split."))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         place = st.empty()
-        st.caption("Tick what is another defect. What comes later joins the part that it lies nearer to.")
+        st.caption(_("Tick what is another defect. What comes later joins the part that it lies nearer to."))
     ticked = piece_grid(pieces, name=f"piece.{item.id}.{item.version}")
     with place:
         shell.act_button(
-            f"Split off {words.count(len(ticked), 'piece')}",
+            _("Split off {pieces}", pieces=ngettext("{number} piece", "{number} pieces", len(ticked))),
             icon=":material/call_split:",
             disabled=not 0 < len(ticked) < len(pieces),
             on_click=split,
@@ -363,7 +397,9 @@ def merge_and_open(chosen: dict[int, int | None]) -> None:
     except LoomwatchError as error:
         acts.refuse(str(error))
         return
-    acts.note((joined,), f"{len(chosen)} defects are now defect {joined.defect_id}")
+    acts.note(
+        (joined,), _("{chosen} defects are now defect {defect_id}", chosen=len(chosen), defect_id=joined.defect_id)
+    )
     open_defect(joined.defect_id)
 
 
@@ -376,6 +412,11 @@ def split(defect_id: int, version: int, pieces: list[tuple[int, int]]) -> None:
     found = [detail.item for number in parts if (detail := data.defect(number)) is not None]
     acts.note(
         (acts.Parted(tuple((each.id, each.version) for each in found)),),
-        f"Defect {defect_id} is now defects {parts[0]} and {parts[1]}",
+        _(
+            "Defect {defect_id} is now defects {parts} and {parts2}",
+            defect_id=defect_id,
+            parts=parts[0],
+            parts2=parts[1],
+        ),
     )
     go_to(parts[0])

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import shell, system_data
+from dashboard.language import _, figure
 from storage.reads.audit_trail import AuditFilter
 
 PAGE_ROWS = 50
@@ -12,43 +13,49 @@ def show_logs() -> None:
     files = system_data.log_files()
     if not files:
         st.info(
-            "**No logs on this machine.** Under loomwatch up and demo they are here; elsewhere the containers or the "
-            "service manager keep them.",
+            _(
+                "**No logs on this machine.** Under loomwatch up and demo they are here; elsewhere "
+                "the containers or the service manager keep them."
+            ),
             icon=":material/description:",
         )
         return
-    name = shell.select("Log", "log", {each: each.removesuffix(".log") for each in files}, page="system", width=260)
-    st.code(system_data.log_tail(name) or "(empty)", language=None, height=560)
+    name = shell.select(_("Log"), "log", {each: each.removesuffix(".log") for each in files}, page="system", width=260)
+    st.code(system_data.log_tail(name) or _("(empty)"), language=None, height=560)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Read again", icon=":material/refresh:")
-        st.caption(f"The last {system_data.LOG_LINES} lines")
+        st.button(_("Read again"), icon=":material/refresh:")
+        st.caption(_("The last {log_lines} lines", log_lines=system_data.LOG_LINES))
 
 
 def show_audit() -> None:
     with st.grid(3, min_column_width=200):
-        by = shell.select("Who", "by", {"": "Everybody", **same(system_data.audit_names())}, page="system")
-        kind = shell.select("What", "kind", {"": "Everything", **same(system_data.audit_kinds())}, page="system")
-        subject = st.text_input("Of what", value=st.query_params.get("subject", ""), key="system.subject", max_chars=80)
+        by = shell.select(_("Who"), "by", {"": _("Everybody"), **same(system_data.audit_names())}, page="system")
+        kind = shell.select(_("What"), "kind", {"": _("Everything"), **same(system_data.audit_kinds())}, page="system")
+        subject = st.text_input(
+            _("Of what"), value=st.query_params.get("subject", ""), key="system.subject", max_chars=80
+        )
     shell.remember("subject", subject)
     wanted = AuditFilter(by=by, kind=kind, subject=subject)
-    _, total = system_data.audit_entries(wanted, limit=1, offset=0)
+    total = system_data.audit_entries(wanted, limit=1, offset=0)[1]
     if not total:
-        st.info("**Nothing fits.** Choose everybody and everything, or other words.", icon=":material/filter_alt_off:")
+        st.info(
+            _("**Nothing fits.** Choose everybody and everything, or other words."), icon=":material/filter_alt_off:"
+        )
         return
     pages = -(-total // PAGE_ROWS)
     page = min(max(1, shell.address_number("page") or 1), pages)
-    entries, _ = system_data.audit_entries(wanted, limit=PAGE_ROWS, offset=(page - 1) * PAGE_ROWS)
+    entries = system_data.audit_entries(wanted, limit=PAGE_ROWS, offset=(page - 1) * PAGE_ROWS)[0]
     table = system_data.table_of(entries)
     st.dataframe(
-        table.assign(When=[shell.clock(entry.at) for entry in entries]),
+        table.assign(**{_("When"): [shell.clock(entry.at) for entry in entries]}),
         hide_index=True,
         height=560,
-        alt="Who did what, the latest first",
+        alt=_("Who did what, the latest first"),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{total:,} entries")
+        st.caption(_("{total} entries", total=figure(total, ",")))
         st.download_button(
-            "CSV",
+            _("CSV"),
             system_data.audit_csv(wanted),
             file_name="audit.csv",
             mime="text/csv",

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import data, shell, words
 from dashboard.data import Standing
+from dashboard.language import N_, _
 from inspection.errors import LoomwatchError
 from inspection.types import Roll
 from storage.accounts.roles import Role
@@ -14,10 +15,10 @@ from storage.reports.written import FORMS, Form
 DONE_KEY, REFUSED_KEY = "roll.done", "roll.refused"
 OPENED_KEY = "roll.opened"  # the last one opened here: the choice of rolls begins anew, at the address
 FORM_WORDS: dict[Form, tuple[str, str]] = {
-    "pdf": ("Certificate (PDF)", "application/pdf"),
-    "xlsx": ("Workbook (XLSX)", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    "csv": ("Defects (CSV)", "text/csv"),
-    "json": ("All facts (JSON)", "application/json"),
+    "pdf": (N_("Certificate (PDF)"), "application/pdf"),
+    "xlsx": (N_("Workbook (XLSX)"), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    "csv": (N_("Defects (CSV)"), "text/csv"),
+    "json": (N_("All facts (JSON)"), "application/json"),
 }
 
 
@@ -30,12 +31,12 @@ def say_what_was_done() -> None:
 
 def show_papers(roll: Roll) -> None:
     """Each is made when it is asked for."""
-    with st.popover("Certificate", icon=":material/description:"):
-        st.caption("States the grade as it is now; provisional until all is reviewed and the roll is closed.")
+    with st.popover(_("Certificate"), icon=":material/description:"):
+        st.caption(_("States the grade as it is now; provisional until all is reviewed and the roll is closed."))
         for form in FORMS:
             label, mime = FORM_WORDS[form]
             st.download_button(
-                label,
+                _(label),
                 data=data.roll_paper(roll, form),
                 file_name=f"{file_name(roll)}.{form}",
                 mime=mime,
@@ -53,61 +54,61 @@ def file_name(roll: Roll) -> str:
 
 
 def show_acts(roll: Roll, standing: Standing) -> None:
-    with st.popover("Change this roll", icon=":material/edit:"):
+    with st.popover(_("Change this roll"), icon=":material/edit:"):
         if not roll.automatic and roll.closed_at is None:
             shell.act_button(
-                f"Close roll {roll.name}",
+                _("Close roll {name}", name=roll.name),
                 icon=":material/stop_circle:",
                 type="primary",
                 width="stretch",
                 on_click=act,
-                args=(lambda: data.close_roll(roll), f"Roll {roll.name} is closed"),
+                args=(lambda: data.close_roll(roll), _("Roll {name} is closed", name=roll.name)),
             )
         if standing.suspended:
             one_line(
-                "Remark",
-                "Clear it",
+                _("Remark"),
+                _("Clear it"),
                 roll,
                 "clear",
                 lambda text: data.clear_roll(roll, text),
-                f"{roll.name} is cleared",
+                _("{name} is cleared", name=roll.name),
                 least="quality",
             )
         else:
             one_line(
-                "Why is it put aside?",
-                "Suspend",
+                _("Why is it put aside?"),
+                _("Suspend"),
                 roll,
                 "suspend",
                 lambda text: data.suspend_roll(roll, text),
-                f"{roll.name} is suspended",
+                _("{name} is suspended", name=roll.name),
             )
         if standing.held:
             shell.act_button(
-                "Release from hold",
+                _("Release from hold"),
                 least="quality",
                 icon=":material/lock_open:",
                 width="stretch",
                 on_click=act,
-                args=(lambda: data.release_roll(roll), f"{roll.name} is released"),
+                args=(lambda: data.release_roll(roll), _("{name} is released", name=roll.name)),
             )
         else:
             one_line(
-                "Why must its pictures be kept?",
-                "Hold",
+                _("Why must its pictures be kept?"),
+                _("Hold"),
                 roll,
                 "hold",
                 lambda text: data.hold_roll(roll, text),
-                f"{roll.name} is on hold: nothing of it is pruned",
+                _("{name} is on hold: nothing of it is pruned", name=roll.name),
                 least="quality",
             )
         one_line(
-            "Note",
-            "Keep the note",
+            _("Note"),
+            _("Keep the note"),
             roll,
             "note",
             lambda text: data.note_roll(roll, text),
-            "The note is kept",
+            _("The note is kept"),
             value=standing.remarks,
         )
 
@@ -135,16 +136,18 @@ def one_line(
 
 
 def show_opening(roll: Roll | None) -> None:
-    with st.popover("Open a roll", icon=":material/add_circle:"):
+    with st.popover(_("Open a roll"), icon=":material/add_circle:"):
         lines = data.all_lines()
         known = lines.index(roll.line) if roll is not None and roll.line in lines else 0
-        line = st.selectbox("Line", lines, index=known if lines else None, key="open.line", accept_new_options=True)
-        name = st.text_input("Roll number", key="open.name", max_chars=100)
+        line = st.selectbox(_("Line"), lines, index=known if lines else None, key="open.line", accept_new_options=True)
+        name = st.text_input(_("Roll number"), key="open.name", max_chars=100)
         styles = ["", *data.style_names()]
-        style = st.selectbox("Style", styles, format_func=lambda each: each or "Found by itself", key="open.style")
-        st.caption("It begins now. A roll that is open on the line must be closed first.")
+        style = st.selectbox(
+            _("Style"), styles, format_func=lambda each: each or _("Found by itself"), key="open.style"
+        )
+        st.caption(_("It begins now. A roll that is open on the line must be closed first."))
         shell.act_button(
-            "Open it",
+            _("Open it"),
             type="primary",
             disabled=not (line or "").strip() or not name.strip(),
             width="stretch",
@@ -159,7 +162,7 @@ def open_roll(line: str, name: str, style: str) -> None:
         st.query_params["roll"] = str(opened.id)
         st.session_state[OPENED_KEY] = opened.id
 
-    act(do, f"Roll {name.strip()} is open")
+    act(do, _("Roll {strip} is open", strip=name.strip()))
 
 
 def act(do: Callable[[], object], told: str) -> None:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import altair as alt
 import pandas as pd
 
-from dashboard import words
+from dashboard import stored_words, words
+from dashboard.language import _, figure
 from dashboard.theme import CHOSEN_COLOUR, FORM_SHAPES, GAP_COLOUR, SCORE_COLOUR, SEVERITY_COLOURS
 from storage.grading.cut_plan import CutPlan
 from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSummary
@@ -41,13 +42,13 @@ def strip(
     low = -PLAN_SHARE * width_mm if plan is not None and plan.pieces else 0.0
     x = alt.X(
         "x_m:Q",
-        title="Along the roll (m)",
+        title=_("Along the roll (m)"),
         scale=alt.Scale(domain=[0, length_m], nice=False),
         axis=alt.Axis(grid=False, tickCount=12),
     )
     y = alt.Y(
         "y_mm:Q",
-        title="Across (mm)",
+        title=_("Across (mm)"),
         scale=alt.Scale(domain=[low, width_mm], nice=False),
         axis=alt.Axis(grid=False, values=_ticks(width_mm), labels=width_mm > UNKNOWN_WIDTH_MM),
     )
@@ -88,7 +89,7 @@ def part(
     gaps = gaps[(gaps["y1_mm"] >= from_m * 1000) & (gaps["y0_mm"] <= last_m * 1000)]
     x = alt.X(
         "x_m:Q",
-        title="Along the roll (m), in true proportions",
+        title=_("Along the roll (m), in true proportions"),
         scale=alt.Scale(
             domainMin=from_m,
             domainMax=alt.ExprRef(f"{from_m} + {width_mm / 1000} * width / height"),
@@ -99,7 +100,7 @@ def part(
     )
     y = alt.Y(
         "y_mm:Q",
-        title="Across (mm)",
+        title=_("Across (mm)"),
         scale=alt.Scale(domain=[0, width_mm], nice=False),
         axis=alt.Axis(grid=False, tickCount=5, labels=width_mm > UNKNOWN_WIDTH_MM),
     )
@@ -143,8 +144,11 @@ def _gaps(gaps: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
             "y_mm": gaps["x0_mm"],
             "y2_mm": gaps["x1_mm"],
             "camera": gaps["camera"],
-            "reason": gaps["reason"].map(words.sentence),
-            "span": [f"{a / 1000:.2f} to {b / 1000:.2f} m" for a, b in zip(gaps["y0_mm"], gaps["y1_mm"], strict=True)],
+            "reason": gaps["reason"].map(stored_words.sentence),
+            "span": [
+                _("{what} to {what2} m", what=figure(a / 1000, ".2f"), what2=figure(b / 1000, ".2f"))
+                for a, b in zip(gaps["y0_mm"], gaps["y1_mm"], strict=True)
+            ],
         }
     )
     bands = (
@@ -156,9 +160,9 @@ def _gaps(gaps: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
             y=y,
             y2="y2_mm:Q",
             tooltip=[
-                alt.Tooltip("reason:N", title="Not inspected"),
-                alt.Tooltip("span:N", title="Where"),
-                alt.Tooltip("camera:N", title="Camera"),
+                alt.Tooltip("reason:N", title=_("Not inspected")),
+                alt.Tooltip("span:N", title=_("Where")),
+                alt.Tooltip("camera:N", title=_("Camera")),
             ],
         )
     )
@@ -185,20 +189,24 @@ def _plan(plan: CutPlan, low: float, width_mm: float, x: alt.X, y: alt.Y) -> lis
                 "middle": (piece.y0_mm + piece.y1_mm) / 2000,
                 "y_mm": low * 0.9,
                 "y2_mm": low * 0.3,
-                "kind": "First quality" if piece.first else "Second",
-                "says": f"{piece.length_mm / 1000:,.1f} m, {piece.points:g} points",
-                "label": ("1st" if piece.first else "2nd") + f" {piece.length_mm / 1000:,.1f} m",
+                "kind": _("First quality") if piece.first else _("Second"),
+                "says": _(
+                    "{what} m, {points} points",
+                    what=figure(piece.length_mm / 1000, ",.1f"),
+                    points=figure(piece.points, "g"),
+                ),
+                "label": (_("1st") if piece.first else _("2nd")) + f" {figure(piece.length_mm / 1000, ',.1f')} m",
             }
             for piece in plan.pieces
         ]
     )
-    tooltip = [alt.Tooltip("kind:N", title="Cut plan"), alt.Tooltip("says:N", title="Piece")]
+    tooltip = [alt.Tooltip("kind:N", title=_("Cut plan")), alt.Tooltip("says:N", title=_("Piece"))]
     place: dict[str, Any] = {"y": y, "y2": alt.Y2("y2_mm:Q"), "tooltip": tooltip}
     drawn = [
         alt.Chart(table[table["kind"] == kind])
         .mark_rect(color=colour, opacity=0.85, stroke="white", strokeWidth=1)
         .encode(x=x, x2="x2_m:Q", **place)
-        for kind, colour in (("First quality", FIRST_COLOUR), ("Second", SECOND_COLOUR))
+        for kind, colour in ((_("First quality"), FIRST_COLOUR), (_("Second"), SECOND_COLOUR))
     ]
     length_m = float(table["x2_m"].max())
     wide = table[(table["x2_m"] - table["x_m"]) > 0.06 * length_m]
@@ -258,7 +266,7 @@ def _colour(channel: str = "color", *, legend: bool = True) -> Any:
     kind: Any = alt.Stroke if channel == "stroke" else alt.Color
     scale = alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values()))
     return kind(
-        "severity:N", title="Severity", scale=scale, legend=_legend() if legend and channel == "color" else None
+        "severity:N", title=_("Severity"), scale=scale, legend=_legend() if legend and channel == "color" else None
     )
 
 
@@ -283,11 +291,14 @@ def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int], lege
         size=defects["size_mm"],
         severity=defects["severity"],
         rim=defects["severity"].map(RIMS),
-        form=defects["geometry"].map(words.FORMS),
+        form=defects["geometry"].map(words.geometry),
         fill=(defects["state"] != "rejected").map({True: 0.85, False: 0.0}),
         says=defects["says"],
-        state=defects["state"].map(words.STATE_WORDS),
-        place=[f"{a / 1000:.2f} m, {b:.0f} mm" for a, b in zip(defects["y0_mm"], defects["x0_mm"], strict=True)],
+        state=defects["state"].map(words.state),
+        place=[
+            f"{figure(a / 1000, '.2f')} m, {figure(b, '.0f')} mm"
+            for a, b in zip(defects["y0_mm"], defects["x0_mm"], strict=True)
+        ],
         when=defects["when"],
     )
     return (
@@ -306,19 +317,19 @@ def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int], lege
             fillOpacity=alt.FillOpacity("fill:Q", scale=None, legend=None),
             shape=alt.Shape(
                 "form:N",
-                title="Form",
+                title=_("Form"),
                 scale=alt.Scale(
-                    domain=[words.FORMS[form] for form in forms], range=[FORM_SHAPES[form] for form in forms]
+                    domain=[words.geometry(form) for form in forms], range=[FORM_SHAPES[form] for form in forms]
                 ),
                 legend=_legend(symbolFillColor=GAP_COLOUR, symbolStrokeColor=GAP_COLOUR) if legend else None,
             ),
             size=alt.Size("size:Q", scale=alt.Scale(type="sqrt", range=sizes), legend=None),
             tooltip=[
-                alt.Tooltip("id:Q", title="Defect", format="d"),
-                alt.Tooltip("says:N", title="What"),
-                alt.Tooltip("state:N", title="State"),
-                alt.Tooltip("place:N", title="Place"),
-                alt.Tooltip("when:N", title="Seen"),
+                alt.Tooltip("id:Q", title=_("Defect"), format="d"),
+                alt.Tooltip("says:N", title=_("What")),
+                alt.Tooltip("state:N", title=_("State")),
+                alt.Tooltip("place:N", title=_("Place")),
+                alt.Tooltip("when:N", title=_("Seen")),
             ],
         )
     )

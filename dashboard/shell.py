@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard import data, language, signed_in, words
 from dashboard.language import LANGUAGES, _
+from dashboard.stored_words import said
 from dashboard.theme import LOGO, STATE_BADGES, STYLE
 from inspection.errors import LoomwatchError, SchemaError
 from storage.accounts.roles import Role
@@ -37,7 +38,7 @@ def page(title: str) -> Iterator[None]:
         signed_in.touch()
         with st.sidebar:
             _show_user()
-            st.caption(f"Times are local: {data.zone()}")
+            st.caption(_("Times of {zone}", zone=data.zone()))
         yield
 
 
@@ -45,9 +46,10 @@ def page(title: str) -> Iterator[None]:
 def told() -> Iterator[None]:
     """Turns an error into a line on the page and ends this run of it; as it does where nobody is signed in any more."""
     try:
-        if signed_in.user() is None:
+        user = signed_in.user()
+        if user is None:
             _show_way_in()
-        language.choose()
+        language.choose(user)
         yield
     except SchemaError as error:
         st.error(words.plain(words.sentence(str(error))), icon=":material/database:")
@@ -58,8 +60,11 @@ def told() -> Iterator[None]:
     except SQLAlchemyError as error:
         log.exception("a question to the database failed")
         st.error(
-            f"The database did not answer as expected ({type(error).__name__}): "
-            "check it with loomwatch doctor; the dashboard's log has the details.",
+            _(
+                "The database did not answer as expected ({name}): check it with loomwatch doctor; "
+                "the dashboard's log has the details.",
+                name=type(error).__name__,
+            ),
             icon=":material/database:",
         )
         st.stop()
@@ -67,7 +72,7 @@ def told() -> Iterator[None]:
 
 def needs(least: Role) -> str | None:
     """For a widget's help, and whether to disable it: which role it needs, where the one who is signed in has not."""
-    return None if signed_in.may(least) else f"Needs the role {least}"
+    return None if signed_in.may(least) else _("Needs the role {role}", role=said(least))
 
 
 def act_button(label: str, *, least: Role = "operator", disabled: bool = False, **more: Any) -> bool:
@@ -83,7 +88,7 @@ def _show_user() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/person: **{words.plain(user.name)}**", width="content")
-        st.badge(user.role, color="gray")
+        st.badge(said(user.role), color="gray")
     with st.popover(_("Account"), icon=":material/tune:", width="stretch"):
         _show_preferences(user)
     if st.button(_("Sign out"), icon=":material/logout:", width="stretch"):
@@ -117,12 +122,12 @@ def _show_preferences(user: User) -> None:
 
 def _keep_preferences() -> None:
     data.set_preferences(st.session_state["account.language"], st.session_state["account.units"])
-    language.choose()
+    language.choose(signed_in.user())
 
 
 def _show_way_in() -> None:
     """The session ended while the page was open. The browser goes where it can sign in, and comes back here."""
-    st.info("**You are not signed in any more.** One moment …", icon=":material/logout:")
+    st.info(_("**You are not signed in any more.** One moment …"), icon=":material/logout:")
     st.html(TO_SIGN_IN_AND_BACK, unsafe_allow_javascript=True)
     st.stop()
 
@@ -138,7 +143,7 @@ def seconds_since(at: datetime) -> float:
 
 def state_badge(state: State) -> None:
     colour, symbol = STATE_BADGES[state]
-    st.badge(words.STATE_WORDS[state], icon=symbol, color=colour)  # type: ignore[arg-type]
+    st.badge(words.state(state), icon=symbol, color=colour)  # type: ignore[arg-type]
 
 
 def select(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import streamlit as st
 
+from dashboard.language import _, figure, language
 from dashboard.signed_in import allowed
 from dashboard.stores import store
 from inspection.errors import SettingsError
@@ -39,25 +40,42 @@ class Check:
     said: str
 
 
-@st.cache_data(ttl=5, show_spinner=False)
 def database_check() -> Check:
+    return _database_check(language())
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def _database_check(spoken: str) -> Check:
     database = store().database
     problem = database.problem()
     size = _size_of(database.url.database) if database.url.get_backend_name() == "sqlite" else ""
-    return Check(name="Database", good=not problem, said=problem or f"{database}{size}")
+    return Check(name=_("Database"), good=not problem, said=problem or f"{database}{size}")
+
+
+def disk_check() -> Check:
+    return _disk_check(language())
 
 
 @st.cache_data(ttl=5, show_spinner=False)
-def disk_check() -> Check:
+def _disk_check(spoken: str) -> Check:
     """The disk of the data folder; a database or pictures elsewhere are not on it."""
     folder = store().settings.data_dir
     try:
         usage = shutil.disk_usage(folder)
     except OSError as error:
-        return Check(name="Disk", good=False, said=f"{folder}: {error.strerror}")
+        return Check(name=_("Disk"), good=False, said=f"{folder}: {error.strerror}")
     free_gb, total_gb = usage.free / 1e9, usage.total / 1e9
     good = free_gb >= max(LOW_FREE_GB, store().settings.keep_free_gb)
-    return Check(name="Disk", good=good, said=f"{free_gb:,.0f} GB of {total_gb:,.0f} GB free at {folder}")
+    return Check(
+        name=_("Disk"),
+        good=good,
+        said=_(
+            "{free_gb} GB of {total_gb} GB free at {folder}",
+            free_gb=figure(free_gb, ",.0f"),
+            total_gb=figure(total_gb, ",.0f"),
+            folder=folder,
+        ),
+    )
 
 
 def redis_place() -> str:
@@ -69,17 +87,21 @@ def lost(hours: int) -> list[LostCloth]:
     return lost_cloth.lost_cloth(store().database, since=datetime.now(UTC) - timedelta(hours=hours))
 
 
-@st.cache_data(ttl=60, show_spinner=False)
 def versions() -> dict[str, str]:
+    return _versions(language())
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _versions(spoken: str) -> dict[str, str]:
     status = schema_status(store().settings.database)
     return {
         "loomwatch": version("loomwatch"),
-        "Database's tables": f"{status.current}, {status.state}",
-        "Database": store().database.url.get_backend_name(),
+        _("Database's tables"): f"{status.current}, {status.state}",
+        _("Database"): store().database.url.get_backend_name(),
         "Python": platform.python_version(),
         "Streamlit": version("streamlit"),
         "SQLAlchemy": version("sqlalchemy"),
-        "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        _("System"): f"{platform.system()} {platform.release()}, {platform.machine()}",
     }
 
 
@@ -128,11 +150,11 @@ def audit_csv(wanted: AuditFilter) -> Callable[[], str]:
 def table_of(entries: list[AuditEntry]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "When": [entry.at.isoformat(timespec="seconds") for entry in entries],
-            "Who": [entry.by for entry in entries],
-            "What": [entry.action for entry in entries],
-            "Of what": [entry.subject for entry in entries],
-            "How": [json.dumps(entry.detail, ensure_ascii=False) if entry.detail else "" for entry in entries],
+            _("When"): [entry.at.isoformat(timespec="seconds") for entry in entries],
+            _("Who"): [entry.by for entry in entries],
+            _("What"): [entry.action for entry in entries],
+            _("Of what"): [entry.subject for entry in entries],
+            _("How"): [json.dumps(entry.detail, ensure_ascii=False) if entry.detail else "" for entry in entries],
         }
     )
 
@@ -173,6 +195,6 @@ def password_link(name: str) -> str:
 
 def _size_of(path: str | None) -> str:
     try:
-        return f", {Path(path or '').stat().st_size / 1e6:,.0f} MB"
+        return f", {figure(Path(path or '').stat().st_size / 1e6, ',.0f')} MB"
     except OSError:
         return ""

@@ -6,10 +6,11 @@ import altair as alt
 import pandas as pd
 
 from dashboard.charts import Drawing
+from dashboard.language import N_, _
 from dashboard.theme import DRIFT_COLOURS, GAP_COLOUR, LIMIT_COLOUR, SCORE_COLOUR
 
 CONTROL_HEIGHT_PX = 260
-SIGNAL_WORDS = {"high": "Above its limit", "low": "Below its limit", "run": "Ninth or later on one side"}
+SIGNAL_WORDS = {"high": N_("Above its limit"), "low": N_("Below its limit"), "run": N_("Ninth or later on one side")}
 SIGNAL_SHAPES = {"high": "triangle-up", "low": "triangle-down", "run": "square"}
 HEAT_COLOURS = ["#E8EEF2", "#7FB6D6", "#2F7FB8", "#123A5C"]  # from few to many; lightness alone tells them apart
 
@@ -31,14 +32,16 @@ def control_chart(table: pd.DataFrame, *, title: str, text_format: str) -> Drawi
             x=x,
             y=y,
             tooltip=[
-                alt.Tooltip("name:N", title="When"),
+                alt.Tooltip("name:N", title=_("When")),
                 alt.Tooltip("value:Q", title=title, format=text_format),
-                alt.Tooltip("lower:Q", title="Lower limit", format=text_format),
-                alt.Tooltip("upper:Q", title="Upper limit", format=text_format),
+                alt.Tooltip("lower:Q", title=_("Lower limit"), format=text_format),
+                alt.Tooltip("upper:Q", title=_("Upper limit"), format=text_format),
             ],
         ),
     ]
-    marked = table[table["signal"] != ""].assign(why=lambda found: found["signal"].map(SIGNAL_WORDS))
+    marked = table[table["signal"] != ""].assign(
+        why=lambda found: found["signal"].map(lambda signal: _(SIGNAL_WORDS[signal]))
+    )
     if len(marked):
         shown = [signal for signal in SIGNAL_WORDS if signal in set(marked["signal"])]
         layers.append(
@@ -51,12 +54,12 @@ def control_chart(table: pd.DataFrame, *, title: str, text_format: str) -> Drawi
                     "why:N",
                     title=None,
                     scale=alt.Scale(
-                        domain=[SIGNAL_WORDS[signal] for signal in shown],
+                        domain=[_(SIGNAL_WORDS[signal]) for signal in shown],
                         range=[SIGNAL_SHAPES[signal] for signal in shown],
                     ),
                     legend=alt.Legend(orient="top", symbolFillColor=LIMIT_COLOUR, symbolStrokeColor=LIMIT_COLOUR),
                 ),
-                tooltip=[alt.Tooltip("name:N", title="When"), alt.Tooltip("why:N", title="Signal")],
+                tooltip=[alt.Tooltip("name:N", title=_("When")), alt.Tooltip("why:N", title=_("Signal"))],
             )
         )
     return alt.layer(*layers).properties(height=CONTROL_HEIGHT_PX)
@@ -76,14 +79,14 @@ def pareto(table: pd.DataFrame) -> Drawing:
     """table: kind, defects, share (running sum, 0 to 1); the most frequent first."""
     x = alt.X("kind:N", title=None, sort=None, axis=alt.Axis(labelAngle=-35, labelLimit=130, labelOverlap=False))
     tooltip = [
-        alt.Tooltip("kind:N", title="Kind"),
-        alt.Tooltip("defects:Q", title="Defects", format=","),
-        alt.Tooltip("share:Q", title="Together with those before", format=".0%"),
+        alt.Tooltip("kind:N", title=_("Kind")),
+        alt.Tooltip("defects:Q", title=_("Defects"), format=","),
+        alt.Tooltip("share:Q", title=_("Together with those before"), format=".0%"),
     ]
     found = (
         alt.Chart(table)
         .mark_bar(color=SCORE_COLOUR)
-        .encode(x=x, y=alt.Y("defects:Q", title="Defects", axis=alt.Axis(tickCount=5)), tooltip=tooltip)
+        .encode(x=x, y=alt.Y("defects:Q", title=_("Defects"), axis=alt.Axis(tickCount=5)), tooltip=tooltip)
     )
     together = (
         alt.Chart(table)
@@ -92,7 +95,7 @@ def pareto(table: pd.DataFrame) -> Drawing:
             x=x,
             y=alt.Y(
                 "share:Q",
-                title="Together",
+                title=_("Together"),
                 scale=alt.Scale(domain=[0, 1]),
                 axis=alt.Axis(format=".0%", tickCount=5, grid=False),
             ),
@@ -110,7 +113,7 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
         .mark_rect()
         .encode(
             x=alt.X("day:O", title=None, axis=alt.Axis(labelOverlap=True, labelAngle=0)),
-            y=alt.Y("x_mm:Q", title="Across, from the left edge (mm)", axis=alt.Axis(grid=False, tickCount=6)),
+            y=alt.Y("x_mm:Q", title=_("Across, from the left edge (mm)"), axis=alt.Axis(grid=False, tickCount=6)),
             y2="x2_mm:Q",
             color=alt.Color(
                 "defects:Q",
@@ -119,9 +122,9 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
                 legend=alt.Legend(orient="right", tickCount=4, format="d"),
             ),
             tooltip=[
-                alt.Tooltip("day:N", title="Day"),
-                alt.Tooltip("x_mm:Q", title="From (mm)"),
-                alt.Tooltip("defects:Q", title="Defects", format=","),
+                alt.Tooltip("day:N", title=_("Day")),
+                alt.Tooltip("x_mm:Q", title=_("From (mm)")),
+                alt.Tooltip("defects:Q", title=_("Defects"), format=","),
             ],
         )
         .properties(height=CONTROL_HEIGHT_PX)
@@ -151,12 +154,12 @@ def drift_strip(table: pd.DataFrame, *, words: dict[str, str]) -> Drawing:
                 legend=alt.Legend(orient="top"),
             ),
             tooltip=[
-                alt.Tooltip("day:N", title="Day"),
-                alt.Tooltip("place:N", title="Camera and style"),
-                alt.Tooltip("state_text:N", title="State"),
-                alt.Tooltip("psi:Q", title="Stability index", format=".3f"),
-                alt.Tooltip("ks:Q", title="Largest distance", format=".3f"),
-                alt.Tooltip("frames:Q", title="Frames", format=","),
+                alt.Tooltip("day:N", title=_("Day")),
+                alt.Tooltip("place:N", title=_("Camera and style")),
+                alt.Tooltip("state_text:N", title=_("State")),
+                alt.Tooltip("psi:Q", title=_("Stability index"), format=".3f"),
+                alt.Tooltip("ks:Q", title=_("Largest distance"), format=".3f"),
+                alt.Tooltip("frames:Q", title=_("Frames"), format=","),
             ],
         )
         .properties(height=alt.Step(34))

@@ -2,13 +2,23 @@
 
 import math
 import re
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 
+from babel.dates import format_date
+
+from dashboard import stored_words
+from dashboard.language import N_, _, figure, language, ngettext
+from dashboard.stored_words import said
+from dashboard.units import units
 from storage.defects.geometry import CODES
 from storage.reads.defects import COUNTED, DefectItem, Series
 from storage.reads.review_state import State
 
-STATE_WORDS: dict[State, str] = {"unreviewed": "To review", "confirmed": "Confirmed", "rejected": "False alarm"}
+STATE_WORDS: dict[State, str] = {
+    "unreviewed": N_("To review"),
+    "confirmed": N_("Confirmed"),
+    "rejected": N_("False alarm"),
+}
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=&])")
 
@@ -18,24 +28,53 @@ def plain(text: str) -> str:
     return _MARKS.sub(r"\\\1", " ".join(text.split()))
 
 
-def metres(length_mm: float) -> str:
-    return f"{length_mm / 1000:,.2f} m" if length_mm < 1_000_000 else f"{length_mm / 1000:,.0f} m"
+def state(name: str) -> str:
+    """A review state."""
+    return _(STATE_WORDS[name]) if name in STATE_WORDS else said(name)
+
+
+def geometry(name: str) -> str:
+    """A defect's form."""
+    return _(FORMS[name]) if name in FORMS else name
+
+
+def code(name: str) -> str:
+    """A defect's name in the trade, with a capital."""
+    return stored_words.sentence(CODES[name].words) if name in CODES else name
+
+
+def metres(length_mm: float, form: str = "") -> str:
+    """Along the roll, in m or yd. form: of the number, "" for one that suits its size."""
+    own = units()
+    length = own.along(length_mm)
+    return f"{figure(length, form or (',.2f' if length < 1000 else ',.0f'))} {own.long}"
 
 
 def millimetres(length_mm: float) -> str:
-    return f"{length_mm:.1f} mm" if length_mm < 100 else f"{length_mm:,.0f} mm"
+    """Across it, or a size, in mm or in."""
+    own = units()
+    if own.short == "in":
+        return f"{figure(own.across(length_mm), ',.2f')} in"
+    return f"{figure(length_mm, '.1f' if length_mm < 100 else ',.0f')} mm"
 
 
 def area(area_mm2: float) -> str:
+    if units().short == "in":
+        return f"{figure(units().across(units().across(area_mm2)), ',.2f')} in²"
     if area_mm2 >= 10_000:
-        return f"{area_mm2 / 100:,.0f} cm²"
-    return f"{area_mm2:.1f} mm²" if area_mm2 < 100 else f"{area_mm2:,.0f} mm²"
+        return f"{figure(area_mm2 / 100, ',.0f')} cm²"
+    return f"{figure(area_mm2, '.1f' if area_mm2 < 100 else ',.0f')} mm²"
+
+
+def speed(m_min: float) -> str:
+    own = units()
+    return f"{figure(own.along(m_min * 1000), '.1f')} {own.long}/min"
 
 
 def percent(share: float) -> str:
     """A share of 0 to 1. Rounded down, so that 100 % means all of it."""
     tenths = math.floor(share * 1000 + 1e-9)
-    return "100 %" if tenths >= 1000 else f"{tenths / 10:.1f} %"
+    return "100 %" if tenths >= 1000 else f"{figure(tenths / 10, '.1f')} %"
 
 
 def measure(name: str) -> str:
@@ -45,19 +84,23 @@ def measure(name: str) -> str:
 
 def strength(ratio: float) -> str:
     """A score in units of its threshold."""
-    return f"{ratio:.2f} × limit"
+    return _("{ratio} × limit", ratio=figure(ratio, ".2f"))
 
 
 def milliseconds(duration_ms: float) -> str:
-    return f"{duration_ms:.0f} ms" if duration_ms < 1000 else f"{duration_ms / 1000:.1f} s"
+    return f"{figure(duration_ms, '.0f')} ms" if duration_ms < 1000 else f"{figure(duration_ms / 1000, '.1f')} s"
 
 
 def duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{max(0, seconds):.0f} s"
+        return f"{figure(max(0, seconds), '.0f')} s"
     if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+        return _("{minutes} min", minutes=figure(seconds / 60, ".0f"))
+    return (
+        f"{figure(seconds / 3600, '.0f')} h"
+        if seconds < 48 * 3600
+        else _("{days} days", days=figure(seconds / 86400, ".0f"))
+    )
 
 
 def clock(at: datetime, *, zone: tzinfo, now: datetime) -> str:
@@ -65,33 +108,41 @@ def clock(at: datetime, *, zone: tzinfo, now: datetime) -> str:
     local, today = at.astimezone(zone), now.astimezone(zone).date()
     if local.date() == today:
         return f"{local:%H:%M:%S}"
-    year = "" if local.year == today.year else f" {local:%Y}"
-    return f"{local.day} {local:%b}{year}, {local:%H:%M}"
+    return f"{day(local.date(), year=local.year != today.year)}, {local:%H:%M}"
+
+
+def day(date: date, *, year: bool = True) -> str:
+    """14 Mar 2026, 14. Mär 2026."""
+    form = {"en": "d MMM", "de": "d. MMM"}[language()] + (" y" if year else "")
+    return format_date(date, form, locale=language())
+
+
+def moment(at: datetime) -> str:
+    """Day and time as `at`'s own zone has them."""
+    return f"{day(at.date())}, {at:%H:%M}"
 
 
 def size(item: DefectItem) -> str:
     """Along the roll x across."""
-    return f"{item.length_mm:.1f} × {item.width_mm:.1f} mm"
+    form = ".2f" if units().short == "in" else ".1f"
+    length, width = (figure(units().across(each), form) for each in (item.length_mm, item.width_mm))
+    return f"{length} × {width} {units().short}"
 
 
 def named(item: DefectItem) -> str:
     """The name staff chose, else its form."""
-    return sentence(CODES[item.code].words) if item.code in CODES else FORMS.get(item.geometry, item.geometry)
+    return code(item.code) if item.code in CODES else geometry(item.geometry)
 
 
 def act(kind: str, value: str) -> str:
     """What somebody did with a defect, for its history."""
     if kind == "verdict":
-        return {"confirmed": "confirmed", "rejected": "false alarm"}.get(value, "taken back")
+        return {"confirmed": _("confirmed"), "rejected": _("false alarm")}.get(value, _("taken back"))
     if kind == "name":
-        return f"named {CODES[value].words}" if value in CODES else "name taken away"
+        return _("named {name}", name=said(CODES[value].words)) if value in CODES else _("name taken away")
     if kind == "severity":
-        return f"severity {value}" if value else "severity by the rules"
-    return f"merged from {value}" if kind == "merge" else f"split into {value}"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+        return _("severity {severity}", severity=said(value)) if value else _("severity by the rules")
+    return _("merged from {value}", value=value) if kind == "merge" else _("split into {value}", value=value)
 
 
 def sentence(text: str) -> str:
@@ -100,37 +151,51 @@ def sentence(text: str) -> str:
 
 
 FORMS = {
-    "point": "Point",
-    "warp_line": "Line along the warp",
-    "weft_line": "Line along the weft",
-    "diagonal": "Diagonal line",
-    "area": "Area",
-    "full_width": "Across the full width",
-    "edge": "At the edge",
+    "point": N_("Point"),
+    "warp_line": N_("Line along the warp"),
+    "weft_line": N_("Line along the weft"),
+    "diagonal": N_("Diagonal line"),
+    "area": N_("Area"),
+    "full_width": N_("Across the full width"),
+    "edge": N_("At the edge"),
 }
 
 
 def form(item: DefectItem) -> str:
     """Its geometry, largest extent, and whether cloth is missing where that could be told."""
-    hole = {True: ", a hole", False: ", no hole", None: ""}[item.hole]
-    return f"{FORMS.get(item.geometry, item.geometry)}, {item.size_mm:,.0f} mm at most{hole}"
+    hole = {True: _(", a hole"), False: _(", no hole"), None: ""}[item.hole]
+    return _(
+        "{form}, {size} at most{hole}",
+        form=geometry(item.geometry),
+        size=millimetres(item.size_mm),
+        hole=hole,
+    )
 
 
 def series(found: Series) -> str:
-    suspect = f", as {found.suspect} would" if found.suspect else ""
-    following = f"; the next one at {metres(found.next_mm)}" if found.next_mm is not None else ""
-    return f"every {found.period_mm:,.0f} mm, {found.hits} times{suspect}{following}"
+    suspect = _(", as {suspect} would", suspect=found.suspect) if found.suspect else ""
+    following = _("; the next one at {metres}", metres=metres(found.next_mm)) if found.next_mm is not None else ""
+    return _(
+        "every {period}, {hits} times{suspect}{following}",
+        period=millimetres(found.period_mm),
+        hits=found.hits,
+        suspect=suspect,
+        following=following,
+    )
 
 
 def states(counts: dict[State, int]) -> str:
     """How many defects are in each state."""
-    return f"{counted(counts['unreviewed'])} to review · {counted(counts['confirmed'])} confirmed · " + (
-        f"{counted(COUNTED)} false alarms"
+    parts = (
+        _("{count} to review", count=counted(counts["unreviewed"])),
+        _("{count} confirmed", count=counted(counts["confirmed"])),
+        _("{count} false alarms", count=counted(COUNTED))
         if counts["rejected"] >= COUNTED
-        else count(counts["rejected"], "false alarm")
+        else ngettext("{number} false alarm", "{number} false alarms", counts["rejected"]),
     )
+    return " · ".join(parts)
 
 
 def counted(number: int) -> str:
     """Defects of a list are counted so far and no farther."""
-    return f"{number:,}+" if number >= COUNTED else f"{number:,}"
+    return f"{figure(number, ',')}+" if number >= COUNTED else figure(number, ",")

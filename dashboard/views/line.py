@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from dashboard import alarm_list, charts, data, language, latest_defects, roll_charts, shell, words
+from dashboard import alarm_list, charts, data, language, latest_defects, roll_charts, shell, stored_words, words
+from dashboard.language import _, figure, ngettext
 from dashboard.on_map import said_on_map
+from dashboard.stored_words import said
+from dashboard.units import units
 from inspection.types import Roll
 from storage.reads.cameras import CameraFigures
 from storage.reads.gap_words import merge_gaps, reason_in_words
@@ -22,12 +25,12 @@ def show_page() -> None:
     cameras = data.cameras()
     lines = sorted({camera.line for camera in cameras})
     if not lines:
-        st.title("Line", anchor=False)
+        st.title(_("Line"), anchor=False)
         st.fragment(show_nothing_yet, run_every=data.refresh_s())()
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         line = (
-            shell.select("Line", "line", {name: name for name in lines}, page="line", width=320, bare=True)
+            shell.select(_("Line"), "line", {name: name for name in lines}, page="line", width=320, bare=True)
             if len(lines) > 1
             else lines[0]
         )
@@ -46,8 +49,10 @@ def show_nothing_yet() -> None:
         if data.cameras():
             st.rerun()
         st.info(
-            "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or loomwatch demo to try "
-            "it with simulated cloth). They appear here by themselves.",
+            _(
+                "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or "
+                "loomwatch demo to try it with simulated cloth). They appear here by themselves."
+            ),
             icon=":material/videocam:",
         )
 
@@ -62,16 +67,16 @@ def show_state(line: str) -> None:
             silent = [camera for camera in running if is_silent(camera)]
             if silent:
                 names = ", ".join(words.plain(camera.camera) for camera in silent)
-                st.badge(f"Silent: {names}", icon=":material/videocam_off:", color="orange")
+                st.badge(_("Silent: {names}", names=names), icon=":material/videocam_off:", color="orange")
             elif running:
-                st.badge("Running", icon=":material/play_circle:", color="green")
+                st.badge(_("Running"), icon=":material/play_circle:", color="green")
             else:
-                st.badge("Finished", icon=":material/flag:", color="gray")
+                st.badge(_("Finished"), icon=":material/flag:", color="gray")
             problem = data.live_view().problem
             if problem:
-                st.badge("Live pictures away", icon=":material/cloud_off:", color="orange")
+                st.badge(_("Live pictures away"), icon=":material/cloud_off:", color="orange")
             if data.running_model() is None:
-                st.badge("No model in charge: no cloth is inspected", icon=":material/model_training:", color="red")
+                st.badge(_("No model in charge: no cloth is inspected"), icon=":material/model_training:", color="red")
 
 
 def show_strips(line: str) -> None:
@@ -87,17 +92,31 @@ def draw_strips(cameras: list[CameraFigures]) -> None:
             picture = data.running_cloth(camera.line, camera.camera, width_px, STRIP_HEIGHT_PX)
             if picture is None:
                 st.info(
-                    f"**{words.plain(camera.camera)}:** no cloth to show at the moment. It appears with the next frame "
-                    "that is inspected.",
+                    _(
+                        "**{camera}:** no cloth to show at the moment. It appears with the next frame that "
+                        "is inspected.",
+                        camera=words.plain(camera.camera),
+                    ),
                     icon=":material/image_not_supported:",
                 )
             else:
-                st.image(picture, width="stretch", alt=f"Cloth of camera {camera.camera}, suspicious places coloured")
+                st.image(
+                    picture,
+                    width="stretch",
+                    alt=_("Cloth of camera {camera}, suspicious places coloured", camera=camera.camera),
+                )
             facts = [words.plain(camera.camera), words.metres(camera.position_mm)]
             if is_silent(camera) and not camera.ended:
-                facts.append(f":orange[silent for {words.duration(shell.seconds_since(camera.heard_at))}]")
+                facts.append(
+                    _(":orange[silent for {duration}]", duration=words.duration(shell.seconds_since(camera.heard_at)))
+                )
             elif camera.gap_reason:
-                facts.append(f":orange[not inspected: {words.plain(reason_in_words(camera.gap_reason))}]")
+                facts.append(
+                    _(
+                        ":orange[not inspected: {reason}]",
+                        reason=words.plain(said(reason_in_words(camera.gap_reason))),
+                    )
+                )
             st.caption(" · ".join(facts))
 
 
@@ -107,7 +126,7 @@ def show_figures(line: str) -> None:
         show_roll(line)
         alarms = alarm_list.show_alarms(line=line, limit=ALARMS)
         if not alarms:
-            st.success("No alarm is open.", icon=":material/notifications_off:")
+            st.success(_("No alarm is open."), icon=":material/notifications_off:")
         latest_defects.show_latest_defects(LATEST_DEFECTS if alarms < 2 else 2, line=line, across=2)
 
 
@@ -117,33 +136,38 @@ def show_roll(line: str) -> None:
     roll = roll_of(line)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(name_of(roll), anchor=False, width="stretch")
-        if roll and st.button("Roll", icon=":material/map:", key="line.roll"):
+        if roll and st.button(_("Roll"), icon=":material/map:", key="line.roll"):
             st.switch_page("views/roll.py", query_params={"roll": str(roll.id)})
     with st.grid(3, min_column_width=140):
-        speed = f"{max(camera.speed_m_min for camera in live):.1f} m/min" if live else "–"
-        st.metric("Speed", speed, border=True)
+        speed = words.speed(max(camera.speed_m_min for camera in live)) if live else "–"
+        st.metric(_("Speed"), speed, border=True)
         if roll is None:
             return
         figures, grade = data.roll_summary(roll), data.roll_grade(roll)
         captured = figures.inspected_mm + figures.gap_mm > 0
-        st.metric("Metres", words.metres(figures.length_mm), border=True)
-        st.metric("Coverage", words.percent(figures.coverage) if captured else "–", border=True)
-        st.metric("Defects", f"{figures.defects:,}", border=True, help="Found, without the false alarms")
-        st.metric("Points so far", f"{grade.points.total:g}", border=True)
-        rate = "–" if grade.rate is None else f"{grade.rate:.1f}"
-        st.metric(f"Per {words.measure(grade.measure)}", rate, border=True, help=words.sentence(grade.grade))
+        st.metric(_("Metres"), words.metres(figures.length_mm), border=True)
+        st.metric(_("Coverage"), words.percent(figures.coverage) if captured else "–", border=True)
+        st.metric(_("Defects"), figure(figures.defects, ","), border=True, help=_("Found, without the false alarms"))
+        st.metric(_("Points so far"), figure(grade.points.total, "g"), border=True)
+        rate = "–" if grade.rate is None else figure(grade.rate, ".1f")
+        st.metric(
+            _("Per {measure}", measure=words.measure(grade.measure)),
+            rate,
+            border=True,
+            help=stored_words.sentence(grade.grade),
+        )
 
 
 def show_roll_map(line: str) -> None:
     """The running roll's map as it grows."""
     with shell.told():
         if roll := roll_of(line):
-            draw_roll_map(roll, language.language())
+            draw_roll_map(roll, language.language(), units().long, str(data.zone()))
 
 
 @st.cache_data(ttl=MAP_S, max_entries=20, show_spinner=False)
-def draw_roll_map(roll: Roll, spoken: str) -> None:
-    """Drawn once for everybody who looks and speaks that language."""
+def draw_roll_map(roll: Roll, spoken: str, unit: str, zone: str) -> None:
+    """Drawn once for everybody who looks and sees it in the same words, units and times."""
     with language.speaking(spoken):
         draw_map_of(roll)
 
@@ -166,7 +190,11 @@ def draw_map_of(roll: Roll) -> None:
                 from_m=None,
             ),
             key=f"line.map.{'.'.join(names)}",
-            alt=f"Map of the roll: {words.count(len(defects), 'defect')}, {words.count(len(gaps), 'gap')}",
+            alt=_(
+                "Map of the roll: {defects}, {gaps}",
+                defects=ngettext("{number} defect", "{number} defects", len(defects)),
+                gaps=ngettext("{number} gap", "{number} gaps", len(gaps)),
+            ),
         )
 
 
@@ -181,8 +209,8 @@ def roll_of(line: str) -> Roll | None:
 
 def name_of(roll: Roll | None) -> str:
     if roll is None:
-        return "No roll is running"
-    name = "Cloth without a roll" if roll.automatic else f"Roll {words.plain(roll.name)}"
+        return _("No roll is running")
+    name = _("Cloth without a roll") if roll.automatic else _("Roll {name}", name=words.plain(roll.name))
     return f"{name} · {words.plain(roll.style)}" if roll.style else name
 
 
@@ -190,5 +218,5 @@ def is_silent(camera: CameraFigures) -> bool:
     return shell.seconds_since(camera.heard_at) > SILENT_S
 
 
-with shell.page("Line"):
+with shell.page(_("Line")):
     show_page()

@@ -7,6 +7,8 @@ import streamlit as st
 
 from dashboard import alarm_list, charts, data, latest_defects, pictures, shell, words
 from dashboard.data import LiveView
+from dashboard.language import _, figure, ngettext
+from dashboard.stored_words import said
 from inspection.states import CameraState
 from inspection.types import Roll
 from storage.live import LiveCamera, LiveIngest, LiveWorker, ServiceState
@@ -17,9 +19,9 @@ SILENT_S = 10.0  # a camera that should run and delivers nothing for so long is 
 TALL_PX = 330  # a frame longer than wide is not shown taller
 LATEST_DEFECTS = 6
 SERVICES = {  # kind -> name, and the states in which all is well, in words
-    "worker": ("Inspection", {"running": "on"}),
-    "trainer": ("Training", {"waiting": "ready", "training": "at work"}),
-    "alarms": ("Alarms", {"watching": "on", "standing by": "on standby"}),
+    "worker": (_("Inspection"), {"running": _("on")}),
+    "trainer": (_("Training"), {"waiting": _("ready"), "training": _("at work")}),
+    "alarms": (_("Alarms"), {"watching": _("on"), "standing by": _("on standby")}),
 }
 
 
@@ -28,7 +30,7 @@ def show_page() -> None:
     with shell.told():
         view, cameras = data.live_view(), data.cameras()
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.title("Live", anchor=False)
+            st.title(_("Live"), anchor=False)
             show_services(view, cameras)
         show_warnings(view, cameras)
         alarm_list.show_alarms()
@@ -53,14 +55,14 @@ def show_services(view: LiveView, cameras: list[CameraFigures]) -> None:
     if expected:
         good = delivering == expected
         st.badge(
-            f"Cameras {delivering} of {expected}",
+            _("Cameras {delivering} of {expected}", delivering=delivering, expected=expected),
             icon=":material/videocam:" if good else ":material/videocam_off:",
             color="green" if good else "orange",
         )
     elif cameras:
-        st.badge("Cameras finished", icon=":material/videocam_off:", color="gray")
+        st.badge(_("Cameras finished"), icon=":material/videocam_off:", color="gray")
     if view.problem:
-        st.badge("Live figures away", icon=":material/cloud_off:", color="orange")
+        st.badge(_("Live figures away"), icon=":material/cloud_off:", color="orange")
         return
     for kind in SERVICES:
         show_service(kind, [service for service in view.services if service.kind == kind])
@@ -70,9 +72,9 @@ def show_service(kind: str, services: list[ServiceState]) -> None:
     name, well = SERVICES[kind]
     troubled = [service for service in services if service.state not in well]
     if not services:
-        st.badge(f"{name} is off", icon=":material/power_off:", color="gray")
+        st.badge(_("{name} is off", name=name), icon=":material/power_off:", color="gray")
     elif troubled:
-        st.badge(f"{name}: {troubled[0].state}", icon=":material/warning:", color="orange")
+        st.badge(f"{name}: {said(troubled[0].state)}", icon=":material/warning:", color="orange")
     else:
         number = f" × {len(services)}" if len(services) > 1 else ""
         st.badge(f"{name} {well[services[0].state]}{number}", icon=":material/check_circle:", color="green")
@@ -82,42 +84,57 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
     """What somebody should look after, most urgent first."""
     if data.running_model() is None:
         st.warning(
-            "**No model is in charge, so no cloth is inspected.** Choose one on the page Models and promote it.",
+            _("**No model is in charge, so no cloth is inspected.** Choose one on the page Models and promote it."),
             icon=":material/model_training:",
         )
     if view.problem:
         st.warning(
-            "**Live pictures and service states are away.** Below is what the database knows. "
+            _("**Live pictures and service states are away.** Below is what the database knows. ")
             + words.plain(view.problem),
             icon=":material/cloud_off:",
         )
     elif data.running_model() is not None and not any(service.kind == "worker" for service in view.services):
         st.warning(
-            "**No inspection process answers.** Cloth waits to be inspected: start a worker (loomwatch worker).",
+            _("**No inspection process answers.** Cloth waits to be inspected: start a worker (loomwatch worker)."),
             icon=":material/power_off:",
         )
     for service in view.services:
         if service.state == "problem" and service.detail and data.running_model() is not None:
             st.warning(
-                f"**{words.plain(service.name)}:** {words.plain(service.detail)}. "
-                "It goes on with the model it had; roll back or promote another one on the page Models.",
+                _(
+                    "**{name}:** {detail}. It goes on with the model it had; roll back or promote "
+                    "another one on the page Models.",
+                    name=words.plain(service.name),
+                    detail=words.plain(service.detail),
+                ),
                 icon=":material/error:",
             )
     silent = [camera for camera in cameras if is_silent(camera) and not camera.ended]
     if silent:
         names = ", ".join(
-            f"{words.plain(camera.camera)} for {words.duration(shell.seconds_since(camera.heard_at))}"
+            _(
+                "{camera} for {duration}",
+                camera=words.plain(camera.camera),
+                duration=words.duration(shell.seconds_since(camera.heard_at)),
+            )
             for camera in silent
         )
         st.warning(
-            f"**{'Camera' if len(silent) == 1 else 'Cameras'} silent: {names}.** "
-            "Is the line standing, the camera connected and the ingest service running?",
+            _(
+                "**{cameras} silent: {names}.** Is the line standing, the camera connected and the "
+                "ingest service running?",
+                cameras=_("Camera") if len(silent) == 1 else _("Cameras"),
+                names=names,
+            ),
             icon=":material/videocam_off:",
         )
     for camera in cameras:
         if camera.warnings and not camera.ended:
-            told = "; ".join(words.plain(warning_in_words(warning)) for warning in camera.warnings)
-            st.warning(f"**Camera {words.plain(camera.camera)}:** {told}.", icon=":material/camera:")
+            told = "; ".join(words.plain(said(warning_in_words(warning))) for warning in camera.warnings)
+            st.warning(
+                _("**Camera {camera}:** {told}.", camera=words.plain(camera.camera), told=told),
+                icon=":material/camera:",
+            )
 
 
 def is_silent(camera: CameraFigures) -> bool:
@@ -126,8 +143,10 @@ def is_silent(camera: CameraFigures) -> bool:
 
 def show_nothing_yet() -> None:
     st.info(
-        "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or loomwatch demo to try it "
-        "with simulated cloth). They appear here by themselves.",
+        _(
+            "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or "
+            "loomwatch demo to try it with simulated cloth). They appear here by themselves."
+        ),
         icon=":material/videocam:",
     )
 
@@ -135,21 +154,24 @@ def show_nothing_yet() -> None:
 def show_roll(roll: Roll) -> None:
     """The roll that is being woven, in a line."""
     figures = data.roll_summary(roll)
-    name = "Cloth without a roll" if roll.automatic else f"Roll {words.plain(roll.name)}"
+    name = _("Cloth without a roll") if roll.automatic else _("Roll {name}", name=words.plain(roll.name))
     open_defects = figures.by_state["unreviewed"]
     facts = [
         f"**{words.metres(figures.length_mm)}**",
-        f"{words.percent(figures.coverage)} inspected" if figures.cameras else "nothing captured yet",
-        words.count(figures.defects, "defect") + (f", {open_defects} to review" if open_defects else ""),
-        f"since {shell.clock(roll.opened_at)}",
+        _("{percent} inspected", percent=words.percent(figures.coverage))
+        if figures.cameras
+        else _("nothing captured yet"),
+        ngettext("{number} defect", "{number} defects", figures.defects)
+        + (_(", {open_defects} to review", open_defects=open_defects) if open_defects else ""),
+        _("since {clock}", clock=shell.clock(roll.opened_at)),
     ]
     with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
         style = f" · {words.plain(roll.style)}" if roll.style else ""
         st.markdown(f":material/straighten: **{name}**{style}  \n{' · '.join(facts)}", width="stretch")
-        if st.button("Roll map", key=f"roll.{roll.id}", icon=":material/map:"):
+        if st.button(_("Roll map"), key=f"roll.{roll.id}", icon=":material/map:"):
             st.switch_page("views/roll.py", query_params={"roll": str(roll.id)})
         if st.button(
-            "Review defects", key=f"review.{roll.id}", icon=":material/fact_check:", disabled=not open_defects
+            _("Review defects"), key=f"review.{roll.id}", icon=":material/fact_check:", disabled=not open_defects
         ):
             st.switch_page("views/review.py", query_params={"roll": str(roll.id)})
 
@@ -160,37 +182,51 @@ def show_camera(figures: CameraFigures, live: LiveCamera | None) -> None:
         st.subheader(words.plain(figures.camera), anchor=False, width="content")
         show_camera_state(figures)
     if live is None:
-        st.info("No live picture at the moment.", icon=":material/image_not_supported:")
+        st.info(_("No live picture at the moment."), icon=":material/image_not_supported:")
     else:
         show_overlay(live)
     speed = live.speed_m_min if live else figures.speed_m_min
     latency = live.latency_ms if live else figures.latency_ms
     with st.grid(4, min_column_width=140):
-        st.metric("Speed", f"{speed:.1f} m/min")
-        st.metric("Delay", words.milliseconds(latency), help="From the camera's shot until the result was stored")
+        st.metric(_("Speed"), words.speed(speed))
+        st.metric(_("Delay"), words.milliseconds(latency), help=_("From the camera's shot until the result was stored"))
         st.metric(
-            "Inspected",
+            _("Inspected"),
             words.percent(figures.coverage) if figures.inspected_mm + figures.gap_mm > 0 else "–",
-            help="Share of the cloth of the last 10 minutes; the rest is recorded as not inspected, with its reason",
+            help=_("Share of the cloth of the last 10 minutes; the rest is recorded as not inspected, with its reason"),
         )
-        st.metric("Position", words.metres(figures.position_mm), help="On this camera's counter")
+        st.metric(_("Position"), words.metres(figures.position_mm), help=_("On this camera's counter"))
     if figures.gap_reason:
         st.caption(
-            f":orange[:material/warning:] {words.metres(figures.gap_mm)} of the last 10 minutes not inspected, last "
-            f"because {words.plain(reason_in_words(figures.gap_reason))}"
+            _(
+                ":orange[:material/warning:] {metres} of the last 10 minutes not inspected, last because {reason}",
+                metres=words.metres(figures.gap_mm),
+                reason=words.plain(said(reason_in_words(figures.gap_reason))),
+            )
         )
     trend = data.score_trend(figures.line, figures.camera)
     if len(trend):
         st.vega_lite_chart(
             *charts.score_trend(trend),
             key=f"trend.{figures.camera}",
-            alt=f"Highest score of the last {len(trend)} frames of {figures.camera} against the limit",
+            alt=_(
+                "Highest score of the last {trend} frames of {camera} against the limit",
+                trend=len(trend),
+                camera=figures.camera,
+            ),
         )
         ratio = figures.score / figures.threshold if figures.threshold > 0 else 0.0
-        style = f" · compared with style {words.plain(figures.style)}" if figures.style else ""
+        style = _(" · compared with style {style}", style=words.plain(figures.style)) if figures.style else ""
         st.caption(
-            f"Last {len(trend)} frames: now **{words.strength(ratio)}** (score {figures.score:.3f}, "
-            f"limit {figures.threshold:.3f}){style} · model {words.plain(figures.model)}"
+            _(
+                "Last {trend} frames: now **{strength}** (score {score}, limit {threshold}){style} · model {model}",
+                trend=len(trend),
+                strength=words.strength(ratio),
+                score=figure(figures.score, ".3f"),
+                threshold=figure(figures.threshold, ".3f"),
+                style=style,
+                model=words.plain(figures.model),
+            )
         )
 
 
@@ -201,41 +237,41 @@ def show_capture(found: tuple[LiveIngest, CameraState] | None) -> None:
     ingest, camera = found
     state = ingest.state
     facts = [
-        f"{camera.frames_per_s:.1f} frames/s",
-        f"{camera.pixels_per_s / 1e6:.1f} Mpx/s",
-        f"{camera.waiting} waiting",
-        f"spool {state.spool_share:.0%} full",
-        f"credit {state.credit}",
-        words.count(sum(camera.gaps.values()), "gap"),
-        f"{camera.dropped} dropped",
-        words.count(camera.reconnects, "reconnect"),
+        _("{frames_per_s} frames/s", frames_per_s=figure(camera.frames_per_s, ".1f")),
+        _("{pixels} Mpx/s", pixels=figure(camera.pixels_per_s / 1e6, ".1f")),
+        _("{waiting} waiting", waiting=camera.waiting),
+        _("spool {spool_share} full", spool_share=figure(state.spool_share, ".0%")),
+        _("credit {credit}", credit=state.credit),
+        ngettext("{number} gap", "{number} gaps", sum(camera.gaps.values())),
+        _("{dropped} dropped", dropped=camera.dropped),
+        ngettext("{number} reconnect", "{number} reconnects", camera.reconnects),
     ]
     age_s = datetime.now(UTC).timestamp() - ingest.at_ns / 1e9
     if age_s > SILENT_S:
-        facts = [f"last heard of its capture {words.duration(age_s)} ago", *facts]
+        facts = [_("last heard of its capture {duration} ago", duration=words.duration(age_s)), *facts]
     elif camera.state == "away":
-        facts = [":orange[:material/videocam_off: **away, being opened again**]", *facts]
-    st.caption(" · ".join(facts), help="Counts since the ingest process started; rates of the last ten seconds")
+        facts = [_(":orange[:material/videocam_off: **away, being opened again**]"), *facts]
+    st.caption(" · ".join(facts), help=_("Counts since the ingest process started; rates of the last ten seconds"))
 
 
 def show_workers(workers: tuple[LiveWorker, ...]) -> None:
     """Which process inspects with which model, and how fast."""
     if not workers:
         return
-    st.subheader("Inspection processes", anchor=False)
+    st.subheader(_("Inspection processes"), anchor=False)
     table = pd.DataFrame(
         [
             {
-                "Process": worker.name,
-                "State": worker.state,
-                "Model": worker.model,
-                "Runtime": worker.runtime,
-                "Frames/s": worker.frames_per_s,
-                "Tiles/s": worker.tiles_per_s,
-                "Delay, ms": worker.latency_p50_ms,
-                "Delay of 95 %, ms": worker.latency_p95_ms,
-                "Scoring, ms": worker.score_ms,
-                "Ingestors": worker.ingestors,
+                _("Process"): worker.name,
+                _("State"): said(worker.state),
+                _("Model"): worker.model,
+                _("Runtime"): worker.runtime,
+                _("Frames/s"): worker.frames_per_s,
+                _("Tiles/s"): worker.tiles_per_s,
+                _("Delay, ms"): worker.latency_p50_ms,
+                _("Delay of 95 %, ms"): worker.latency_p95_ms,
+                _("Scoring, ms"): worker.score_ms,
+                _("Ingestors"): worker.ingestors,
             }
             for worker in workers
         ]
@@ -245,23 +281,23 @@ def show_workers(workers: tuple[LiveWorker, ...]) -> None:
         table,
         hide_index=True,
         column_config={
-            "Frames/s": st.column_config.NumberColumn(format="%.2f"),
-            **dict.fromkeys(("Tiles/s", "Delay, ms", "Delay of 95 %, ms", "Scoring, ms"), whole),
+            _("Frames/s"): st.column_config.NumberColumn(format="%.2f"),
+            **dict.fromkeys((_("Tiles/s"), _("Delay, ms"), _("Delay of 95 %, ms"), _("Scoring, ms")), whole),
         },
     )
 
 
 def show_camera_state(figures: CameraFigures) -> None:
     if figures.ended:
-        st.badge("Finished", icon=":material/flag:", color="gray")
+        st.badge(_("Finished"), icon=":material/flag:", color="gray")
     elif is_silent(figures):
         st.badge(
-            f"Silent for {words.duration(shell.seconds_since(figures.heard_at))}",
+            _("Silent for {duration}", duration=words.duration(shell.seconds_since(figures.heard_at))),
             icon=":material/videocam_off:",
             color="orange",
         )
     else:
-        st.badge("Running", icon=":material/play_circle:", color="green")
+        st.badge(_("Running"), icon=":material/play_circle:", color="green")
 
 
 def show_overlay(live: LiveCamera) -> None:
@@ -270,11 +306,11 @@ def show_overlay(live: LiveCamera) -> None:
     st.image(
         live.overlay_jpeg,
         width="stretch" if height <= 0.6 * width else max(120, round(TALL_PX * width / height)),
-        alt=f"Last frame of camera {live.camera}, suspicious places coloured",
+        alt=_("Last frame of camera {camera}, suspicious places coloured", camera=live.camera),
     )
     if age_s > SILENT_S:
-        st.caption(f"Picture of {words.duration(age_s)} ago")
+        st.caption(_("Picture of {duration} ago", duration=words.duration(age_s)))
 
 
-with shell.page("Live"):
+with shell.page(_("Live")):
     st.fragment(show_page, run_every=data.refresh_s())()

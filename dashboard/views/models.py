@@ -4,18 +4,19 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, data, model_comparison, model_words, shell, training_schedules, trainings, words
+from dashboard.language import _, ngettext
 from storage.registry import Model
 
-SAMPLE_SOURCES = {"golden": "given as normal", "review": "false alarms of reviews"}
+SAMPLE_SOURCES = {"golden": _("given as normal"), "review": _("false alarms of reviews")}
 
 
 def show_page() -> None:
-    st.title("Models", anchor=False)
+    st.title(_("Models"), anchor=False)
     models = data.models()
     show_running(models)
     training, samples = st.columns([3, 2], gap="medium")
     with training, st.container(border=True, height="stretch"):
-        st.subheader("Training", anchor=False)
+        st.subheader(_("Training"), anchor=False)
         st.fragment(trainings.show_trainings, run_every=data.refresh_s())()
     with samples, st.container(border=True, height="stretch"):
         show_samples()
@@ -33,30 +34,34 @@ def show_running(models: list[Model]) -> None:
     running = next((model for model in models if model.running), None)
     if running is None:
         st.warning(
-            "**No model is in charge, so no cloth is inspected.** "
-            + ("Promote one of the versions below." if models else "Start a training below, or import a model."),
+            _("**No model is in charge, so no cloth is inspected.** ")
+            + (_("Promote one of the versions below.") if models else _("Start a training below, or import a model.")),
             icon=":material/model_training:",
         )
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader(words.plain(running.name), anchor=False, width="content")
-            st.badge("In charge", icon=":material/verified:", color="green")
+            st.badge(_("In charge"), icon=":material/verified:", color="green")
             st.space("stretch")
             show_roll_back(former_model())
         since = next((each for each in data.promotions() if each.model == running.name), None)
-        by = f" · in charge since {shell.clock(since.at)}, by {words.plain(since.by)}" if since else ""
+        by = (
+            _(" · in charge since {clock}, by {by}", clock=shell.clock(since.at), by=words.plain(since.by))
+            if since
+            else ""
+        )
         st.caption(words.plain(model_words.facts_of(running.manifest)) + by)
         show_metrics(running)
-        st.markdown("**Limits by style**")
+        st.markdown(_("**Limits by style**"))
         st.dataframe(
             model_words.thresholds_of(running.manifest),
             hide_index=True,
             column_config={
-                "Limit": st.column_config.TextColumn(help="A place with a higher score is a defect"),
-                "Tried on": st.column_config.TextColumn(help="Normal fabric that was kept out of training"),
+                _("Limit"): st.column_config.TextColumn(help=_("A place with a higher score is a defect")),
+                _("Tried on"): st.column_config.TextColumn(help=_("Normal fabric that was kept out of training")),
             },
-            alt="The limit of each style and how it was set",
+            alt=_("The limit of each style and how it was set"),
         )
 
 
@@ -73,7 +78,7 @@ def former_model() -> tuple[str, str] | None:
             standing.append((act.model, {}))
     if len(standing) < 2:
         return None
-    (main, before), (_, now) = standing[-2:]
+    (main, before), (_main, now) = standing[-2:]
     style = next((name for name, model in now.items() if before.get(name, main) != model), "")
     return (before.get(style, main), style) if style else (main, "")
 
@@ -81,7 +86,7 @@ def former_model() -> tuple[str, str] | None:
 def show_metrics(model: Model) -> None:
     metrics = model_words.metrics_of(model.manifest)
     if not metrics:
-        st.caption("This model came without measured figures.")
+        st.caption(_("This model came without measured figures."))
         return
     with st.grid(min(6, len(metrics)), min_column_width=150):
         for name, value in metrics.items():
@@ -91,45 +96,59 @@ def show_metrics(model: Model) -> None:
 def show_roll_back(former: tuple[str, str] | None) -> None:
     needed = shell.needs("quality")
     popover = st.popover(
-        "Roll back", icon=":material/undo:", disabled=former is None or needed is not None, help=needed
+        _("Roll back"), icon=":material/undo:", disabled=former is None or needed is not None, help=needed
     )
     with popover, st.form("roll_back_form", border=False):
         name, style = former or ("", "")
         st.markdown(
-            f"**{words.plain(name)}** takes over again{words.plain(f' for {style}') if style else ''}. The workers "
-            "change between two frames; no cloth is missed."
+            _(
+                "**{name}** takes over again{styles}. The workers change between two frames; no cloth is missed.",
+                name=words.plain(name),
+                styles=words.plain(_(" for {style}", style=style)) if style else "",
+            )
         )
-        reason = st.text_input("Why", key="roll_back.reason", max_chars=200)
-        if st.form_submit_button("Yes, roll back", type="primary", key="roll_back", disabled=former is None):
+        reason = st.text_input(_("Why"), key="roll_back.reason", max_chars=200)
+        if st.form_submit_button(_("Yes, roll back"), type="primary", key="roll_back", disabled=former is None):
             if reason.strip():
                 data.roll_back(reason.strip())
                 st.rerun()
-            st.error("Write why, for those who look for it later.", icon=":material/edit:")
+            st.error(_("Write why, for those who look for it later."), icon=":material/edit:")
 
 
 def show_samples() -> None:
-    st.subheader("Samples of normal fabric", anchor=False)
+    st.subheader(_("Samples of normal fabric"), anchor=False)
     counts = data.sample_counts()
     if not len(counts):
         st.info(
-            "**No samples yet.** Reject a false alarm on the page Defects, or add normal fabric with "
-            "loomwatch samples add.",
+            _(
+                "**No samples yet.** Reject a false alarm on the page Review, or add normal fabric "
+                "with loomwatch samples add."
+            ),
             icon=":material/photo_library:",
         )
         return
     total = int(counts["count"].sum())
-    st.caption(f"{words.count(total, 'picture')} in {words.count(counts['style'].nunique(), 'style')}")
-    st.altair_chart(charts.sample_counts(counts, SAMPLE_SOURCES), key="samples", alt="Samples by style and source")
+    st.caption(
+        _(
+            "{pictures} in {styles}",
+            pictures=ngettext("{number} picture", "{number} pictures", total),
+            styles=ngettext("{number} style", "{number} styles", counts["style"].nunique()),
+        )
+    )
+    st.altair_chart(charts.sample_counts(counts, SAMPLE_SOURCES), key="samples", alt=_("Samples by style and source"))
 
 
 # --- versions ------------------------------------------------------------------------------------------------------
 
 
 def show_versions(models: list[Model]) -> None:
-    st.subheader("Versions", anchor=False)
+    st.subheader(_("Versions"), anchor=False)
     if not models:
         st.info(
-            "**No model yet.** Train one above once there are samples, or import a bundle (loomwatch models import).",
+            _(
+                "**No model yet.** Train one above once there are samples, or import a bundle "
+                "(loomwatch models import)."
+            ),
             icon=":material/deployed_code:",
         )
         return
@@ -144,14 +163,25 @@ def show_version(model: Model, running: Model | None) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{words.plain(model.name)}**", width="content")
             if model.running:
-                st.badge("In charge", icon=":material/verified:", color="green")
+                st.badge(_("In charge"), icon=":material/verified:", color="green")
             for style in model.styles:
-                st.badge(f"In charge of {words.plain(style)}", icon=":material/verified:", color="green")
+                st.badge(_("In charge of {style}", style=words.plain(style)), icon=":material/verified:", color="green")
             if provisional := model_words.provisional_of(model.manifest):
-                st.badge(f"Provisional: {words.plain(', '.join(provisional))}", icon=":material/bolt:", color="orange")
+                st.badge(
+                    _("Provisional: {provisional}", provisional=words.plain(", ".join(provisional))),
+                    icon=":material/bolt:",
+                    color="orange",
+                )
             model_comparison.gate_badge(data.latest_gates().get(model.name))
-        source = model_words.SOURCES.get(model.source, model.source)
-        st.caption(f"{words.plain(source)} {shell.clock(model.created_at)} by {words.plain(model.by)}")
+        source = model_words.source_in_words(model.source)
+        st.caption(
+            _(
+                "{source} {clock} by {by}",
+                source=words.plain(source),
+                clock=shell.clock(model.created_at),
+                by=words.plain(model.by),
+            )
+        )
     with figures:
         metrics = model_words.metrics_of(model.manifest)
         st.caption(
@@ -162,7 +192,7 @@ def show_version(model: Model, running: Model | None) -> None:
     with (
         act,
         st.popover(
-            "Promote",
+            _("Promote"),
             icon=":material/publish:",
             disabled=model.running or barred is not None,
             help=barred,
@@ -175,64 +205,67 @@ def show_version(model: Model, running: Model | None) -> None:
 def show_promote(model: Model, running: Model | None) -> None:
     """The question before a model takes over."""
     st.markdown(
-        f"**{words.plain(model.name)}** takes over"
-        + (f" from **{words.plain(running.name)}**" if running else "")
-        + ". The workers change between two frames; no cloth is missed. You can roll back at any time."
+        _("**{name}** takes over", name=words.plain(model.name))
+        + (_(" from **{name}**", name=words.plain(running.name)) if running else "")
+        + _(". The workers change between two frames; no cloth is missed. You can roll back at any time.")
     )
     limits = model_words.thresholds_of(model.manifest)
     st.caption(
-        "Limits: "
+        _("Limits: ")
         + ", ".join(
-            f"{words.plain(style)} {limit}" for style, limit in zip(limits["Style"], limits["Limit"], strict=True)
+            f"{words.plain(style)} {limit}" for style, limit in zip(limits[_("Style")], limits[_("Limit")], strict=True)
         )
     )
     forgotten = model_words.styles_of(running.manifest) - model_words.styles_of(model.manifest) if running else set()
     if forgotten:
-        st.warning(f"It does not know: {words.plain(', '.join(sorted(forgotten)))}.", icon=":material/warning:")
+        st.warning(
+            _("It does not know: {sorted}.", sorted=words.plain(", ".join(sorted(forgotten)))),
+            icon=":material/warning:",
+        )
     styles = sorted(model_words.styles_of(model.manifest) & model_words.styles_of(running.manifest)) if running else []
     with st.form(f"promote_form.{model.id}", border=False):
         style = st.selectbox(
-            "For",
+            _("For"),
             ["", *styles],
-            format_func=lambda each: each or "all styles",
+            format_func=lambda each: each or _("all styles"),
             key=f"promote.style.{model.id}",
-            help="A model may take over for one style; the others stay with theirs.",
+            help=_("A model may take over for one style; the others stay with theirs."),
         )
         against = data.objection(model.name)
         if against:
             st.warning(words.plain(words.sentence(against)), icon=":material/block:")
-        reason = st.text_input("Why", key=f"promote.reason.{model.id}", max_chars=200)
-        override = bool(against) and st.checkbox("Promote it all the same", key=f"promote.override.{model.id}")
-        if st.form_submit_button("Yes, promote", type="primary", key=f"promote.{model.id}", disabled=model.running):
+        reason = st.text_input(_("Why"), key=f"promote.reason.{model.id}", max_chars=200)
+        override = bool(against) and st.checkbox(_("Promote it all the same"), key=f"promote.override.{model.id}")
+        if st.form_submit_button(_("Yes, promote"), type="primary", key=f"promote.{model.id}", disabled=model.running):
             if reason.strip():
                 data.promote(model.name, style=style or "", reason=reason.strip(), override=override)
                 st.rerun()
-            st.error("Write why, for those who look for it later.", icon=":material/edit:")
+            st.error(_("Write why, for those who look for it later."), icon=":material/edit:")
 
 
 def show_promotions() -> None:
     promotions = data.promotions()
     if not promotions:
         return
-    with st.expander("Who put which model in charge", icon=":material/history:"):
+    with st.expander(_("Who put which model in charge"), icon=":material/history:"):
         st.dataframe(
             pd.DataFrame(
                 [
                     {
-                        "When": shell.clock(each.at),
-                        "What": "Rolled back to" if each.action == "rollback" else "Promoted",
-                        "Model": each.model,
-                        "For": each.style or "all styles",
-                        "Why": each.reason,
-                        "Who": each.by,
+                        _("When"): shell.clock(each.at),
+                        _("What"): _("Rolled back to") if each.action == "rollback" else _("Promoted"),
+                        _("Model"): each.model,
+                        _("For"): each.style or _("all styles"),
+                        _("Why"): each.reason,
+                        _("Who"): each.by,
                     }
                     for each in promotions
                 ]
             ),
             hide_index=True,
-            alt="Promotions, newest first",
+            alt=_("Promotions, newest first"),
         )
 
 
-with shell.page("Models"):
+with shell.page(_("Models")):
     show_page()

@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, shell, words
+from dashboard import data, shell, stored_words, words
+from dashboard.language import _, figure
+from dashboard.units import units
 from inspection.settings import ReportSettings
 from storage.reports.filed import file_name
 from storage.reports.period_report import PeriodReport
@@ -14,7 +16,7 @@ from storage.reports.shifts import Period, day_period, shift_at, shift_names, sh
 from storage.reports.written import FORMS
 
 DAY = "day"
-FORM_WORDS = {"pdf": "PDF", "xlsx": "Excel", "csv": "CSV, its rolls", "json": "JSON"}
+FORM_WORDS = {"pdf": _("PDF"), "xlsx": _("Excel"), "csv": _("CSV, its rolls"), "json": "JSON"}
 MIME = {
     "pdf": "application/pdf",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -24,7 +26,7 @@ MIME = {
 
 
 def show_page() -> None:
-    st.title("Reports", anchor=False)
+    st.title(_("Reports"), anchor=False)
     settings = data.report_settings()
     period, line = choose(settings)
     report = data.period_report(period, line)
@@ -32,13 +34,20 @@ def show_page() -> None:
     zone = ZoneInfo(settings.time_zone)
     now = datetime.now(UTC)
     st.caption(
-        f"{period.start.astimezone(zone):%d.%m.%Y %H:%M} to {period.end.astimezone(zone):%d.%m.%Y %H:%M}, "
-        f"{settings.time_zone}" + (" · not over yet" if period.end > now else "")
+        _(
+            "{start} to {end}, {zone}",
+            start=words.moment(period.start.astimezone(zone)),
+            end=words.moment(period.end.astimezone(zone)),
+            zone=settings.time_zone,
+        )
+        + (_(" · not over yet") if period.end > now else "")
     )
     if not report.lines:
         st.info(
-            "**No cloth passed in this time.** Choose another day or shift above; cloth is reported in the shift it "
-            "was captured in.",
+            _(
+                "**No cloth passed in this time.** Choose another day or shift above; cloth is "
+                "reported in the shift it was captured in."
+            ),
             icon=":material/event_busy:",
         )
         return
@@ -54,15 +63,17 @@ def choose(settings: ReportSettings) -> tuple[Period, str]:
     zone = ZoneInfo(settings.time_zone)
     running = shift_at(settings.shifts, zone, datetime.now(UTC))
     names = shift_names(settings.shifts)
-    kinds = {name: f"Shift {name}" for name in [running.name, *(name for name in names if name != running.name)]}
+    kinds = {
+        name: _("Shift {name}", name=name) for name in [running.name, *(name for name in names if name != running.name)]
+    }
     lines = data.line_names()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = shell.select("Report of", "of", kinds | {DAY: "Whole day"}, page="reports", width=220)
+        kind = shell.select(_("Report of"), "of", kinds | {DAY: _("Whole day")}, page="reports", width=220)
         day = choose_day(running.day)
         line = ""
         if len(lines) > 1:
             line = shell.select(
-                "Line", "line", {"": "All lines"} | {name: name for name in lines}, page="reports", width=220
+                _("Line"), "line", {"": _("All lines")} | {name: name for name in lines}, page="reports", width=220
             )
     if kind == DAY:
         return day_period(zone, day=day), line
@@ -76,7 +87,7 @@ def choose_day(default: date) -> date:
     except ValueError:
         wanted = default
     wanted = min(wanted, default)
-    chosen = st.date_input("Day it begins on", value=wanted, max_value=default, key="reports.day", width=180)
+    chosen = st.date_input(_("Day it begins on"), value=wanted, max_value=default, key="reports.day", width=180)
     shell.remember("day", chosen.isoformat(), default=default.isoformat())
     return chosen
 
@@ -101,73 +112,80 @@ def show_lines(report: PeriodReport) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "Line": line.line,
-                "Inspected": words.metres(line.inspected_mm),
-                "Not inspected": words.metres(line.missed_mm),
-                "Coverage": words.percent(line.coverage),
-                "Defects": line.defects,
-                "Per 100 m²": f"{line.defects_per_100_m2:.1f}",
-                "To review": line.to_review,
-                "False alarms": line.false_alarms,
+                _("Line"): line.line,
+                _("Inspected"): words.metres(line.inspected_mm),
+                _("Not inspected"): words.metres(line.missed_mm),
+                _("Coverage"): words.percent(line.coverage),
+                _("Defects"): line.defects,
+                _("Per 100 {unit}²", unit=units().long): figure(units().per_100_square(line.defects_per_100_m2), ".1f"),
+                _("To review"): line.to_review,
+                _("False alarms"): line.false_alarms,
             }
             for line in report.lines
         ),
         hide_index=True,
-        alt="Each line's cloth of this time",
+        alt=_("Each line's cloth of this time"),
     )
 
 
 def show_rolls(report: PeriodReport) -> None:
-    st.subheader("Rolls", anchor=False)
+    st.subheader(_("Rolls"), anchor=False)
     if not report.rolls:
-        st.caption("No roll has cloth of this time.")
+        st.caption(_("No roll has cloth of this time."))
         return
     st.dataframe(
         pd.DataFrame(
             {
-                "Roll": graded.roll.name,
-                "Line": graded.roll.line,
-                "Style": graded.roll.style,
-                "Length": words.metres(graded.summary.length_mm),
-                "Coverage": words.percent(graded.cloth.coverage),
-                "Defects": graded.summary.defects,
-                "To review": graded.grade.unreviewed,
-                "Points": f"{graded.grade.points.total:g}",
-                "Rate": "–"
+                _("Roll"): graded.roll.name,
+                _("Line"): graded.roll.line,
+                _("Style"): graded.roll.style,
+                _("Length"): words.metres(graded.summary.length_mm),
+                _("Coverage"): words.percent(graded.cloth.coverage),
+                _("Defects"): graded.summary.defects,
+                _("To review"): graded.grade.unreviewed,
+                _("Points"): figure(graded.grade.points.total, "g"),
+                _("Rate"): "–"
                 if graded.grade.rate is None
-                else f"{graded.grade.rate:.1f} per {words.measure(graded.grade.measure)}",
-                "Grade": words.sentence(graded.grade.grade),
-                "": "ended" if graded.roll.id in report.ended else "goes on",
+                else _(
+                    "{rate} per {measure}",
+                    rate=figure(graded.grade.rate, ".1f"),
+                    measure=words.measure(graded.grade.measure),
+                ),
+                _("Grade"): stored_words.sentence(graded.grade.grade),
+                "": _("ended") if graded.roll.id in report.ended else _("goes on"),
             }
             for graded in report.rolls
         ),
         hide_index=True,
-        alt="Rolls with cloth of this time, and their grades",
+        alt=_("Rolls with cloth of this time, and their grades"),
     )
 
 
 def show_reasons(report: PeriodReport) -> None:
     if report.reasons:
-        st.subheader("Not inspected", anchor=False)
+        st.subheader(_("Not inspected"), anchor=False)
         st.dataframe(
             pd.DataFrame(
-                {"Line": line, "Why": words.sentence(reason), "Length": words.metres(length)}
+                {_("Line"): line, _("Why"): stored_words.sentence(reason), _("Length"): words.metres(length)}
                 for line, reason, length in report.reasons
             ),
             hide_index=True,
-            alt="Why cloth was not inspected, and how much",
+            alt=_("Why cloth was not inspected, and how much"),
         )
 
 
 def show_filing(settings: ReportSettings) -> None:
     if settings.folder is None:
-        st.caption("To have every ended shift and day written into a folder, set LOOMWATCH_REPORT_FOLDER.")
+        st.caption(_("To have every ended shift and day written into a folder, set LOOMWATCH_REPORT_FOLDER."))
     else:
         st.caption(
-            f"Every ended shift and day is written to {words.plain(str(settings.folder))} as "
-            f"{', '.join(settings.formats)}, ten minutes after its end."
+            _(
+                "Every ended shift and day is written to {folder} as {formats}, ten minutes after its end.",
+                folder=words.plain(str(settings.folder)),
+                formats=", ".join(settings.formats),
+            )
         )
 
 
-with shell.page("Reports"):
+with shell.page(_("Reports")):
     show_page()

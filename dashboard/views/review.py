@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import acts, data, shell, words
+from dashboard import acts, data, shell, stored_words, words
 from dashboard.defect_cards import card_grid, chosen_of, tick_key
+from dashboard.language import _, figure, ngettext
 from dashboard.one_defect import merge_and_open, show_defect, show_undo
 from inspection.errors import LoomwatchError
 from storage.defects.geometry import GEOMETRIES, NAMES
@@ -18,20 +19,20 @@ from storage.reviews import Act
 PAGE_CARDS = 24
 MOST_AT_ONCE = 1000  # defects of one bulk act
 ALL = "all"
-STATE_CHOICES: dict[str, str] = {**{state: words.STATE_WORDS[state] for state in STATES}, ALL: "All"}
-STRENGTHS = {"": "Any", "1.1": "from 1.1 ×", "1.25": "from 1.25 ×", "1.5": "from 1.5 ×", "2": "from 2 ×"}
-VIEWS = {"one": "One by one", "grid": "Grid"}
+STATE_CHOICES: dict[str, str] = {**{state: words.state(state) for state in STATES}, ALL: _("All")}
+STRENGTHS = {"": _("Any"), "1.1": _("from 1.1 ×"), "1.25": _("from 1.25 ×"), "1.5": _("from 1.5 ×"), "2": _("from 2 ×")}
+VIEWS = {"one": _("One by one"), "grid": _("Grid")}
 FILTER_KEY, AHEAD_CSS = "review.filter", "<style>.st-key-ahead {display: none;}</style>"
 
 
 def show_page() -> None:
     st.html(AHEAD_CSS)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.title("Review", anchor=False, width="content")
+        st.title(_("Review"), anchor=False, width="content")
         st.space("stretch")
         wanted_view = st.query_params.get("view", "one")
         view = st.segmented_control(
-            "View",
+            _("View"),
             list(VIEWS),
             default=wanted_view if wanted_view in VIEWS else "one",
             required=True,
@@ -55,24 +56,24 @@ def choose_filter() -> DefectFilter:
     now = datetime.now(UTC)
     rolls = {str(roll.id): roll for roll in data.rolls()}
     names = {
-        key: ("Cloth without a roll, " + f"{roll.opened_at:%-d %b %Y}" if roll.automatic else roll.name)
+        key: (_("Cloth without a roll, ") + f"{roll.opened_at:%-d %b %Y}" if roll.automatic else roll.name)
         + f" · {roll.line}"
-        + (" · running" if is_running(roll, at=now) else "")
+        + (_(" · running") if is_running(roll, at=now) else "")
         for key, roll in rolls.items()
     }
-    forms: dict[str, str] = {name: words.FORMS[name] for name in GEOMETRIES}
-    codes = {name.code: words.sentence(name.words) for name in NAMES}
-    severities: dict[str, str] = {name: words.sentence(name) for name in SEVERITIES}
+    forms: dict[str, str] = {name: words.geometry(name) for name in GEOMETRIES}
+    codes = {name.code: words.code(name.code) for name in NAMES}
+    severities: dict[str, str] = {name: stored_words.sentence(name) for name in SEVERITIES}
     with st.grid(4, min_column_width=170):
-        roll = choose("Roll", "roll", {"": "All rolls", **names})
-        style = choose("Style", "style", {"": "All styles", **same(data.style_names())})
-        strength = choose("Strength (× limit)", "strength", STRENGTHS)
-        with st.popover("More filters", icon=":material/filter_alt:", width="stretch"):
-            camera = choose("Camera", "camera", {"": "All cameras", **same(data.camera_names())})
-            form = choose("Form", "form", {"": "Any form", **forms})
-            code = choose("Name", "name", {"": "Any name", **codes})
-            severity = choose("Severity", "severity", {"": "Any severity", **severities})
-            by = choose("Reviewed by", "by", {"": "Anybody or nobody", **same(data.reviewers())})
+        roll = choose(_("Roll"), "roll", {"": _("All rolls"), **names})
+        style = choose(_("Style"), "style", {"": _("All styles"), **same(data.style_names())})
+        strength = choose(_("Strength (× limit)"), "strength", STRENGTHS)
+        with st.popover(_("More filters"), icon=":material/filter_alt:", width="stretch"):
+            camera = choose(_("Camera"), "camera", {"": _("All cameras"), **same(data.camera_names())})
+            form = choose(_("Form"), "form", {"": _("Any form"), **forms})
+            code = choose(_("Name"), "name", {"": _("Any name"), **codes})
+            severity = choose(_("Severity"), "severity", {"": _("Any severity"), **severities})
+            by = choose(_("Reviewed by"), "by", {"": _("Anybody or nobody"), **same(data.reviewers())})
     state = choose_state()
     address = (roll, style, camera, strength, form, code, severity, by, state or ALL)
     if st.session_state.get(FILTER_KEY, address) != address:
@@ -100,7 +101,7 @@ def choose_state() -> State | None:
     """One state; None for all."""
     wanted = st.query_params.get("state", "unreviewed")
     chosen = st.segmented_control(
-        "State",
+        _("State"),
         list(STATE_CHOICES),
         default=wanted if wanted in STATE_CHOICES else "unreviewed",
         required=True,
@@ -138,9 +139,12 @@ def current_defect(wanted: DefectFilter) -> DefectDetail | None:
     chosen = shell.address_number("defect")
     detail = data.defect(chosen) if chosen is not None else None
     if chosen is not None and detail is None:
-        st.warning(f"There is no defect {chosen} any more. Here is the worst of the others.", icon=":material/search:")
+        st.warning(
+            _("There is no defect {chosen} any more. Here is the worst of the others.", chosen=chosen),
+            icon=":material/search:",
+        )
     if detail is None:
-        items, _ = data.list_defects(wanted, 1, 0)
+        items = data.list_defects(wanted, 1, 0)[0]
         detail = data.defect(items[0].id) if items else None
     shell.remember("defect", str(detail.item.id) if detail else "")
     return detail
@@ -156,15 +160,15 @@ def say_what_was_done() -> None:
 def show_empty(wanted: DefectFilter) -> None:
     counts = data.count_by_state(wanted)
     if wanted.state == "unreviewed" and any(counts.values()):
-        st.success("**Everything is reviewed.** New defects appear here, worst first.", icon=":material/task_alt:")
+        st.success(_("**Everything is reviewed.** New defects appear here, worst first."), icon=":material/task_alt:")
     elif wanted == DefectFilter(state=wanted.state):
         st.info(
-            "**No defects were found yet.** They appear here, worst first, as soon as the line finds some.",
+            _("**No defects were found yet.** They appear here, worst first, as soon as the line finds some."),
             icon=":material/fact_check:",
         )
     else:
         st.info(
-            "**No defect fits these filters.** Choose All, another roll or a lower strength.",
+            _("**No defect fits these filters.** Choose All, another roll or a lower strength."),
             icon=":material/filter_alt_off:",
         )
     if acts.steps():
@@ -204,12 +208,15 @@ def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, i
     """What can be done with the ticked ones, or with all that the filters let through."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         every = st.toggle(
-            f"All {words.counted(min(total, MOST_AT_ONCE))} of these filters",
+            _("All {counted} of these filters", counted=words.counted(min(total, MOST_AT_ONCE))),
             key="grid.every",
-            help=f"The worst {MOST_AT_ONCE:,} at most, on all pages, as they are now",
+            help=_(
+                "The worst {most_at_once} at most, on all pages, as they are now",
+                most_at_once=figure(MOST_AT_ONCE, ","),
+            ),
         )
         st.button(
-            "Untick all" if chosen else "Tick this page",
+            _("Untick all") if chosen else _("Tick this page"),
             icon=":material/select_all:",
             shortcut="A",
             on_click=tick,
@@ -217,12 +224,14 @@ def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, i
             disabled=every,
         )
         number = min(total, MOST_AT_ONCE) if every else len(chosen)
-        st.markdown(f"**{words.count(number, 'defect')} chosen**", width="content")
+        st.markdown(
+            _("**{defects} chosen**", defects=ngettext("{number} defect", "{number} defects", number)), width="content"
+        )
         nothing = number == 0
         for label, symbol, state, key in (
-            ("Confirm", ":material/error:", "confirmed", "D"),
-            ("False alarms", ":material/block:", "rejected", "F"),
-            ("Take back", ":material/help:", "unreviewed", ""),
+            (_("Confirm"), ":material/error:", "confirmed", "D"),
+            (_("False alarms"), ":material/block:", "rejected", "F"),
+            (_("Take back"), ":material/help:", "unreviewed", ""),
         ):
             shell.act_button(
                 label,
@@ -237,27 +246,29 @@ def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, i
         show_undo()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         code = st.selectbox(
-            "Name",
+            _("Name"),
             [name.code for name in NAMES],
-            format_func={name.code: words.sentence(name.words) for name in NAMES}.__getitem__,
+            format_func={name.code: words.code(name.code) for name in NAMES}.__getitem__,
             key="bulk.code",
             width=240,
         )
         shell.act_button(
-            "Give this name", disabled=nothing, on_click=act_on_all, args=(wanted, chosen, every, "name", code)
+            _("Give this name"), disabled=nothing, on_click=act_on_all, args=(wanted, chosen, every, "name", code)
         )
-        severity = st.selectbox("Severity", SEVERITIES, format_func=words.sentence, key="bulk.severity", width=160)
+        severity = st.selectbox(
+            _("Severity"), SEVERITIES, format_func=stored_words.sentence, key="bulk.severity", width=160
+        )
         shell.act_button(
-            "Set this severity",
+            _("Set this severity"),
             disabled=nothing,
             on_click=act_on_all,
             args=(wanted, chosen, every, "severity", severity),
         )
         shell.act_button(
-            "Merge into one",
+            _("Merge into one"),
             icon=":material/call_merge:",
             disabled=every or len(chosen) < 2,
-            help="For pieces of one defect on one roll that were not joined by themselves",
+            help=_("For pieces of one defect on one roll that were not joined by themselves"),
             on_click=merge_and_open,
             args=(chosen,),
         )
@@ -277,11 +288,16 @@ def act_on_all(wanted: DefectFilter, chosen: dict[int, int | None], every: bool,
         acts.refuse(str(error))
         return
     st.session_state["grid.every"] = False
-    acts.note(acted.done, f"{words.count(len(acted.done), 'defect')}: {words.act(act, value)}")
+    acts.note(
+        acted.done, f"{ngettext('{number} defect', '{number} defects', len(acted.done))}: {words.act(act, value)}"
+    )
     if acted.refused:
-        left = words.count(len(acted.refused), "defect")
-        acts.refuse(f"{left} left alone: {acted.refused[0]}" + (", and so on" if len(acted.refused) > 1 else ""))
+        left = ngettext("{number} defect", "{number} defects", len(acted.refused))
+        acts.refuse(
+            _("{left} left alone: {why}", left=left, why=acted.refused[0])
+            + (_(", and so on") if len(acted.refused) > 1 else "")
+        )
 
 
-with shell.page("Review"):
+with shell.page(_("Review")):
     show_page()

@@ -6,10 +6,12 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, data, roll_charts, shell, words
+from dashboard import charts, data, roll_charts, shell, stored_words, words
+from dashboard.language import _, figure, ngettext
 from dashboard.on_map import said_on_map
 from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
 from dashboard.roll_grade import show_grade
+from dashboard.stored_words import said
 from inspection.types import Roll
 from storage.reads.defects import DefectItem
 from storage.reads.gap_words import merge_gaps
@@ -19,13 +21,15 @@ from storage.reads.roll_summary import CameraCoverage, RollSummary
 
 
 def show_page() -> None:
-    st.title("Roll", anchor=False)
+    st.title(_("Roll"), anchor=False)
     say_what_was_done()
     rolls = data.rolls()
     if not rolls:
         st.info(
-            "**There is no roll yet.** Open one when a new roll starts. Cloth that passes without one is gathered in "
-            "a roll of the day, which appears here by itself.",
+            _(
+                "**There is no roll yet.** Open one when a new roll starts. Cloth that passes "
+                "without one is gathered in a roll of the day, which appears here by itself."
+            ),
             icon=":material/straighten:",
         )
         show_opening(None)
@@ -35,7 +39,7 @@ def show_page() -> None:
     show_figures(drawn.summary)
     if not drawn.summary.cameras:
         st.info(
-            "**Nothing was captured on this roll yet.** As soon as a camera delivers cloth, its map is drawn here.",
+            _("**Nothing was captured on this roll yet.** As soon as a camera delivers cloth, its map is drawn here."),
             icon=":material/hourglass_empty:",
         )
         return
@@ -57,14 +61,17 @@ def choose(rolls: list[Roll]) -> Roll:
     standing = data.roll_standing(chosen)
     with st.container(horizontal=True, vertical_alignment="center"):
         if is_running(chosen, at=datetime.now(UTC)):
-            st.badge("Running", icon=":material/play_circle:", color="green")
+            st.badge(_("Running"), icon=":material/play_circle:", color="green")
         if standing.suspended:
-            st.badge("Suspended", icon=":material/pause_circle:", color="orange")
+            st.badge(_("Suspended"), icon=":material/pause_circle:", color="orange")
         if standing.held:
-            st.badge("On hold", icon=":material/lock:", color="violet")
+            st.badge(_("On hold"), icon=":material/lock:", color="violet")
         waiting = data.roll_summary(chosen).by_state["unreviewed"]
         if st.button(
-            f"Review {words.count(waiting, 'defect')}" if waiting else "Its defects", icon=":material/fact_check:"
+            _("Review {defects}", defects=ngettext("{number} defect", "{number} defects", waiting))
+            if waiting
+            else _("Its defects"),
+            icon=":material/fact_check:",
         ):
             st.switch_page(
                 "views/review.py", query_params={"roll": str(chosen.id)} | ({} if waiting else {"state": "all"})
@@ -72,41 +79,55 @@ def choose(rolls: list[Roll]) -> Roll:
         show_papers(chosen)
         show_acts(chosen, standing)
         show_opening(chosen)
-    for reason, kind in ((standing.suspended, "Suspended"), (standing.held, "On hold"), (standing.remarks, "Note")):
+    for reason, kind in (
+        (standing.suspended, _("Suspended")),
+        (standing.held, _("On hold")),
+        (standing.remarks, _("Note")),
+    ):
         if reason:
             st.caption(f"**{kind}:** {words.plain(reason)}")
     return chosen
 
 
 def name_of(roll: Roll) -> str:
-    name = f"Cloth without a roll, {roll.opened_at:%-d %b %Y}" if roll.automatic else roll.name
+    name = (
+        _("Cloth without a roll, {opened_at}", opened_at=words.day(roll.opened_at.date()))
+        if roll.automatic
+        else roll.name
+    )
     when = "" if roll.automatic else f" · {shell.clock(roll.opened_at)}"
     return f"{name} · {roll.line}" + (f" · {roll.style}" if roll.style else "") + when
 
 
 def show_figures(roll: RollSummary) -> None:
     captured = roll.inspected_mm + roll.gap_mm > 0
-    several = f" Mean of {len(roll.cameras)} cameras." if len(roll.cameras) > 1 else ""
+    several = _(" Mean of {cameras} cameras.", cameras=len(roll.cameras)) if len(roll.cameras) > 1 else ""
     grade = data.roll_grade(roll.roll)
     with st.grid(7, min_column_width=128):
-        st.metric("Length", words.metres(roll.length_mm), border=True, help="Captured so far, along the roll")
-        st.metric("Inspected", words.metres(roll.inspected_mm), border=True, help="Inspected by a model." + several)
+        st.metric(_("Length"), words.metres(roll.length_mm), border=True, help=_("Captured so far, along the roll"))
         st.metric(
-            "Not inspected",
+            _("Inspected"), words.metres(roll.inspected_mm), border=True, help=_("Inspected by a model.") + several
+        )
+        st.metric(
+            _("Not inspected"),
             words.metres(roll.gap_mm),
             border=True,
-            help="Passed a camera and was not inspected; the table below says why." + several,
+            help=_("Passed a camera and was not inspected; the table below says why.") + several,
         )
-        st.metric("Coverage", words.percent(roll.coverage) if captured else "–", border=True)
-        st.metric("Defects", f"{roll.defects:,}", border=True, help="Found, without the false alarms")
-        st.metric("Per 100 m", f"{roll.defects_per_100_m:.1f}" if captured else "–", border=True)
-        rate = "" if grade.rate is None else f", {grade.rate:.1f} per {grade.measure}"
+        st.metric(_("Coverage"), words.percent(roll.coverage) if captured else "–", border=True)
+        st.metric(_("Defects"), figure(roll.defects, ","), border=True, help=_("Found, without the false alarms"))
+        st.metric(_("Per 100 m"), figure(roll.defects_per_100_m, ".1f") if captured else "–", border=True)
+        rate = (
+            ""
+            if grade.rate is None
+            else _(", {rate} per {measure}", rate=figure(grade.rate, ".1f"), measure=grade.measure)
+        )
         st.metric(
-            "Grade" if grade.state == "final" else "Grade so far",
-            words.sentence(grade.grade),
+            _("Grade") if grade.state == "final" else _("Grade so far"),
+            stored_words.sentence(grade.grade),
             border=True,
-            help=f"{grade.points.total:g} points{rate}. "
-            + " ".join(f"{words.sentence(each)}." for each in grade.reasons),
+            help=_("{total} points{rate}. ", total=figure(grade.points.total, "g"), rate=rate)
+            + " ".join(f"{stored_words.sentence(each)}." for each in grade.reasons),
         )
 
 
@@ -121,7 +142,7 @@ def show_map(roll: Roll) -> None:
         defects = said_on_map(drawn.defects)
         gaps = merge_gaps(drawn.gaps)
         picked = shell.address_number("defect")
-        st.subheader("Map", anchor=False)
+        st.subheader(_("Map"), anchor=False)
         groups = charts.lanes(drawn.summary)
         for number, group in enumerate(groups):
             names = [camera.camera for camera in group]
@@ -142,21 +163,35 @@ def show_map(roll: Roll) -> None:
                 key=f"{key}.strip",
                 on_select=partial(move, f"{key}.strip"),
                 selection_mode=["window"],
-                alt=f"The whole roll: {words.count(len(here), 'defect')}, {words.count(len(missed), 'gap')}",
+                alt=_(
+                    "The whole roll: {defects}, {gaps}",
+                    defects=ngettext("{number} defect", "{number} defects", len(here)),
+                    gaps=ngettext("{number} gap", "{number} gaps", len(missed)),
+                ),
             )
             st.altair_chart(
                 roll_charts.part(drawn.summary, here, missed, cameras=group, from_m=from_m, selected=picked),
                 key=f"{key}.part.{from_m}",
                 on_select=partial(pick, f"{key}.part.{from_m}", from_m),
                 selection_mode=["pick"],
-                alt=f"The roll from {from_m:.1f} m on, in true proportions",
+                alt=_("The roll from {from_m} m on, in true proportions", from_m=figure(from_m, ".1f")),
             )
         total = sum(drawn.summary.by_state.values())
         st.caption(
-            (f"The {MAP_DEFECTS:,} strongest of {total:,} defects. " if total > len(defects) else "")
-            + "Drag over the strip to see that part in true proportions; click a defect there to see it, turn the "
-            "wheel to zoom. Hatched: not inspected. Hollow: false alarms. Heavy rim: critical. Dotted: what repeats. "
-            "Below the strip: the cut plan."
+            (
+                _(
+                    "The {map_defects} strongest of {total} defects. ",
+                    map_defects=figure(MAP_DEFECTS, ","),
+                    total=figure(total, ","),
+                )
+                if total > len(defects)
+                else ""
+            )
+            + _(
+                "Drag over the strip to see that part in true proportions; click a defect there to "
+                "see it, turn the wheel to zoom. Hatched: not inspected. Hollow: false alarms. Heavy "
+                "rim: critical. Dotted: what repeats. Below the strip: the cut plan."
+            )
         )
         step_through(drawn, defects, picked)
         if picked is not None and picked in set(defects["id"]):
@@ -205,15 +240,15 @@ def step_through(drawn: RollMap, defects: pd.DataFrame, picked: int | None) -> N
     """From defect to defect along the roll, without a mouse."""
     along = [int(number) for number in defects.sort_values(["y0_mm", "id"])["id"]]
     if not along:
-        st.success("No defect was found on this roll so far.", icon=":material/task_alt:")
+        st.success(_("No defect was found on this roll so far."), icon=":material/task_alt:")
         return
     place = along.index(picked) if picked in along else -1
     before = along[place - 1] if place > 0 else None
     after = along[place + 1] if place + 1 < len(along) else None
     with st.container(horizontal=True, vertical_alignment="center"):
         for label, target, key, symbol in (
-            ("Defect before", before, "Left", ":material/chevron_left:"),
-            ("Defect after", after, "Right", ":material/chevron_right:"),
+            (_("Defect before"), before, "Left", ":material/chevron_left:"),
+            (_("Defect after"), after, "Right", ":material/chevron_right:"),
         ):
             st.button(
                 label,
@@ -235,17 +270,17 @@ def show_picked(defect_id: int) -> None:
     shown = data.defect_pictures(defect_id)
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if shown is not None:
-            st.image(shown.outline, width=260, alt=f"Defect {item.id} with its outline")
-            st.image(shown.heat, width=260, alt=f"Heat of defect {item.id}")
+            st.image(shown.outline, width=260, alt=_("Defect {id} with its outline", id=item.id))
+            st.image(shown.heat, width=260, alt=_("Heat of defect {id}", id=item.id))
         with st.container(width=520):
             if shown is None:
-                st.caption("Its picture was not kept.")
+                st.caption(_("Its picture was not kept."))
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.subheader(f"Defect {item.id}", anchor=False, width="content")
+                st.subheader(_("Defect {id}", id=item.id), anchor=False, width="content")
                 shell.state_badge(item.state)
             st.markdown(facts_of(item))
             with st.container(horizontal=True):
-                if st.button("Review this defect", type="primary", icon=":material/fact_check:"):
+                if st.button(_("Review this defect"), type="primary", icon=":material/fact_check:"):
                     st.switch_page(
                         "views/review.py",
                         query_params={
@@ -254,7 +289,7 @@ def show_picked(defect_id: int) -> None:
                             **({"roll": str(item.roll.id)} if item.roll else {}),
                         },
                     )
-                st.button("Close", icon=":material/close:", on_click=close_defect)
+                st.button(_("Close"), icon=":material/close:", on_click=close_defect)
 
 
 def close_defect() -> None:
@@ -262,12 +297,19 @@ def close_defect() -> None:
 
 
 def facts_of(item: DefectItem) -> str:
-    return (
-        f"**{words.named(item)}**, {item.severity}  \n"
-        f"At **{words.metres(item.y_mm)}** along the roll, **{item.x_mm:.0f} mm** from the left edge  \n"
-        f"Size {words.size(item)} (along × across), area {words.area(item.area_mm2)}  \n"
-        f"Strength {words.strength(item.strength)} · camera {words.plain(item.camera)} · "
-        f"seen {shell.clock(item.captured_at)}"
+    return _(
+        "**{named}**, {severity}  \nAt **{metres}** along the roll, **{across}** from the "
+        "left edge  \nSize {size} (along × across), area {area}  \nStrength {strength} · "
+        "camera {camera} · seen {clock}",
+        named=words.named(item),
+        severity=said(item.severity),
+        metres=words.metres(item.y_mm),
+        across=words.millimetres(item.x_mm),
+        size=words.size(item),
+        area=words.area(item.area_mm2),
+        strength=words.strength(item.strength),
+        camera=words.plain(item.camera),
+        clock=shell.clock(item.captured_at),
     )
 
 
@@ -275,47 +317,47 @@ def facts_of(item: DefectItem) -> str:
 
 
 def show_cameras(roll: RollSummary) -> None:
-    st.subheader("Cameras", anchor=False)
+    st.subheader(_("Cameras"), anchor=False)
     st.dataframe(
         pd.DataFrame([camera_row(camera) for camera in roll.cameras]),
         hide_index=True,
-        alt="What each camera captured and inspected of this roll",
+        alt=_("What each camera captured and inspected of this roll"),
     )
 
 
 def camera_row(camera: CameraCoverage) -> dict[str, str]:
     share = camera.inspected_mm / camera.captured_mm if camera.captured_mm > 0 else 0.0
     return {
-        "Camera": camera.camera,
-        "Captured": words.metres(camera.captured_mm),
-        "Inspected": words.metres(camera.inspected_mm),
-        "Not inspected": words.metres(camera.gap_mm),
-        "Coverage": words.percent(share),
+        _("Camera"): camera.camera,
+        _("Captured"): words.metres(camera.captured_mm),
+        _("Inspected"): words.metres(camera.inspected_mm),
+        _("Not inspected"): words.metres(camera.gap_mm),
+        _("Coverage"): words.percent(share),
     }
 
 
 def show_gaps(drawn: RollMap) -> None:
-    st.subheader("Not inspected", anchor=False)
+    st.subheader(_("Not inspected"), anchor=False)
     gaps = merge_gaps(drawn.gaps)
     if not len(gaps):
-        st.success("Every millimetre that passed the cameras was inspected.", icon=":material/verified:")
+        st.success(_("Every millimetre that passed the cameras was inspected."), icon=":material/verified:")
         return
     st.dataframe(
         pd.DataFrame(
             {
-                "From": (gaps["y0_mm"] / 1000).map("{:.2f} m".format),
+                _("From"): (gaps["y0_mm"] / 1000).map("{:.2f} m".format),
                 "To": (gaps["y1_mm"] / 1000).map("{:.2f} m".format),
-                "Length": (gaps["y1_mm"] - gaps["y0_mm"]).map(words.metres),
-                "Why": gaps["reason"].map(words.sentence),
-                "Camera": gaps["camera"],
-                "When": gaps["captured_at"].map(shell.clock),
+                _("Length"): (gaps["y1_mm"] - gaps["y0_mm"]).map(words.metres),
+                _("Why"): gaps["reason"].map(stored_words.sentence),
+                _("Camera"): gaps["camera"],
+                _("When"): gaps["captured_at"].map(shell.clock),
             }
         ),
         hide_index=True,
-        column_config={"Why": st.column_config.TextColumn(width="large")},
-        alt="Parts of the roll that were not inspected, and why",
+        column_config={_("Why"): st.column_config.TextColumn(width="large")},
+        alt=_("Parts of the roll that were not inspected, and why"),
     )
 
 
-with shell.page("Roll"):
+with shell.page(_("Roll")):
     show_page()

@@ -7,35 +7,40 @@ from typing import cast
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, shell, trend_charts, words
+from dashboard import data, shell, stored_words, trend_charts, words
 from dashboard.charts import Drawing
-from storage.defects.geometry import CODES
+from dashboard.language import _, figure, ngettext
 from storage.grading.severity import SEVERITIES
 from storage.trends.periods import today
 from storage.trends.reads import By, Measure, Trend, TrendFilter, chart_of
 from storage.trends.totals import BAND_MM
 
-SPANS = {"30": "30 days", "7": "7 days", "90": "90 days", "365": "A year"}
-STEPS = {"day": "Day by day", "shift": "Shift by shift"}
-SIDES = {"style": "Style", "shift_name": "Shift", "line": "Line", "camera": "Camera"}
+SPANS = {"30": _("30 days"), "7": _("7 days"), "90": _("90 days"), "365": _("A year")}
+STEPS = {"day": _("Day by day"), "shift": _("Shift by shift")}
+SIDES = {"style": _("Style"), "shift_name": _("Shift"), "line": _("Line"), "camera": _("Camera")}
 MEASURES: dict[str, tuple[str, str]] = {  # words, number format
-    "defects_per_100_m2": ("Defects per 100 m²", ".2f"),
-    "points_per_100_m2": ("Points per 100 m²", ".2f"),
-    "false_alarm_rate": ("False alarms", ".0%"),
-    "coverage": ("Coverage", ".1%"),
-    "uptime": ("Uptime", ".0%"),
-    "hours_to_review": ("Hours to review", ".1f"),
+    "defects_per_100_m2": (_("Defects per 100 m²"), ".2f"),
+    "points_per_100_m2": (_("Points per 100 m²"), ".2f"),
+    "false_alarm_rate": (_("False alarms"), ".0%"),
+    "coverage": (_("Coverage"), ".1%"),
+    "uptime": (_("Uptime"), ".0%"),
+    "hours_to_review": (_("Hours to review"), ".1f"),
 }
-DRIFT_WORDS = {"gathering": "Too few frames yet", "steady": "Steady", "watch": "Watch", "drifted": "Drifted"}
+DRIFT_WORDS = {
+    "gathering": _("Too few frames yet"),
+    "steady": _("Steady"),
+    "watch": _("Watch"),
+    "drifted": _("Drifted"),
+}
 MOST_KINDS = 12
 
 
 def show_page() -> None:
-    st.title("Trends", anchor=False)
+    st.title(_("Trends"), anchor=False)
     lines = data.line_names()
     if not lines:
         st.info(
-            "**There are no trends yet.** As soon as a line delivers cloth, its figures add up here by themselves.",
+            _("**There are no trends yet.** As soon as a line delivers cloth, its figures add up here by themselves."),
             icon=":material/trending_up:",
         )
         return
@@ -43,7 +48,7 @@ def show_page() -> None:
     trends = data.trends(wanted, "day")
     if not trends:
         st.info(
-            "**Nothing passed in these days.** Choose other days, or take a filter away.",
+            _("**Nothing passed in these days.** Choose other days, or take a filter away."),
             icon=":material/event_busy:",
         )
         return
@@ -65,14 +70,16 @@ def show_page() -> None:
 def choose_filter(lines: list[str]) -> TrendFilter:
     """All of it lives in the address."""
     with st.grid(7, min_column_width=135):
-        days = int(shell.select("Days", "days", SPANS, page="trends"))
-        last = choose_day("Until", "last", today(data.plant(), datetime.now(UTC)))
-        line = shell.select("Line", "line", {"": "All lines", **same(lines)}, page="trends")
-        style = shell.select("Style", "style", {"": "All styles", **same(data.style_names())}, page="trends")
-        shift = shell.select("Shift", "shift", {"": "All shifts", **same(data.plant().shift_names)}, page="trends")
-        camera = shell.select("Camera", "camera", {"": "All cameras", **same(data.camera_names())}, page="trends")
-        severities = {"": "All"} | {str(each): words.sentence(each) for each in SEVERITIES}
-        severity = shell.select("Severity", "severity", severities, page="trends")
+        days = int(shell.select(_("Days"), "days", SPANS, page="trends"))
+        last = choose_day(_("Until"), "last", today(data.plant(), datetime.now(UTC)))
+        line = shell.select(_("Line"), "line", {"": _("All lines"), **same(lines)}, page="trends")
+        style = shell.select(_("Style"), "style", {"": _("All styles"), **same(data.style_names())}, page="trends")
+        shift = shell.select(
+            _("Shift"), "shift", {"": _("All shifts"), **same(data.plant().shift_names)}, page="trends"
+        )
+        camera = shell.select(_("Camera"), "camera", {"": _("All cameras"), **same(data.camera_names())}, page="trends")
+        severities = {"": _("All")} | {str(each): stored_words.sentence(each) for each in SEVERITIES}
+        severity = shell.select(_("Severity"), "severity", severities, page="trends")
     return TrendFilter(
         first=last - timedelta(days=days - 1),
         last=last,
@@ -99,9 +106,17 @@ def choose_earlier(wanted: TrendFilter) -> TrendFilter:
     """What the days are compared with: as many, ended on the chosen day."""
     length = wanted.last - wanted.first
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        last = choose_day("Compared with days until", "before", wanted.first - timedelta(days=1))
+        last = choose_day(_("Compared with days until"), "before", wanted.first - timedelta(days=1))
         earlier = replace(wanted, first=last - length, last=last)
-        st.caption(f"{wanted.first} to {wanted.last}, compared with {earlier.first} to {earlier.last}")
+        st.caption(
+            _(
+                "{first} to {last}, compared with {first2} to {last2}",
+                first=wanted.first,
+                last=wanted.last,
+                first2=earlier.first,
+                last2=earlier.last,
+            )
+        )
     return earlier
 
 
@@ -130,22 +145,27 @@ def show_figures(wanted: TrendFilter, before: TrendFilter) -> None:
                 delta_color="normal" if name in ("coverage", "uptime") else "inverse",
                 border=True,
             )
-    st.caption(difference_in_words(found.ratio, found.p_value) if found else "Nothing passed in the days before.")
-    table = pd.DataFrame([row_of(each, when) for each, when in ((earlier, "before"), (now, "now")) if each])
-    export(table, "comparison", label="Both periods as CSV")
+    st.caption(difference_in_words(found.ratio, found.p_value) if found else _("Nothing passed in the days before."))
+    table = pd.DataFrame([row_of(each, when) for each, when in ((earlier, _("before")), (now, _("now"))) if each])
+    export(table, "comparison", label=_("Both periods as CSV"))
 
 
 def difference_in_words(ratio: float | None, chance: float | None) -> str:
     if ratio is None or chance is None:
-        return "No defects to compare."
+        return _("No defects to compare.")
     sure = (
-        "more than chance would do"
+        _("more than chance would do")
         if chance < 0.01
-        else "chance alone could do that"
+        else _("chance alone could do that")
         if chance > 0.05
-        else "perhaps chance"
+        else _("perhaps chance")
     )
-    return f"Defects per area: {ratio:.2f} times those of the days before ({sure}, p = {chance:.2g})."
+    return _(
+        "Defects per area: {ratio} times those of the days before ({sure}, p = {chance}).",
+        ratio=figure(ratio, ".2f"),
+        sure=sure,
+        chance=figure(chance, ".2g"),
+    )
 
 
 def text_of(value: float | None, form: str, *, signed: bool = False) -> str:
@@ -157,10 +177,10 @@ def text_of(value: float | None, form: str, *, signed: bool = False) -> str:
 
 def show_control(wanted: TrendFilter, by_day: list[Trend]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("In the course of time", anchor=False)
+        st.subheader(_("In the course of time"), anchor=False)
         names = {name: label for name, (label, _) in MEASURES.items()}
-        measure = shell.select("Measure", "measure", names, page="trends", width=260, bare=True)
-        step = shell.select("Step", "step", STEPS, page="trends", width=170, bare=True)
+        measure = shell.select(_("Measure"), "measure", names, page="trends", width=260, bare=True)
+        step = shell.select(_("Step"), "step", STEPS, page="trends", width=170, bare=True)
     trends = by_day if step == "day" else data.trends(wanted, cast(By, step))
     chart = chart_of(trends, cast(Measure, measure))
     label, form = MEASURES[measure]
@@ -175,21 +195,33 @@ def show_control(wanted: TrendFilter, by_day: list[Trend]) -> None:
         }
     )
     if table["value"].isna().all():
-        st.caption(f"{label} is not known for this choice: a style has no uptime of its own, and what nobody reviewed "
-                   "has no false alarms.")  # fmt: skip
+        st.caption(_(
+"{label} is not known for this choice: a style has no uptime of its own, and what "
+"nobody reviewed has no false alarms.",
+label=label
+))  # fmt: skip
         return
     out = int((table["signal"] != "").sum())
     draw(
         trend_charts.control_chart(table, title=label, text_format=form),
-        alt=f"{label}, {words.count(len(table), 'point')}, {out} out of control",
+        alt=_(
+            "{label}, {points}, {out} out of control",
+            label=label,
+            points=ngettext("{number} point", "{number} points", len(table)),
+            out=out,
+        ),
     )
     limits = (
-        "u-chart: limits follow the area inspected"
+        _("u-chart: limits follow the area inspected")
         if chart.kind == "u"
-        else "individuals chart: limits from the moving range"
+        else _("individuals chart: limits from the moving range")
     )
-    said = "No point is out of control." if not out else f"{words.count(out, 'point')} out of control."
-    few = "Limits need five points." if pd.isna(chart.center) else f"{said} ({limits})"
+    said = (
+        _("No point is out of control.")
+        if not out
+        else _("{points} out of control.", points=ngettext("{number} point", "{number} points", out))
+    )
+    few = _("Limits need five points.") if pd.isna(chart.center) else f"{said} ({limits})"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(few)
         export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]).merge(table), "course")
@@ -197,25 +229,28 @@ def show_control(wanted: TrendFilter, by_day: list[Trend]) -> None:
 
 def show_sides(wanted: TrendFilter) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader("Side by side", anchor=False)
+        st.subheader(_("Side by side"), anchor=False)
         by = shell.select("By", "by", SIDES, page="trends", width=150, bare=True)
     trends = data.trends(wanted, cast(By, by))
     table = pd.DataFrame(
         {
-            "name": [trend.name or "no style" for trend in trends],
+            "name": [trend.name or _("no style") for trend in trends],
             "value": [trend.defects_per_100_m2 for trend in trends],
         }
     ).dropna()
     label, form = MEASURES["defects_per_100_m2"]
-    draw(trend_charts.bars(table, title=label, text_format=form), alt=f"{label} by {SIDES[by].lower()}")
+    draw(
+        trend_charts.bars(table, title=label, text_format=form),
+        alt=_("{label} by {side}", label=label, side=SIDES[by]),
+    )
     export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]), by)
 
 
 def show_kinds(wanted: TrendFilter) -> None:
-    st.subheader("Kinds of defects", anchor=False)
+    st.subheader(_("Kinds of defects"), anchor=False)
     kinds = data.trend_kinds(wanted)
     if not kinds:
-        st.success("No defects in these days.", icon=":material/verified:")
+        st.success(_("No defects in these days."), icon=":material/verified:")
         return
     table = pd.DataFrame(
         {
@@ -227,7 +262,8 @@ def show_kinds(wanted: TrendFilter) -> None:
     table = table.groupby("kind", as_index=False, sort=False).sum().sort_values("defects", ascending=False)
     table["share"] = table["defects"].cumsum() / table["defects"].sum()
     draw(
-        trend_charts.pareto(table.head(MOST_KINDS)), alt=f"Pareto chart of {words.count(len(table), 'kind')} of defects"
+        trend_charts.pareto(table.head(MOST_KINDS)),
+        alt=_("Pareto chart of {kinds} of defects", kinds=ngettext("{number} kind", "{number} kinds", len(table))),
     )
     export(table, "kinds")
 
@@ -235,45 +271,51 @@ def show_kinds(wanted: TrendFilter) -> None:
 def kind_in_words(geometry: str, code: str) -> str:
     """The name staff gave, else the form."""
     if code:
-        return words.sentence(CODES[code].words) if code in CODES else code
-    return words.FORMS.get(geometry, geometry)
+        return words.code(code)
+    return words.geometry(geometry)
 
 
 def show_width(wanted: TrendFilter) -> None:
-    st.subheader("Across the cloth", anchor=False)
+    st.subheader(_("Across the cloth"), anchor=False)
     table = data.trend_width(wanted)
     if table.empty:
-        st.caption("No defects that lie at one place across the cloth.")
+        st.caption(_("No defects that lie at one place across the cloth."))
         return
     table = table.assign(day=table["day"].astype(str))
     every = table.pivot(index="day", columns="x_mm", values="defects").fillna(0).astype(int)
     table = every.reset_index().melt(id_vars="day", value_name="defects")
     draw(
         trend_charts.width_map(table, band_mm=BAND_MM),
-        alt="Defects by day and place across the cloth; a stripe is a place that makes defects again and again",
+        alt=_("Defects by day and place across the cloth; a stripe is a place that makes defects again and again"),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            "A stripe along the days is a place that makes defects again and again: a camera, a reed, a needle. "
-            "Days are those of UTC; cameras, shifts and severities are not told apart here."
+            _(
+                "A stripe along the days is a place that makes defects again and again: a camera, a "
+                "reed, a needle. Days are those of UTC; cameras, shifts and severities are not told "
+                "apart here."
+            )
         )
         export(table, "across")
 
 
 def show_drift(wanted: TrendFilter) -> None:
-    st.subheader("Drift of scores", anchor=False)
+    st.subheader(_("Drift of scores"), anchor=False)
     found = data.trend_drift(wanted)
     if not found:
-        st.caption("A camera is judged after its first hundred frames of a day.")
+        st.caption(_("A camera is judged after its first hundred frames of a day."))
         return
     table = pd.DataFrame([asdict(each) for each in found])
-    table["place"] = [f"{each.camera} · {each.style or 'no style'}" for each in found]
+    table["place"] = [f"{each.camera} · {each.style or _('no style')}" for each in found]
     table["day"] = table["day"].astype(str)
-    draw(trend_charts.drift_strip(table, words=DRIFT_WORDS), alt="State of each camera's scores, day by day")
+    draw(trend_charts.drift_strip(table, words=DRIFT_WORDS), alt=_("State of each camera's scores, day by day"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            "Normal fabric's scores of each day against those its model began with. Watch: stability index of 0.1, "
-            "drifted: 0.25, where the difference is no chance. Look at light, lens and yarn first."
+            _(
+                "Normal fabric's scores of each day against those its model began with. Watch: "
+                "stability index of 0.1, drifted: 0.25, where the difference is no chance. Look at "
+                "light, lens and yarn first."
+            )
         )
         export(table.drop(columns="judged_at"), "drift")
 
@@ -298,5 +340,5 @@ def export(table: pd.DataFrame, name: str, *, label: str = "CSV") -> None:
     )
 
 
-with shell.page("Trends"):
+with shell.page(_("Trends")):
     show_page()

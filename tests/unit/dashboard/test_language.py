@@ -1,5 +1,7 @@
 """Texts of the dashboard in each language: complete, and with the same placeholders."""
 
+import ast
+import re
 import string
 from pathlib import Path
 
@@ -98,3 +100,28 @@ def test_a_text_and_its_numbers_follow_the_language() -> None:
 def test_one_is_not_many() -> None:
     assert ngettext("{number} pick", "{number} picks", 1) == "1 pick"
     assert ngettext("{number} pick", "{number} picks", 1200) == "1,200 picks"
+
+
+def test_no_page_writes_a_text_around_its_language() -> None:
+    """What a person reads is never a plain string of a widget."""
+    shown = {"title", "header", "subheader", "caption", "markdown", "info", "warning", "error", "success", "badge"}
+    shown |= {"button", "act_button", "metric", "popover", "expander", "checkbox", "text_input", "selectbox", "Tooltip"}
+    found = []
+    for path in sorted((ROOT / "dashboard").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in shown):
+                continue
+            if ast.unparse(call.func.value) in ("log", "logger"):
+                continue
+            texts = [*call.args[: call.func.attr != "Tooltip"]]
+            texts += [word.value for word in call.keywords if word.arg in ("title", "help", "alt", "label")]
+            found += [f"{path.name}:{each.lineno} {each_text}" for each in texts if (each_text := letters(each))]
+    assert found == []
+
+
+def letters(node: ast.expr) -> str:
+    """Of a plain or formatted string: its words, "" for none; what a call makes is not looked at."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    written = " ".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    words = re.findall(r"[A-Za-z]{3,}", re.sub(r":material/\w+:|:\w+\[", "", written))
+    return " ".join(words)

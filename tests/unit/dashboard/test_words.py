@@ -63,9 +63,7 @@ def test_times_are_local_and_dated_unless_of_today() -> None:
     assert words.clock(NOW - timedelta(days=400), zone=UTC, now=NOW) == "7 Feb 2025, 12:00"
 
 
-def test_counts_agree_with_their_nouns() -> None:
-    assert words.count(1, "defect") == "1 defect"
-    assert words.count(1200, "defect") == "1,200 defects"
+def test_states_are_counted_in_words() -> None:
     assert words.states({"unreviewed": 2, "confirmed": 0, "rejected": 1}) == (
         "2 to review · 0 confirmed · 1 false alarm"
     )
