@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.language import _
+from dashboard.stored_sentences import told
 from inspection.errors import LoomwatchError
 from storage.reviews import Done, Joined
 
@@ -40,7 +41,7 @@ def note(step: Step, told: str) -> None:
 
 
 def refuse(why: str) -> None:
-    st.session_state[REFUSED_KEY] = why[:1].upper() + why[1:] + "."
+    st.session_state[REFUSED_KEY] = told(why) + "."
 
 
 def take_back() -> int | None:
@@ -52,7 +53,7 @@ def take_back() -> int | None:
         try:
             shown = _take_back(one)
         except LoomwatchError as error:
-            problems.append(str(error))
+            problems.append(told(str(error)))
     if problems:
         more = (
             _(" ({problems} of {step} could not be taken back)", problems=len(problems), step=len(step))

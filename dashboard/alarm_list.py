@@ -4,8 +4,9 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import data, shell, stored_words, words
+from dashboard import data, shell, words
 from dashboard.language import _, ngettext
+from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from inspection.errors import LoomwatchError
 from storage.alarms.alarm_store import Alarm
@@ -61,7 +62,7 @@ def show_alarm(alarm: Alarm) -> None:
             else []
         ),
     ]
-    st.markdown(f"**{words.plain(stored_words.sentence(alarm.text))}**  \n{' · '.join(facts)}", width="stretch")
+    st.markdown(f"**{words.plain(told(alarm.text))}**  \n{' · '.join(facts)}", width="stretch")
     if waits:
         st.button(
             _("Acknowledge"),
@@ -80,4 +81,4 @@ def acknowledge(alarm_id: int) -> None:
         data.acknowledge_alarm(alarm_id)
     except LoomwatchError as error:
         data.forget_reads()
-        st.toast(words.plain(words.sentence(str(error))))
+        st.toast(words.plain(told(str(error))))

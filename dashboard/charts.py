@@ -6,13 +6,33 @@ import altair as alt
 import pandas as pd
 
 from dashboard import words
-from dashboard.language import _
+from dashboard.language import _, language
 from dashboard.theme import LIMIT_COLOUR, SCORE_COLOUR, STATE_COLOURS
+from dashboard.units import units
 from storage.reads.roll_summary import CameraCoverage, RollSummary
 
 Drawing: TypeAlias = Any  # altair's own return types change with what is layered
 
 TREND_HEIGHT_PX = 110
+NUMBERS = {  # as d3 takes a language's way of writing them
+    "en": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""]},
+    "de": {"decimal": ",", "thousands": ".", "grouping": [3], "currency": ["", ""]},
+}
+
+
+def spoken(chart: Drawing) -> Drawing:
+    """With numbers on axes and in tooltips as the language writes them."""
+    return chart.properties(usermeta={"embedOptions": {"formatLocale": NUMBERS[language()]}})
+
+
+def in_long_units() -> dict[str, Any]:
+    """What an axis in m needs to show the viewer's own unit along the roll."""
+    return {} if units().long == "m" else {"labelExpr": f"format(datum.value / {units().long_mm / 1000}, ',.2~f')"}
+
+
+def in_short_units() -> dict[str, Any]:
+    """The same for an axis in mm."""
+    return {} if units().short == "mm" else {"labelExpr": f"format(datum.value / {units().short_mm}, ',.1~f')"}
 
 
 def score_trend(trend: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:

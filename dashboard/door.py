@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dashboard.company import WAY_S, Company
 from dashboard.language import N_, _, asked_for, language, ngettext, speaking
 from dashboard.signed_in import cookie_name, limits_of
+from dashboard.stored_sentences import told
 from dashboard.theme import LOGO
 from inspection.errors import LoomwatchError, SettingsError, StorageError
 from inspection.settings import DashboardSettings, StoreSettings, load
@@ -352,8 +353,7 @@ def _address(request: Request) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + "."
+    return told(str(error)) + "."
 
 
 def _in_words(seconds: int) -> str:

@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import data, model_words, shell, words
 from dashboard.language import N_, _, figure
+from dashboard.stored_sentences import told
 from storage.gates import Gate
 from storage.registry import Model
 from storage.shadow import Apart, Shadow
@@ -87,7 +88,7 @@ def show_gate(gate: Gate | None, name: str) -> None:
                 _("Rule"): _(RULES[rule.rule]) if rule.rule in RULES else rule.rule,
                 _("Style"): rule.style or _("all"),
                 _("Result"): _(VERDICTS[rule.verdict]),
-                _("What was found"): rule.words,
+                _("What was found"): told(rule.words),
             }
             for rule in gate.rules
         ]
@@ -144,7 +145,9 @@ def show_shadow_figures(shadow: Shadow) -> None:
     st.progress(
         min(1.0, whole.metres / shadow.metres),
         text=_(
-            "{metres} of {metres2} m compared", metres=figure(whole.metres, ",.1f"), metres2=figure(shadow.metres, ",g")
+            "{done} of {planned} compared",
+            done=words.metres(whole.metres * 1000, ",.1f"),
+            planned=words.metres(shadow.metres * 1000, ",.0f"),
         ),
     )
     agreement = "–" if whole.agreement is None else f"{figure(100 * whole.agreement, '.0f')} %"

@@ -346,7 +346,7 @@ def show_strip(detail: DefectDetail, wanted: DefectFilter) -> None:
 def show_nearby(item: DefectItem) -> None:
     items = data.nearby_defects(item.id, BESIDE)
     if not items:
-        st.caption(_("No other defect within 10 m of it."))
+        st.caption(_("No other defect within {distance} of it.", distance=words.metres(10_000, ".0f")))
         return
     chosen = chosen_of(items, name="near")
     whole: dict[int, int | None] = {item.id: item.version}

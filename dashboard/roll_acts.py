@@ -169,6 +169,6 @@ def act(do: Callable[[], object], told: str) -> None:
     try:
         do()
     except LoomwatchError as error:
-        st.session_state[REFUSED_KEY] = words.sentence(str(error)) + "."
+        st.session_state[REFUSED_KEY] = told(str(error)) + "."
     else:
         st.session_state[DONE_KEY] = told

@@ -4,6 +4,7 @@ The strip is stretched along; what is marked on it is what the other shows, wher
 as one across. Colour and rim are the severity, shape the form; a false alarm is hollow: colour alone tells nothing.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -11,8 +12,10 @@ import altair as alt
 import pandas as pd
 
 from dashboard import stored_words, words
+from dashboard.charts import in_long_units, in_short_units, spoken
 from dashboard.language import _, figure
 from dashboard.theme import CHOSEN_COLOUR, FORM_SHAPES, GAP_COLOUR, SCORE_COLOUR, SEVERITY_COLOURS
+from dashboard.units import units
 from storage.grading.cut_plan import CutPlan
 from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSummary
 
@@ -42,15 +45,15 @@ def strip(
     low = -PLAN_SHARE * width_mm if plan is not None and plan.pieces else 0.0
     x = alt.X(
         "x_m:Q",
-        title=_("Along the roll (m)"),
+        title=_("Along the roll ({unit})", unit=units().long),
         scale=alt.Scale(domain=[0, length_m], nice=False),
-        axis=alt.Axis(grid=False, tickCount=12),
+        axis=alt.Axis(grid=False, **_long_ticks(length_m)),
     )
     y = alt.Y(
         "y_mm:Q",
-        title=_("Across (mm)"),
+        title=_("Across ({unit})", unit=units().short),
         scale=alt.Scale(domain=[low, width_mm], nice=False),
-        axis=alt.Axis(grid=False, values=_ticks(width_mm), labels=width_mm > UNKNOWN_WIDTH_MM),
+        axis=alt.Axis(grid=False, values=_ticks(width_mm), labels=width_mm > UNKNOWN_WIDTH_MM, **in_short_units()),
     )
     cloth = _cloth(cameras, length_m, x, y)
     layers = [cloth, *_gaps(gaps, x, y)]
@@ -59,7 +62,7 @@ def strip(
     layers += _series(defects, x, y)
     points = _points(defects, x, y, sizes=[18, 160], legend=True)
     if from_m is None:
-        return alt.layer(*layers, points).properties(height=STRIP_PX)
+        return spoken(alt.layer(*layers, points).properties(height=STRIP_PX))
     shown = pd.DataFrame(
         [{"x_m": from_m, "x2_m": min(length_m, from_m + 3 * width_mm / 1000), "y_mm": 0.0, "y2_mm": width_mm}]
     )
@@ -69,7 +72,7 @@ def strip(
         .mark_rect(color=CHOSEN_COLOUR, opacity=0.14, stroke=CHOSEN_COLOUR, strokeWidth=2)
         .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
     )
-    return alt.layer(*layers, marked, points.add_params(window)).properties(height=STRIP_PX)
+    return spoken(alt.layer(*layers, marked, points.add_params(window)).properties(height=STRIP_PX))
 
 
 def part(
@@ -89,20 +92,20 @@ def part(
     gaps = gaps[(gaps["y1_mm"] >= from_m * 1000) & (gaps["y0_mm"] <= last_m * 1000)]
     x = alt.X(
         "x_m:Q",
-        title=_("Along the roll (m), in true proportions"),
+        title=_("Along the roll ({unit}), in true proportions", unit=units().long),
         scale=alt.Scale(
             domainMin=from_m,
             domainMax=alt.ExprRef(f"{from_m} + {width_mm / 1000} * width / height"),
             nice=False,
             zero=False,
         ),
-        axis=alt.Axis(grid=False, tickCount=10),
+        axis=alt.Axis(grid=False, tickCount=10, **in_long_units()),
     )
     y = alt.Y(
         "y_mm:Q",
-        title=_("Across (mm)"),
+        title=_("Across ({unit})", unit=units().short),
         scale=alt.Scale(domain=[0, width_mm], nice=False),
-        axis=alt.Axis(grid=False, tickCount=5, labels=width_mm > UNKNOWN_WIDTH_MM),
+        axis=alt.Axis(grid=False, values=_ticks(width_mm), labels=width_mm > UNKNOWN_WIDTH_MM, **in_short_units()),
     )
     pick = alt.selection_point(name="pick", fields=["id"], on="click", empty=False)
     zoom = alt.selection_interval(name="zoom", bind="scales")
@@ -111,7 +114,7 @@ def part(
         _ring(near[near["id"] == selected], x, y),
         _points(near, x, y, sizes=[70, 500], legend=False).add_params(pick, zoom),
     ]
-    return alt.layer(*layers).properties(height=PART_PX)
+    return spoken(alt.layer(*layers).properties(height=PART_PX))
 
 
 def _extent(roll: RollSummary, cameras: Sequence[CameraCoverage]) -> tuple[float, float]:
@@ -120,8 +123,19 @@ def _extent(roll: RollSummary, cameras: Sequence[CameraCoverage]) -> tuple[float
 
 
 def _ticks(width_mm: float) -> list[float]:
-    step = 200.0 if width_mm <= 1000 else 500.0
+    step = (200.0 if width_mm <= 1000 else 500.0) if units().short == "mm" else 10 * units().short_mm
     return [step * k for k in range(int(width_mm // step) + 1)]
+
+
+def _long_ticks(length_m: float) -> dict[str, Any]:
+    """About a dozen round numbers of the viewer's own unit."""
+    if units().long == "m":
+        return {"tickCount": 12}
+    unit_m = units().long_mm / 1000
+    rough = length_m / unit_m / 12
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough) * unit_m
+    return {"values": [step * k for k in range(int(length_m // step) + 1)], **in_long_units()}
 
 
 def _cloth(cameras: Sequence[CameraCoverage], length_m: float, x: alt.X, y: alt.Y) -> Drawing:
@@ -146,7 +160,7 @@ def _gaps(gaps: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
             "camera": gaps["camera"],
             "reason": gaps["reason"].map(stored_words.sentence),
             "span": [
-                _("{what} to {what2} m", what=figure(a / 1000, ".2f"), what2=figure(b / 1000, ".2f"))
+                _("{start} to {end}", start=words.metres(a), end=words.metres(b))
                 for a, b in zip(gaps["y0_mm"], gaps["y1_mm"], strict=True)
             ],
         }
@@ -191,11 +205,11 @@ def _plan(plan: CutPlan, low: float, width_mm: float, x: alt.X, y: alt.Y) -> lis
                 "y2_mm": low * 0.3,
                 "kind": _("First quality") if piece.first else _("Second"),
                 "says": _(
-                    "{what} m, {points} points",
-                    what=figure(piece.length_mm / 1000, ",.1f"),
+                    "{length}, {points} points",
+                    length=words.metres(piece.length_mm, ",.1f"),
                     points=figure(piece.points, "g"),
                 ),
-                "label": (_("1st") if piece.first else _("2nd")) + f" {figure(piece.length_mm / 1000, ',.1f')} m",
+                "label": (_("1st") if piece.first else _("2nd")) + f" {words.metres(piece.length_mm, ',.1f')}",
             }
             for piece in plan.pieces
         ]
@@ -296,7 +310,7 @@ def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int], lege
         says=defects["says"],
         state=defects["state"].map(words.state),
         place=[
-            f"{figure(a / 1000, '.2f')} m, {figure(b, '.0f')} mm"
+            f"{words.metres(a)}, {words.millimetres(b)}"
             for a, b in zip(defects["y0_mm"], defects["x0_mm"], strict=True)
         ],
         when=defects["when"],

@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import stored_words, words
 from dashboard.language import _, figure, ngettext
+from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from storage.defects.geometry import CODES
 from storage.grading.cut_plan import CutPlan
@@ -29,7 +30,7 @@ def show_grade(graded: GradedRoll, plan: CutPlan) -> None:
         _("{name} up to {limit}", name=words.plain(name), limit=figure(limit, "g")) for name, limit in grade.limits
     )
     lines.append(_("Limits: {limits} {measure}", limits=limits, measure=measure))
-    lines += [f"{words.plain(stored_words.sentence(reason))}" for reason in grade.reasons]
+    lines += [f"{words.plain(told(reason))}" for reason in grade.reasons]
     if plan.worthwhile:
         lines.append(
             _(

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard import data, language, signed_in, words
 from dashboard.language import LANGUAGES, _
+from dashboard.stored_sentences import told as told_by_stores
 from dashboard.stored_words import said
 from dashboard.theme import LOGO, STATE_BADGES, STYLE
 from inspection.errors import LoomwatchError, SchemaError
@@ -52,10 +53,10 @@ def told() -> Iterator[None]:
         language.choose(user)
         yield
     except SchemaError as error:
-        st.error(words.plain(words.sentence(str(error))), icon=":material/database:")
+        st.error(words.plain(told_by_stores(str(error))), icon=":material/database:")
         st.stop()
     except LoomwatchError as error:
-        st.error(words.plain(words.sentence(str(error))), icon=":material/error:")
+        st.error(words.plain(told_by_stores(str(error))), icon=":material/error:")
         st.stop()
     except SQLAlchemyError as error:
         log.exception("a question to the database failed")

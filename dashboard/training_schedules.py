@@ -120,7 +120,8 @@ def ask(rule: Rule, kind: str, key: str) -> dict[str, object]:
             _("Day"), DAYS, index=DAYS.index(rule.day), format_func=lambda each: _(DAY_WORDS[each]), key=f"{key}.day"
         )
     if kind in ("nightly", "weekly"):
-        fields["at"] = f"{st.time_input(_('At'), clock(rule.at), key=f'{key}.at'):%H:%M}"
+        at = _("At")
+        fields["at"] = f"{st.time_input(at, clock(rule.at), key=f'{key}.at'):%H:%M}"
     if kind in ("samples", "style"):
         fields["count"] = st.number_input(_("Samples"), min_value=1, value=rule.count, key=f"{key}.count")
     styles = sorted({"", *data.sampled_styles(), rule.style})

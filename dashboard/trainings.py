@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import charts, data, shell, words
 from dashboard.language import N_, _
+from dashboard.stored_sentences import told
 from dashboard.theme import SCORE_COLOUR
 from storage.jobs import OPEN, Job
 
@@ -68,7 +69,7 @@ def show_start(running: bool) -> None:
 
 
 def show_running(job: Job) -> None:
-    text = f"{job.progress:.0%} · {words.plain(job.message)}"
+    text = f"{job.progress:.0%} · {words.plain(told(job.message))}"
     st.progress(min(1.0, max(0.0, job.progress)), text=text)
     facts = [told_of(job)]
     if job.ends_at is not None:
@@ -95,7 +96,7 @@ def show_waiting(job: Job) -> None:
         again = ""
         if job.not_before is not None and job.not_before > datetime.now(UTC):
             again = " · " + _("next try {at}", at=shell.clock(job.not_before))
-        st.caption(f"{words.plain(job.message)} · {told_of(job)}{again}", width="stretch")
+        st.caption(f"{words.plain(told(job.message))} · {told_of(job)}{again}", width="stretch")
         show_cancel(job)
     if trainer_is_off():
         st.warning(
@@ -117,7 +118,8 @@ def show_ended(job: Job) -> None:
     when = shell.clock(job.ended_at or job.created_at)
     if job.state == "failed":
         st.error(
-            _("**Training failed**, {when}: {why}", when=when, why=words.plain(job.message)), icon=":material/error:"
+            _("**Training failed**, {when}: {why}", when=when, why=words.plain(told(job.message))),
+            icon=":material/error:",
         )
         if shell.act_button(
             _("Try again"), least="quality", key=f"retry.{job.id}", icon=":material/replay:",
@@ -128,7 +130,7 @@ def show_ended(job: Job) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(_(name), icon=symbol, color=colour)  # type: ignore[arg-type]
-        st.caption(f"{when} · {words.plain(job.message)} · {words.plain(job.by)}", width="stretch")
+        st.caption(f"{when} · {words.plain(told(job.message))} · {words.plain(job.by)}", width="stretch")
 
 
 def refresh_models_after(current: list[Job]) -> None:

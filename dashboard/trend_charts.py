@@ -5,9 +5,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.charts import Drawing
-from dashboard.language import N_, _
+from dashboard.charts import Drawing, in_short_units
+from dashboard.language import N_, _, figure
 from dashboard.theme import DRIFT_COLOURS, GAP_COLOUR, LIMIT_COLOUR, SCORE_COLOUR
+from dashboard.units import units
 
 CONTROL_HEIGHT_PX = 260
 SIGNAL_WORDS = {"high": N_("Above its limit"), "low": N_("Below its limit"), "run": N_("Ninth or later on one side")}
@@ -107,13 +108,19 @@ def pareto(table: pd.DataFrame) -> Drawing:
 
 def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
     """table: day (ISO), x_mm, defects. One column a day, one row a band of the cloth."""
-    placed = table.assign(x2_mm=table["x_mm"] + band_mm)
+    placed = table.assign(
+        x2_mm=table["x_mm"] + band_mm, place=[figure(units().across(x_mm), ".0f") for x_mm in table["x_mm"]]
+    )
     return (
         alt.Chart(placed)
         .mark_rect()
         .encode(
             x=alt.X("day:O", title=None, axis=alt.Axis(labelOverlap=True, labelAngle=0)),
-            y=alt.Y("x_mm:Q", title=_("Across, from the left edge (mm)"), axis=alt.Axis(grid=False, tickCount=6)),
+            y=alt.Y(
+                "x_mm:Q",
+                title=_("Across, from the left edge ({unit})", unit=units().short),
+                axis=alt.Axis(grid=False, tickCount=6, **in_short_units()),
+            ),
             y2="x2_mm:Q",
             color=alt.Color(
                 "defects:Q",
@@ -123,7 +130,7 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
             ),
             tooltip=[
                 alt.Tooltip("day:N", title=_("Day")),
-                alt.Tooltip("x_mm:Q", title=_("From (mm)")),
+                alt.Tooltip("place:N", title=_("From ({unit})", unit=units().short)),
                 alt.Tooltip("defects:Q", title=_("Defects"), format=","),
             ],
         )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import shell, system_data, words
 from dashboard.language import N_, _
+from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from inspection.errors import LoomwatchError
 from storage.accounts.roles import ROLES
@@ -99,7 +100,7 @@ def attempt(act: Callable[[], tuple[str, str] | None]) -> None:
     try:
         made = act()
     except LoomwatchError as error:
-        st.error(words.plain(words.sentence(str(error))), icon=":material/error:")
+        st.error(words.plain(told(str(error))), icon=":material/error:")
         return
     if made is not None:
         st.session_state[LINK_KEY] = made

@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import charts, data, model_comparison, model_words, shell, training_schedules, trainings, words
 from dashboard.language import _, ngettext
+from dashboard.stored_sentences import told
 from storage.registry import Model
 
 SAMPLE_SOURCES = {"golden": _("given as normal"), "review": _("false alarms of reviews")}
@@ -130,12 +131,14 @@ def show_samples() -> None:
     total = int(counts["count"].sum())
     st.caption(
         _(
-            "{pictures} in {styles}",
+            "{pictures} · {styles}",
             pictures=ngettext("{number} picture", "{number} pictures", total),
             styles=ngettext("{number} style", "{number} styles", counts["style"].nunique()),
         )
     )
-    st.altair_chart(charts.sample_counts(counts, SAMPLE_SOURCES), key="samples", alt=_("Samples by style and source"))
+    st.altair_chart(
+        charts.spoken(charts.sample_counts(counts, SAMPLE_SOURCES)), key="samples", alt=_("Samples by style and source")
+    )
 
 
 # --- versions ------------------------------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ def show_promote(model: Model, running: Model | None) -> None:
         )
         against = data.objection(model.name)
         if against:
-            st.warning(words.plain(words.sentence(against)), icon=":material/block:")
+            st.warning(words.plain(told(against)), icon=":material/block:")
         reason = st.text_input(_("Why"), key=f"promote.reason.{model.id}", max_chars=200)
         override = bool(against) and st.checkbox(_("Promote it all the same"), key=f"promote.override.{model.id}")
         if st.form_submit_button(_("Yes, promote"), type="primary", key=f"promote.{model.id}", disabled=model.running):

@@ -5,9 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
+from babel.dates import format_date
 
 from dashboard import data, shell, stored_words, words
-from dashboard.language import _, figure
+from dashboard.language import _, figure, language
 from dashboard.units import units
 from inspection.settings import ReportSettings
 from storage.reports.filed import file_name
@@ -30,7 +31,7 @@ def show_page() -> None:
     settings = data.report_settings()
     period, line = choose(settings)
     report = data.period_report(period, line)
-    st.subheader(words.plain(report.title), anchor=False)
+    st.subheader(words.plain(title_of(period)), anchor=False)
     zone = ZoneInfo(settings.time_zone)
     now = datetime.now(UTC)
     st.caption(
@@ -56,6 +57,13 @@ def show_page() -> None:
     show_rolls(report)
     show_reasons(report)
     show_filing(settings)
+
+
+def title_of(period: Period) -> str:
+    day = format_date(period.day, "full", locale=language())
+    return (
+        _("Shift report: {name}, {day}", name=period.name, day=day) if period.name else _("Day report: {day}", day=day)
+    )
 
 
 def choose(settings: ReportSettings) -> tuple[Period, str]:

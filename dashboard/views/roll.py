@@ -11,7 +11,9 @@ from dashboard.language import _, figure, ngettext
 from dashboard.on_map import said_on_map
 from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
 from dashboard.roll_grade import show_grade
+from dashboard.stored_sentences import told
 from dashboard.stored_words import said
+from dashboard.units import units
 from inspection.types import Roll
 from storage.reads.defects import DefectItem
 from storage.reads.gap_words import merge_gaps
@@ -116,7 +118,11 @@ def show_figures(roll: RollSummary) -> None:
         )
         st.metric(_("Coverage"), words.percent(roll.coverage) if captured else "–", border=True)
         st.metric(_("Defects"), figure(roll.defects, ","), border=True, help=_("Found, without the false alarms"))
-        st.metric(_("Per 100 m"), figure(roll.defects_per_100_m, ".1f") if captured else "–", border=True)
+        st.metric(
+            _("Per 100 {unit}", unit=units().long),
+            figure(units().per_100_long(roll.defects_per_100_m), ".1f") if captured else "–",
+            border=True,
+        )
         rate = (
             ""
             if grade.rate is None
@@ -127,7 +133,7 @@ def show_figures(roll: RollSummary) -> None:
             stored_words.sentence(grade.grade),
             border=True,
             help=_("{total} points{rate}. ", total=figure(grade.points.total, "g"), rate=rate)
-            + " ".join(f"{stored_words.sentence(each)}." for each in grade.reasons),
+            + " ".join(f"{told(each)}." for each in grade.reasons),
         )
 
 
@@ -174,7 +180,7 @@ def show_map(roll: Roll) -> None:
                 key=f"{key}.part.{from_m}",
                 on_select=partial(pick, f"{key}.part.{from_m}", from_m),
                 selection_mode=["pick"],
-                alt=_("The roll from {from_m} m on, in true proportions", from_m=figure(from_m, ".1f")),
+                alt=_("The roll from {place} on, in true proportions", place=words.metres(from_m * 1000, ".1f")),
             )
         total = sum(drawn.summary.by_state.values())
         st.caption(
@@ -345,7 +351,7 @@ def show_gaps(drawn: RollMap) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                _("From"): (gaps["y0_mm"] / 1000).map("{:.2f} m".format),
+                _("From"): gaps["y0_mm"].map(words.metres),
                 "To": (gaps["y1_mm"] / 1000).map("{:.2f} m".format),
                 _("Length"): (gaps["y1_mm"] - gaps["y0_mm"]).map(words.metres),
                 _("Why"): gaps["reason"].map(stored_words.sentence),

@@ -7,9 +7,10 @@ from typing import cast
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, shell, stored_words, trend_charts, words
+from dashboard import charts, data, shell, stored_words, trend_charts, words
 from dashboard.charts import Drawing
 from dashboard.language import _, figure, ngettext
+from dashboard.units import units
 from storage.grading.severity import SEVERITIES
 from storage.trends.periods import today
 from storage.trends.reads import By, Measure, Trend, TrendFilter, chart_of
@@ -19,8 +20,8 @@ SPANS = {"30": _("30 days"), "7": _("7 days"), "90": _("90 days"), "365": _("A y
 STEPS = {"day": _("Day by day"), "shift": _("Shift by shift")}
 SIDES = {"style": _("Style"), "shift_name": _("Shift"), "line": _("Line"), "camera": _("Camera")}
 MEASURES: dict[str, tuple[str, str]] = {  # words, number format
-    "defects_per_100_m2": (_("Defects per 100 m²"), ".2f"),
-    "points_per_100_m2": (_("Points per 100 m²"), ".2f"),
+    "defects_per_100_m2": (_("Defects per 100 {unit}²", unit=units().long), ".2f"),
+    "points_per_100_m2": (_("Points per 100 {unit}²", unit=units().long), ".2f"),
     "false_alarm_rate": (_("False alarms"), ".0%"),
     "coverage": (_("Coverage"), ".1%"),
     "uptime": (_("Uptime"), ".0%"),
@@ -111,10 +112,10 @@ def choose_earlier(wanted: TrendFilter) -> TrendFilter:
         st.caption(
             _(
                 "{first} to {last}, compared with {first2} to {last2}",
-                first=wanted.first,
-                last=wanted.last,
-                first2=earlier.first,
-                last2=earlier.last,
+                first=words.day(wanted.first),
+                last=words.day(wanted.last),
+                first2=words.day(earlier.first),
+                last2=words.day(earlier.last),
             )
         )
     return earlier
@@ -135,8 +136,8 @@ def show_figures(wanted: TrendFilter, before: TrendFilter) -> None:
         return
     with st.grid(6, min_column_width=140):
         for name, (label, form) in MEASURES.items():
-            value = getattr(now, name)
-            old = getattr(earlier, name) if earlier else None
+            value = own(name, getattr(now, name))
+            old = own(name, getattr(earlier, name)) if earlier else None
             change = None if value is None or old is None else text_of(value - old, form, signed=True)
             st.metric(
                 label,
@@ -168,8 +169,13 @@ def difference_in_words(ratio: float | None, chance: float | None) -> str:
     )
 
 
+def own(name: str, value: float | None) -> float | None:
+    """A measure in the viewer's units; what is exported keeps the unit that its column names."""
+    return units().per_100_square(value) if value is not None and name.endswith("_per_100_m2") else value
+
+
 def text_of(value: float | None, form: str, *, signed: bool = False) -> str:
-    return "–" if value is None else format(value, ("+" if signed else "") + form)
+    return "–" if value is None else figure(value, ("+" if signed else "") + form)
 
 
 # --- charts --------------------------------------------------------------------------------------------------------
@@ -184,13 +190,14 @@ def show_control(wanted: TrendFilter, by_day: list[Trend]) -> None:
     trends = by_day if step == "day" else data.trends(wanted, cast(By, step))
     chart = chart_of(trends, cast(Measure, measure))
     label, form = MEASURES[measure]
+    scale = own(measure, 1.0) or 1.0
     table = pd.DataFrame(
         {
             "name": [trend.name for trend in trends],
-            "value": chart.values,
-            "lower": chart.lower,
-            "center": chart.center,
-            "upper": chart.upper,
+            "value": chart.values * scale,
+            "lower": chart.lower * scale,
+            "center": chart.center * scale,
+            "upper": chart.upper * scale,
             "signal": chart.signals,
         }
     )
@@ -230,12 +237,12 @@ label=label
 def show_sides(wanted: TrendFilter) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader(_("Side by side"), anchor=False)
-        by = shell.select("By", "by", SIDES, page="trends", width=150, bare=True)
+        by = shell.select(_("By"), "by", SIDES, page="trends", width=150, bare=True)
     trends = data.trends(wanted, cast(By, by))
     table = pd.DataFrame(
         {
             "name": [trend.name or _("no style") for trend in trends],
-            "value": [trend.defects_per_100_m2 for trend in trends],
+            "value": [own("defects_per_100_m2", trend.defects_per_100_m2) for trend in trends],
         }
     ).dropna()
     label, form = MEASURES["defects_per_100_m2"]
@@ -306,7 +313,7 @@ def show_drift(wanted: TrendFilter) -> None:
         st.caption(_("A camera is judged after its first hundred frames of a day."))
         return
     table = pd.DataFrame([asdict(each) for each in found])
-    table["place"] = [f"{each.camera} · {each.style or _('no style')}" for each in found]
+    table["place"] = [" · ".join((each.camera, each.style or _("no style"))) for each in found]
     table["day"] = table["day"].astype(str)
     draw(trend_charts.drift_strip(table, words=DRIFT_WORDS), alt=_("State of each camera's scores, day by day"))
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -321,7 +328,7 @@ def show_drift(wanted: TrendFilter) -> None:
 
 
 def draw(chart: Drawing, *, alt: str) -> None:
-    st.altair_chart(chart, alt=alt)
+    st.altair_chart(charts.spoken(chart), alt=alt)
 
 
 def row_of(trend: Trend, name: str) -> dict[str, object]:

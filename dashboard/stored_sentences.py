@@ -1,0 +1,93 @@
+"""Sentences of the stores - why a grade is what it is, alarms, refusals - in the language of who looks.
+
+They are written in English with names and figures in them. What matches one of `SENTENCES` is said in the viewer's
+language with the same names and figures; anything else stays as it is.
+"""
+
+import re
+from functools import cache
+
+from dashboard.language import N_, _
+from dashboard.stored_words import said
+
+SENTENCES = (
+    # Grades
+    N_("the roll is still running"),
+    N_("1 defect waits for review and counts as found"),
+    N_("{number} defects wait for review and count as found"),
+    N_("more points than {grade} may have"),
+    N_("a running or repeating defect from {start} m to {end} m is longer than {limit} m"),
+    N_("{number} defects over the full width, at most {limit} may be"),
+    N_("{share} of the cloth was inspected, at least {least} must be: no grade before the rest is inspected"),
+    N_("there is no length to grade"),
+    N_("there is no width to grade"),
+    # Alarms
+    N_("defect {defect}, {form} of {size} mm at {place} m, {across} mm across, camera {camera}"),
+    N_("periodic defect every {period} mm at {across} mm across, {number} times, next at {place} m"),
+    N_("only {number} of {least} workers run: cloth waits to be inspected, start loomwatch worker"),
+    N_("cannot tell {what}: {why}"),
+    N_("scores of normal fabric of style {style} on camera {camera}: {state}"),
+    N_(
+        "camera {camera} is silent since {time} UTC: is the line standing, the camera connected and the ingest "
+        "service running?"
+    ),
+    # Refusals
+    N_("you are not signed in any more: sign in again"),
+    N_("this needs the role {least}, and {name} is {role}: ask an admin"),
+    N_("there is no defect {defect}: it may have been removed"),
+    N_("defect {defect} was changed meanwhile: look at it again, then decide"),
+    N_("{name} confirmed defect {defect} meanwhile: look at it again, then decide"),
+    N_("{name} called defect {defect} a false alarm meanwhile: look at it again, then decide"),
+    N_("{name} took back the review of defect {defect} meanwhile: look at it again, then decide"),
+    N_("{name} named defect {defect} {words} meanwhile: look at it again, then decide"),
+    N_("{name} set defect {defect} to {words} meanwhile: look at it again, then decide"),
+    N_("defect {defect} became part of defect {other} meanwhile: look at the whole of it, then decide"),
+    N_("defects of two rolls cannot be merged: choose defects of one roll"),
+    N_("one defect alone cannot be merged: choose at least two"),
+    N_("roll {name} is open on line {line}: close it first (loomwatch rolls close --line {line2})"),
+    N_("line {line} already has a roll {name}: choose another name"),
+    N_("roll name {name} is kept for automatic rolls: choose another one"),
+    N_("no roll is open on line {line}: open one first (loomwatch rolls open --line {line2})"),
+    N_("roll {name} is suspended already, by {by}: {reason}"),
+    N_("roll {name} is not suspended: somebody may have cleared it meanwhile"),
+    N_("there is already a user {name}: choose another name"),
+    N_("there is no user {name}: see loomwatch users list"),
+    N_("there is an admin already: ask them for an account"),
+    N_("this is the last admin: make somebody else one first"),
+    N_("the password is too easy to guess: take a few words that do not belong together"),
+    N_("the password must have {least} to {most} characters"),
+    N_("model {name} failed the gate: {rules}"),
+    N_("no gate has compared model {name} with {other}: run loomwatch models gate {name2}"),
+    N_("no model ran before the present one: promote another one instead"),
+    N_("there is no model {name}: see loomwatch models list"),
+    N_("style {style} has no samples to learn from: add some first (loomwatch samples add FOLDER)"),
+    N_("style {style} has samples for {number} tiles of {size} px, {least} at least are needed"),
+    N_("model {name} is ready to be promoted"),
+    # The gate
+    N_("speed: the two models take tiles of different size"),
+    N_("style {style}: the running model knows it, the candidate does not"),
+    N_("finds {number} of {total} confirmed defects, the running model {running}"),
+    N_("confirmed defects: there is none yet in the regression set"),
+    N_("false alarms: no held-out normal fabric; a style needs samples of five rolls or more"),
+    N_("decides alike by {names}"),
+)
+
+
+def told(text: str) -> str:
+    """A sentence of the stores, without its full stop, with a capital."""
+    shown = said(text)
+    if shown == text:
+        for sentence, pattern in _patterns():
+            if found := pattern.fullmatch(text):
+                shown = _(sentence, **{name: said(value) for name, value in found.groupdict().items()})
+                break
+    return shown[:1].upper() + shown[1:]
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Those with the most words of their own first: a later one may fit the same text less closely."""
+    longest = sorted(SENTENCES, key=lambda text: -len(re.sub(r"\{\w+\}", "", text)))
+    return tuple(
+        (text, re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(text)), re.DOTALL)) for text in longest
+    )

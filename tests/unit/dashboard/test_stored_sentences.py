@@ -1,0 +1,31 @@
+"""Sentences of the stores are said in the viewer's language, names and figures kept."""
+
+import re
+
+import pytest
+
+from dashboard.language import speaking
+from dashboard.stored_sentences import SENTENCES, told
+
+
+def test_a_refusal_names_the_same_roles() -> None:
+    with speaking("de"):
+        assert told("this needs the role quality, and Anna Keller is viewer: ask an admin") == (
+            "Das braucht die Rolle Qualität, und Anna Keller ist Betrachter: fragen Sie einen Administrator"
+        )
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_each_is_found_again_with_its_names(sentence: str) -> None:
+    names = re.findall(r"\{(\w+)\}", sentence)
+    filled = sentence.format(**{name: f"<{name}>" for name in names})
+    with speaking("de"):
+        shown = told(filled)
+    assert shown[1:] != filled[1:]
+    assert "{" not in shown
+    assert [name for name in names if f"<{name}>" not in shown and f"<{name[:-1]}>" not in shown] == []
+
+
+def test_what_nobody_wrote_down_stays_as_it_is() -> None:
+    with speaking("de"):
+        assert told("the moon is full") == "The moon is full"
