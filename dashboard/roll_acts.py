@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import data, shell, words
+from dashboard import data, shell, stored_sentences, words
 from dashboard.data import Standing
 from dashboard.language import N_, _
 from inspection.errors import LoomwatchError
@@ -169,6 +169,6 @@ def act(do: Callable[[], object], told: str) -> None:
     try:
         do()
     except LoomwatchError as error:
-        st.session_state[REFUSED_KEY] = told(str(error)) + "."
+        st.session_state[REFUSED_KEY] = stored_sentences.told(str(error)) + "."
     else:
         st.session_state[DONE_KEY] = told

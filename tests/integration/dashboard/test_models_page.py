@@ -221,7 +221,7 @@ def test_the_page_is_drawn_again_when_a_training_has_ended(line: Database, open_
 
 
 def test_samples_are_counted(line: Database, open_page: OpenPage) -> None:
-    assert "21 pictures in 3 styles" in text_of(open_page("models"))
+    assert "21 pictures · 3 styles" in text_of(open_page("models"))
 
 
 def test_two_versions_stand_side_by_side_with_gate_and_shadow(line: Database, open_page: OpenPage) -> None:
