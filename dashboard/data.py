@@ -7,7 +7,7 @@ live view says so, and the rest of the page shows what the database knows.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -161,7 +161,17 @@ def _redis_problem() -> str:
 
 @st.cache_data(ttl=0.5, show_spinner=False)
 def cameras() -> list[CameraFigures]:
-    return camera_reads.camera_figures(store().database)
+    """As the record has them. One whose driver answers ingest is heard of, also while its cloth stands still."""
+    view = live_view()
+    return [_heard(camera, view.ingest_of(camera.camera)) for camera in camera_reads.camera_figures(store().database)]
+
+
+def _heard(camera: CameraFigures, told: tuple[LiveIngest, CameraState] | None) -> CameraFigures:
+    if told is None:
+        return camera
+    ingest, its = told
+    at = datetime.fromtimestamp(ingest.at_ns / 1e9 - its.silent_s, UTC)
+    return replace(camera, heard_at=max(camera.heard_at, at))
 
 
 @st.cache_data(ttl=0.5, max_entries=50, show_spinner=False)

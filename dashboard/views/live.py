@@ -99,13 +99,18 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
             icon=":material/power_off:",
         )
     for service in view.services:
-        if service.state == "problem" and service.detail and data.running_model() is not None:
+        if service.state != "problem" or not service.detail:
+            continue
+        name, detail = words.plain(service.name), words.plain(service.detail)
+        if service.kind != "worker":
+            st.warning(f"**{name}:** {detail}.", icon=":material/error:")
+        elif data.running_model() is not None:
             st.warning(
                 _(
                     "**{name}:** {detail}. It goes on with the model it had; roll back or promote "
                     "another one on the page Models.",
-                    name=words.plain(service.name),
-                    detail=words.plain(service.detail),
+                    name=name,
+                    detail=detail,
                 ),
                 icon=":material/error:",
             )
@@ -121,8 +126,7 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
         )
         st.warning(
             _(
-                "**{cameras} silent: {names}.** Is the line standing, the camera connected and the "
-                "ingest service running?",
+                "**{cameras} silent: {names}.** Is the camera connected, and does the ingest service run?",
                 cameras=_("Camera") if len(silent) == 1 else _("Cameras"),
                 names=names,
             ),

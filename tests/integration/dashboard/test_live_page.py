@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from streamlit.testing.v1 import AppTest
 
 from storage.database import Database
-from storage.live import Live, LiveIngest
+from storage.live import Live, LiveIngest, ServiceState
 from storage.tables import CaptureRow, FrameRow, PromotionRow
 from tests.integration.dashboard.conftest import FOLDER, OpenPage, SignIn, text_of
 from tests.integration.dashboard.plausible_line import live_camera, service
@@ -99,6 +99,29 @@ def test_a_silent_camera_is_a_visible_warning(line: Database, live: Live, open_p
     assert "cam\\-left for 7 min" in warning.value
     assert "cam\\-right" not in warning.value
     assert "Cameras 1 of 2" in text_of(page)
+
+
+def test_a_camera_on_a_standing_line_is_not_called_silent(line: Database, live: Live, open_page: OpenPage) -> None:
+    """An hour without cloth, while its driver answers ingest."""
+    with line.session() as session:
+        session.execute(update(FrameRow).values(stored_at=datetime.now(UTC) - timedelta(hours=1)))
+    cameras = (camera_state("cam-left", silent_s=0.5), camera_state("cam-right", state="away", silent_s=1800.0))
+    live.publish_ingest(LiveIngest(state=ingest_state(cameras=cameras), at_ns=time.time_ns()), part="cam-left")
+    [warning] = [one.value for one in open_page("live").warning if "silent" in one.value]
+    assert "cam\\-right for 30 min" in warning
+    assert "cam\\-left" not in warning
+
+
+def test_what_keeps_the_alarm_service_from_telling_a_sink_is_shown(
+    line: Database, live: Live, open_page: OpenPage
+) -> None:
+    detail = "sink plant: the broker at broker.plant:8883: its certificate is not accepted: certificate has expired"
+    live.publish_service(
+        ServiceState(name="alarms-1", kind="alarms", state="problem", detail=detail, at_ns=time.time_ns())
+    )
+    [warning] = [one.value for one in open_page("live").warning if "sink plant" in one.value]
+    assert "certificate has expired" in warning
+    assert "model" not in warning
 
 
 def test_a_camera_that_has_finished_is_not_called_silent(line: Database, live: Live, open_page: OpenPage) -> None:
