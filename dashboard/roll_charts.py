@@ -27,7 +27,7 @@ HATCH_LINES = 12  # across a band
 WIDEST = 8  # what is sent of the part, in widths of the cloth; a screen shows less
 PLAN_SHARE = 0.22  # of the cloth's width, below it, for the cut plan
 RIMS = {"critical": 4.0, "major": 1.5, "minor": 0.5}  # px: severity is not told by colour alone
-FIRST_COLOUR, SECOND_COLOUR = "#1A869F", "#8B929C"
+FIRST_COLOUR, SECOND_COLOUR = "#1A869F", "#4F5763"
 
 
 def strip(

@@ -25,6 +25,7 @@ FORM_SHAPES = {
     "edge": "cross",
 }
 DRIFT_COLOURS = {"gathering": "#8B929C", "steady": "#2F7FB8", "watch": "#E69500", "drifted": "#D92D3A"}
+DRIFT_SHAPES = {"gathering": "circle", "steady": "square", "watch": "diamond", "drifted": "triangle-up"}
 GAP_COLOUR = "#8B929C"
 CHOSEN_COLOUR = "#1A869F"
 SCORE_COLOUR = "#2F7FB8"

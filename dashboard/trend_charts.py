@@ -7,13 +7,13 @@ import pandas as pd
 
 from dashboard.charts import Drawing, in_short_units
 from dashboard.language import N_, _, figure
-from dashboard.theme import DRIFT_COLOURS, GAP_COLOUR, LIMIT_COLOUR, SCORE_COLOUR
+from dashboard.theme import DRIFT_COLOURS, DRIFT_SHAPES, GAP_COLOUR, LIMIT_COLOUR, SCORE_COLOUR
 from dashboard.units import units
 
 CONTROL_HEIGHT_PX = 260
 SIGNAL_WORDS = {"high": N_("Above its limit"), "low": N_("Below its limit"), "run": N_("Ninth or later on one side")}
 SIGNAL_SHAPES = {"high": "triangle-up", "low": "triangle-down", "run": "square"}
-HEAT_COLOURS = ["#E8EEF2", "#7FB6D6", "#2F7FB8", "#123A5C"]  # from few to many; lightness alone tells them apart
+HEAT_COLOURS = ["#E8EEF2", "#93C4E0", "#2F7FB8", "#123A5C"]  # from few to many; lightness alone tells them apart
 
 
 def control_chart(table: pd.DataFrame, *, title: str, text_format: str) -> Drawing:
@@ -140,7 +140,6 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
 
 def drift_strip(table: pd.DataFrame, *, words: dict[str, str]) -> Drawing:
     """table: day (ISO), place (camera and style), state, psi, ks, p_value, frames. words: of each state."""
-    shapes = {"gathering": "circle", "steady": "circle", "watch": "diamond", "drifted": "triangle-up"}
     drawn = table.assign(state_text=table["state"].map(words))
     return (
         alt.Chart(drawn)
@@ -157,7 +156,7 @@ def drift_strip(table: pd.DataFrame, *, words: dict[str, str]) -> Drawing:
             shape=alt.Shape(
                 "state_text:N",
                 title=None,
-                scale=alt.Scale(domain=list(words.values()), range=[shapes[state] for state in words]),
+                scale=alt.Scale(domain=list(words.values()), range=[DRIFT_SHAPES[state] for state in words]),
                 legend=alt.Legend(orient="top"),
             ),
             tooltip=[
