@@ -17,7 +17,7 @@ from storage.reports import words as paper_words
 def show_grade(graded: GradedRoll, plan: CutPlan) -> None:
     grade, profile, cloth = graded.grade, graded.profile.profile, graded.cloth
     st.subheader(_("Grade"), anchor=False)
-    measure = paper_words.MEASURES[grade.measure]
+    measure = _("points per {measure}", measure=words.measure(grade.measure))
     name = words.plain(stored_words.sentence(grade.grade))
     by = _("profile **{name}** version {version}", name=words.plain(profile.name), version=graded.profile.version)
     lines = [_("**{name}**, {state}, by {by}", name=name, state=said(grade.state), by=by)]
@@ -83,7 +83,10 @@ def show_grade(graded: GradedRoll, plan: CutPlan) -> None:
                 left[each.left_out] = left.get(each.left_out, 0) + 1
         if left:
             st.caption(
-                _("Left out: ") + ", ".join(paper_words.left_out(why, number) for why, number in sorted(left.items()))
+                _("Left out: ")
+                + ", ".join(
+                    f"{figure(number, ',')} {said(paper_words.LEFT_OUT[why])}" for why, number in sorted(left.items())
+                )
             )
 
 
@@ -96,12 +99,12 @@ def row_of(each: DefectPoints, graded: GradedRoll) -> dict[str, object]:
     profile, defect = graded.profile.profile, each.defect
     return {
         _("Defect"): defect.id,
-        _("Place"): paper_words.place((defect.y0_mm + defect.y1_mm) / 2, profile.unit),
+        _("Place"): words.metres((defect.y0_mm + defect.y1_mm) / 2),
         _("What"): words.code(defect.code) if defect.code in CODES else words.geometry(defect.geometry),
-        _("Size"): paper_words.size(defect.size_mm),
+        _("Size"): words.millimetres(defect.size_mm),
         _("Severity"): said(defect.severity),
         _("State"): words.state(defect.status),
-        _("Rule"): paper_words.rule(each.rule, profile),
+        _("Rule"): told(paper_words.rule(each.rule, profile)),
         stored_words.sentence(profile.unit): ", ".join(str(score.unit + 1) for score in each.scores),
         _("Points"): paper_points(each.points),
     }

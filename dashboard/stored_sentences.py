@@ -21,6 +21,16 @@ SENTENCES = (
     N_("{share} of the cloth was inspected, at least {least} must be: no grade before the rest is inspected"),
     N_("there is no length to grade"),
     N_("there is no width to grade"),
+    # Rules that gave points
+    N_("up to {size}"),
+    N_("over {size} to {limit}"),
+    N_("over {size}"),
+    N_("running defects, each unit"),
+    N_("holes"),
+    N_("full width"),
+    N_("shade, barré, crease: each unit"),
+    N_("warp defects"),
+    N_("weft defects"),
     # Alarms
     N_("defect {defect}, {form} of {size} mm at {place} m, {across} mm across, camera {camera}"),
     N_("periodic defect every {period} mm at {across} mm across, {number} times, next at {place} m"),

@@ -352,7 +352,7 @@ def show_gaps(drawn: RollMap) -> None:
         pd.DataFrame(
             {
                 _("From"): gaps["y0_mm"].map(words.metres),
-                "To": (gaps["y1_mm"] / 1000).map("{:.2f} m".format),
+                _("To"): gaps["y1_mm"].map(words.metres),
                 _("Length"): (gaps["y1_mm"] - gaps["y0_mm"]).map(words.metres),
                 _("Why"): gaps["reason"].map(stored_words.sentence),
                 _("Camera"): gaps["camera"],

@@ -1,0 +1,58 @@
+"""What people set for themselves: their language and units, on every page, kept with their account."""
+
+import re
+
+import pytest
+from sqlalchemy import select
+
+from dashboard import data
+from inspection.settings import StoreSettings
+from storage.accounts import users
+from storage.database import Database
+from storage.tables import UserRow
+from tests.integration.dashboard.conftest import NAME, VIEWS, OpenPage, text_of
+
+pytestmark = pytest.mark.integration
+GERMAN = {
+    "line": "Fehlerpunkte bisher",
+    "live": "Livewerte fehlen",
+    "roll": "Nicht geprüft",
+    "review": "Fehlalarm: als normal lernen",
+    "trends": "Fehler je 100 yd²",
+    "reports": "Schichtbericht",
+    "models": "Im Einsatz",
+    "system": "Nicht geprüft, und warum",
+}
+ENGLISH = re.compile(r"\b(?:the|and|of|not|with|is|are|to|by|from|since|inspected|defects?)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if view in GERMAN])
+def test_a_page_is_in_german_and_in_yards_for_who_set_it(line: Database, open_page: OpenPage, view: str) -> None:
+    users.set_preferences(line, by=NAME, language="de", units="imperial")
+    words = text_of(open_page(view))
+    assert GERMAN[view] in words
+    assert "Zeiten: " in words
+    if view in ("line", "roll", "review", "trends"):  # the others quote what commands and the stores say
+        assert ENGLISH.findall(words) == []
+        own = re.sub(r"Grad.*|\d+ (?:×|mm ×).*|.*(?:Bis|Über) \d.*", "", words)  # a profile's bounds keep its unit
+        assert re.findall(r"\d (?:m|mm|cm²|m/min)\b", own) == []
+
+
+def test_what_is_set_is_kept_with_the_account_and_holds_at_once(
+    line: Database, store: StoreSettings, open_page: OpenPage
+) -> None:
+    page = open_page("trends")
+    assert "In the course of time" in text_of(page)
+    page.selectbox(key="account.language").select("de").run()
+    assert "Im Zeitverlauf" in text_of(page)
+    page.selectbox(key="account.units").select("imperial").run()
+    assert "Fehler je 100 yd²" in text_of(page)
+    with line.reading() as session:
+        row = session.scalars(select(UserRow).where(UserRow.name == NAME)).one()
+        assert (row.language, row.units) == ("de", "imperial")
+
+
+def test_times_are_those_of_the_plant(line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOMWATCH_REPORT_TIME_ZONE", "Asia/Kolkata")
+    assert str(data.zone()) == "Asia/Kolkata"
+    assert "Times of Asia/Kolkata" in text_of(open_page("review"))
