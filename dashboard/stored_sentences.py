@@ -37,10 +37,7 @@ SENTENCES = (
     N_("only {number} of {least} workers run: cloth waits to be inspected, start loomwatch worker"),
     N_("cannot tell {what}: {why}"),
     N_("scores of normal fabric of style {style} on camera {camera}: {state}"),
-    N_(
-        "camera {camera} is silent since {time} UTC: is the line standing, the camera connected and the ingest "
-        "service running?"
-    ),
+    N_("camera {camera} is silent since {time} UTC: is it connected, and does the ingest service run?"),
     # Refusals
     N_("you are not signed in any more: sign in again"),
     N_("this needs the role {least}, and {name} is {role}: ask an admin"),
