@@ -7,17 +7,17 @@ roll. They are written past the ORM, by SQLite's `executemany` and PostgreSQL's 
 gone on with, a whole one is used again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import func, insert, select, text
 
 from inspection.errors import SettingsError
 from inspection.types import Defect, FrameHeader, FrameReport, Roll
+from storage.bulk import write_rows
 from storage.database import Database
 from storage.defects.merging import severity_by, step_mm
 from storage.defects.outline import Outline, decode_outline, encode_outline
@@ -332,39 +332,6 @@ def _defect(header: FrameHeader, rng: np.random.Generator) -> Defect:
         style=STYLES[0],
         mask=mask,
     )
-
-
-# --- writing -------------------------------------------------------------------------------------------------------
-
-
-def write_rows(connection: Connection, table: type[Table], rows: Sequence[Values]) -> None:
-    """Inserts rows of the same columns past SQLAlchemy's statements, which cost more than the database itself."""
-    if not rows:
-        return
-    names = list(rows[0])
-    columns = [table.__table__.c[name] for name in names]
-    convert = [
-        (index, process)
-        for index, column in enumerate(columns)
-        if (process := column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)) is not None
-    ]
-
-    def converted() -> Iterable[list[Any]]:
-        for row in rows:
-            values = [row[name] for name in names]
-            for index, process in convert:
-                values[index] = process(values[index])
-            yield values
-
-    name, named = table.__tablename__, ", ".join(names)
-    with closing(connection.connection.cursor()) as cursor:
-        if connection.dialect.name == "sqlite":
-            marks = ", ".join("?" for _ in names)
-            cursor.executemany(f"INSERT INTO {name} ({named}) VALUES ({marks})", list(converted()))
-            return
-        with cast(Any, cursor).copy(f"COPY {name} ({named}) FROM STDIN") as copy:
-            for values in converted():
-                copy.write_row(values)
 
 
 def _add_up(database: Database, tell: Callable[[str], None]) -> None:

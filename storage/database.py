@@ -5,7 +5,7 @@ and on both databases all that one reading transaction sees is of one moment.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Self
@@ -15,7 +15,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from inspection.errors import StorageError
-from inspection.types import FrameKey
 from storage.engine import (
     errors_explained,
     is_sqlite,
@@ -27,7 +26,7 @@ from storage.engine import (
 )
 from storage.partitions import make_partitions, month_of
 from storage.schema import SchemaStatus, refuse_unless_current, schema_status, status_of, upgrade
-from storage.tables import FrameRow, Table
+from storage.tables import Table
 from storage.trends.totals import write_totals
 
 __all__ = ["Database", "SchemaStatus", "open_database", "schema_status", "upgrade"]
@@ -46,7 +45,6 @@ class Database:
         self._sqlite = is_sqlite(self.url)
         self.known_names: set[tuple[str, str]] = set()  # kind and name of what is committed, so as not to ask again
         self._inserts: dict[type[Table], Executable] = {}
-        self._insert_frames: Executable | None = None
         self._months: set[str] = set()  # that have partitions
         self._reader = self.engine.execution_options(**reading_options(self.url))
 
@@ -109,16 +107,6 @@ class Database:
     def insert_new(self, session: Session, table: type[Table], /, **values: Any) -> Any | None:
         """Inserts a row unless a unique constraint holds it already: its first key column, or None."""
         return session.connection().execute(self._insert(table), values).scalar()
-
-    def insert_frames(self, session: Session, rows: Sequence[dict[str, Any]]) -> dict[FrameKey, int]:
-        """Inserts frames at once, but for those whose key is there already; the new ones' numbers."""
-        if self._insert_frames is None:
-            insert = sqlite.insert(FrameRow) if self._sqlite else postgresql.insert(FrameRow)
-            self._insert_frames = insert.on_conflict_do_nothing().returning(
-                FrameRow.id, FrameRow.camera, FrameRow.session, FrameRow.sequence
-            )
-        found = session.connection().execute(self._insert_frames, rows)
-        return {FrameKey(camera, name, sequence): number for number, camera, name, sequence in found}
 
     def make_room(self, times: Iterable[datetime]) -> None:
         """Before frames of these times of capture are stored: PostgreSQL keeps each month in a partition of its own

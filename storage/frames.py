@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from inspection.errors import RecordRefused
 from inspection.types import Capture, Defect, FrameHeader, FrameKey, FrameReport, Gap
+from storage.bulk import take_numbers, write_rows
 from storage.database import Database
 from storage.defects.geometry import form
 from storage.defects.merging import lock_line, place_fragments, widen_roll
@@ -155,15 +156,18 @@ def _insert(database: Database, session: Session, prepared: dict[int, _Prepared]
         times = [report.header.captured_at for report in reports if report.header.line == line]
         ensure_rolls(database, session, line=line, times=times)
     now = datetime.now(UTC)
-    rows = [frame_values(report, stored_at=now) for report in reports]
-    ids = database.insert_frames(session, rows)
-    for report, values in zip(reports, rows, strict=True):
-        if report.header.key in ids:
-            count_frame(session, values)
-    outcomes |= {index: each.report.header.key in ids for index, each in taken.items()}
+    connection = session.connection()
+    numbers = take_numbers(connection, FrameRow, len(reports))
+    rows = [
+        {"id": number, **frame_values(report, stored_at=now)} for number, report in zip(numbers, reports, strict=True)
+    ]
+    write_rows(connection, FrameRow, rows)
+    for values in rows:
+        count_frame(session, values)
+    outcomes |= dict.fromkeys(taken, True)
+    ids = {report.header.key: number for number, report in zip(numbers, reports, strict=True)}
     for line in lines:
-        own = [each for each in taken.values() if each.report.header.line == line and each.report.header.key in ids]
-        _place(database, session, line, own, ids)
+        _place(database, session, line, [each for each in taken.values() if each.report.header.line == line], ids)
     return outcomes
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from storage.bulk import take_numbers, write_rows
 from storage.database import Database
 from storage.defects.by_hand import Cut, Link, cuts_near, links_of, parted
 from storage.defects.geometry import Geometry
@@ -57,9 +58,6 @@ _NEARBY = select(*_FRAGMENTS.columns).where(
     _FRAGMENTS.c.x1_mm >= bindparam("from_x"),
     _FRAGMENTS.c.x0_mm <= bindparam("to_x"),
 )
-_INSERT_DEFECT = insert(DefectRow).returning(DefectRow.id)
-_INSERT_DEFECTS = insert(DefectRow).returning(DefectRow.id, DefectRow.frame_id, DefectRow.fragment)
-_INSERT_FRAGMENTS = insert(FragmentRow)
 _WIDTH = select(_WIDTHS.c.width_mm).where(_WIDTHS.c.roll_id == bindparam("roll"))
 
 
@@ -103,14 +101,16 @@ def place_fragments(
         defect_id = grow(session, profile, there, parts, width_mm=width_mm)
         rows += [{**each, "defect_id": defect_id, "roll_id": roll_id} for each in mine]
         touched.append(defect_id)
+    connection = session.connection()
     if alone:
-        found = session.connection().execute(_INSERT_DEFECTS, [columns for columns, _ in alone]).all()
-        by_peak = {(row.frame_id, row.fragment): row.id for row in found}
-        for columns, mine in alone:
-            defect_id = by_peak[columns["frame_id"], columns["fragment"]]
-            rows += [{**each, "defect_id": defect_id, "roll_id": roll_id} for each in mine]
-            touched.append(defect_id)
-    session.connection().execute(_INSERT_FRAGMENTS, rows)
+        numbers = take_numbers(connection, DefectRow, len(alone))
+        write_rows(
+            connection, DefectRow, [{"id": number, **new} for number, (new, _) in zip(numbers, alone, strict=True)]
+        )
+        for number, (_, mine) in zip(numbers, alone, strict=True):
+            rows += [{**each, "defect_id": number, "roll_id": roll_id} for each in mine]
+        touched += numbers
+    write_rows(connection, FragmentRow, rows)
     return touched
 
 
@@ -255,7 +255,7 @@ def _lead_to(session: Session, row: DefectRow, kept: DefectRow) -> None:
     for table in (FragmentRow, ReviewRow, SampleRow, DefectCutRow, DefectLinkRow):
         session.execute(update(table).where(table.defect_id == row.id).values(defect_id=kept.id))
     session.execute(update(MergedDefectRow).where(MergedDefectRow.into_id == row.id).values(into_id=kept.id))
-    # SQLite gives a number that went away again to the next defect, which may then be absorbed too
+    # an older version gave a number that had gone away to the next defect
     session.execute(delete(MergedDefectRow).where(MergedDefectRow.id == row.id))
     session.execute(insert(MergedDefectRow).values(id=row.id, into_id=kept.id, at=datetime.now(UTC)))
     session.execute(delete(DefectRow).where(DefectRow.id == row.id))
@@ -369,8 +369,10 @@ def divide(session: Session, line: str, defect: DefectRow, groups: list[tuple[in
             session.flush()
             ids.append(defect_id)
             continue
-        new = {**columns, "series_id": None, "version": defect.version}
-        ids.append(int(session.connection().execute(_INSERT_DEFECT, new).scalar_one()))
+        (number,) = take_numbers(session.connection(), DefectRow, 1)
+        new = {"id": number, **columns, "series_id": None, "version": defect.version}
+        write_rows(session.connection(), DefectRow, [new])
+        ids.append(number)
         for values in members:
             session.execute(
                 update(FragmentRow)

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Select, bindparam, func, or_, select, tuple_, union_all, update
 from sqlalchemy.orm import Session
 
+from storage.bulk import Question
 from storage.defects.machine import elements_of
 from storage.defects.periodic import (
     MAX_MISSES,
@@ -70,7 +71,9 @@ def _beside(like: int, *, behind: bool) -> Select[Any]:
     return select(near)
 
 
-_LANE = {like: union_all(_beside(like, behind=False), _beside(like, behind=True)) for like in set(_LIKE.values())}
+_LANE = {
+    like: Question(union_all(_beside(like, behind=False), _beside(like, behind=True))) for like in set(_LIKE.values())
+}
 _OPEN = select(
     *(_SERIES.c[name] for name in ("id", "counter", "last_mm", "period_mm"))
 ).where(_SERIES.c.roll_id == bindparam("roll"), _SERIES.c.open)  # fmt: skip
@@ -103,8 +106,8 @@ def find_series(session: Session, defect_ids: Sequence[int]) -> list[int]:
     if not defect_ids:
         return []
     found = []
-    for event in _events(session, defect_ids):
-        lane = _lane_of(session, event)
+    events = _events(session, defect_ids)
+    for event, lane in zip(events, _lanes_of(session, events), strict=True):
         if len(lane) < MIN_HITS:
             continue
         index = next(at for at, (_, number) in enumerate(lane) if number == event.id)
@@ -172,13 +175,23 @@ def same_lane(a: Event, b: Event) -> bool:
     return a.lane == b.lane == FULL_WIDTH_LANE or abs(a.x_mm - b.x_mm) <= LANE_REACH_MM
 
 
-def _lane_of(session: Session, event: Event) -> list[tuple[float, int]]:
-    """The events of its lane along the roll, itself among them: twice the middle, id."""
+def _lanes_of(session: Session, events: Sequence[Event]) -> list[list[tuple[float, int]]]:
+    """The events of the lane of each along the roll, itself among them: twice the middle, id."""
+    lanes: dict[int, list[tuple[float, int]]] = {}
+    for like in {event.like for event in events}:
+        own = [event for event in events if event.like == like]
+        for event, rows in zip(own, _LANE[like].ask_all(session.connection(), [*map(_beside_of, own)]), strict=True):
+            lanes[event.id] = sorted((middle_2, number) for number, middle_2 in rows)
+    return [lanes[event.id] for event in events]
+
+
+def _beside_of(event: Event) -> dict[str, Any]:
+    """What `_LANE` asks of an event."""
     wide = event.lane == FULL_WIDTH_LANE
     near = [FULL_WIDTH_LANE] * 3 if wide else [event.lane - 1, event.lane, event.lane + 1]
     if event.lane == 0:
         near[0] = 0  # -1 is that of full width
-    place = {
+    return {
         "id": event.id,
         "middle_2": event.y0_mm + event.y1_mm,
         "roll": event.roll_id,
@@ -190,8 +203,6 @@ def _lane_of(session: Session, event: Event) -> list[tuple[float, int]]:
         "reach": _ANYWHERE_MM if wide else LANE_REACH_MM,
         **{f"lane{number}": lane for number, lane in enumerate(near)},
     }
-    rows = session.connection().execute(_LANE[event.like], place).all()
-    return sorted((middle_2, number) for number, middle_2 in rows)
 
 
 def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]) -> int:
