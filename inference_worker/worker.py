@@ -13,6 +13,7 @@ from cras_core.errors import CrasError
 from inference_worker.collecting import Collector
 from inference_worker.constant import ConstantSlot
 from inference_worker.figures import Figures
+from inference_worker.grades import start_keeping_grades
 from inference_worker.inspect import FrameScorer, Models, score_frame
 from inference_worker.pruning import start_pruning
 from inference_worker.receiver import Keys, Receiver, read_keys
@@ -72,6 +73,7 @@ class Worker:
     def run(self) -> None:
         settings = self._settings
         start_pruning(self._store, self._database, self._pictures, name=self.name, stop=self._stop)
+        start_keeping_grades(self._database, name=self.name, stop=self._stop)
         with (
             self._slot() as slot,
             self._beside() as shadow,

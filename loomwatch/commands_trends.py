@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show_trends(
-    by: str = typer.Option("day", help="day, shift, shift_name, line, style, camera; or kind, width, drift."),
+    by: str = typer.Option("day", help="day, shift, shift_name, line, style, camera, loom; or kind, width, drift."),
     days: int = typer.Option(30, min=1, help="So many days until the last one."),
     first: str = typer.Option("", help="First day as YYYY-MM-DD, instead of --days."),
     last: str = typer.Option("", help="Last day; by default today, in the plant's time zone."),

@@ -17,6 +17,7 @@ from inspection.errors import StorageError
 from inspection.types import Roll
 from storage import audit
 from storage.database import Database
+from storage.roll_changes import ALWAYS, note_cloth
 from storage.rolls import in_roll
 from storage.tables import CaptureRow, FrameRow, GapRow, LineRow
 
@@ -244,3 +245,4 @@ def set_coverage_limit(database: Database, *, line: str, limit: float, by: str) 
             detail={"limit": limit, "previous": row.coverage_limit},
         )
         row.coverage_limit = limit
+        note_cloth(session, line=line, since=ALWAYS[0])

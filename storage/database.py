@@ -25,6 +25,7 @@ from storage.engine import (
     sqlite_path,
 )
 from storage.partitions import make_partitions, month_of
+from storage.roll_changes import write_changes
 from storage.schema import SchemaStatus, refuse_unless_current, schema_status, status_of, upgrade
 from storage.tables import Table
 from storage.trends.totals import write_totals
@@ -62,7 +63,7 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """One writing transaction: committed at the end with the totals it changes, rolled back on any exception.
+        """One writing transaction: committed at the end with the totals and counts it changes, else rolled back.
 
         Raises `StorageError`, one line without a password, for what a user can mend (server away, disk full, file
         not writable); a violated constraint stays SQLAlchemy's `IntegrityError`.
@@ -70,6 +71,7 @@ class Database:
         with errors_explained(self.url), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
             write_totals(session)
+            write_changes(session)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -13,6 +13,7 @@ from storage import audit
 from storage.database import Database
 from storage.defects.merging import judge_roll, lock_line
 from storage.grading.profile_store import find_profile
+from storage.roll_changes import note_roll
 from storage.tables import RollDetailRow, RollRow
 
 LONGEST = 200  # characters of a text; remarks may be ten times as long
@@ -65,6 +66,7 @@ def set_details(database: Database, roll: Roll, *, by: str, **changes: Any) -> R
         changed = {name: [before[name], after[name]] for name in FIELDS if before[name] != after[name]}
         if changed:
             session.merge(RollDetailRow(roll_id=roll.id, **after))
+            note_roll(session, roll.id)
             if {"profile", "profile_version"} & changed.keys():
                 lock_line(database, session, roll.line)
                 session.flush()

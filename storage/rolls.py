@@ -23,6 +23,7 @@ from storage import audit
 from storage.database import Database
 from storage.defects.merging import follow_rolls, lock_line, settle_width, widest
 from storage.defects.series import close_all_series
+from storage.roll_changes import note_cloth, note_roll
 from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, RollRow, StyleRow, UtcDateTime
 
 Cloth = type[FrameRow] | type[GapRow] | type[DefectRow]
@@ -110,6 +111,7 @@ def close_roll(database: Database, *, line: str, by: str, at: datetime | None = 
         _cover_by_automatic(database, session, line=line, since=at)
         _follow(database, session, line=line, since=at)
         close_all_series(session, roll_id=row.id)
+        note_roll(session, row.id)
         audit.record(session, by=by, action="roll.close", subject=row.name, detail={"line": line, "at": at.isoformat()})
         return as_roll(row)
 
@@ -347,6 +349,7 @@ def _follow(database: Database, session: Session, *, line: str, since: datetime,
     """Takes the fragments captured from `since` on, until `until`, to the rolls that cover them now; defects are parted
     and joined."""
     session.flush()
+    note_cloth(session, line=line, since=since, until=until)
     lock_line(database, session, line)
     rows = session.execute(
         select(FragmentRow.frame_id, FragmentRow.number, FragmentRow.roll_id, FragmentRow.captured_at)

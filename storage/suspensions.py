@@ -9,6 +9,7 @@ from inspection.errors import StorageError
 from inspection.types import Roll
 from storage import audit
 from storage.database import Database
+from storage.roll_changes import note_roll
 from storage.tables import RollRow, SuspensionRow
 
 LONGEST = 500  # characters of a reason or remark
@@ -21,6 +22,7 @@ def suspend_roll(database: Database, roll: Roll, *, reason: str, by: str) -> Non
         _held(database, session, roll)
         if (open_ := suspension_of(session, roll.id)) is not None:
             raise StorageError(f"roll {roll.name} is suspended already, by {open_.by}: {open_.reason}")
+        note_roll(session, roll.id)
         session.add(
             SuspensionRow(
                 roll_id=roll.id,
@@ -45,6 +47,7 @@ def clear_roll(database: Database, roll: Roll, *, remark: str, by: str) -> None:
         row = suspension_of(session, roll.id)
         if row is None:
             raise StorageError(f"roll {roll.name} is not suspended: somebody may have cleared it meanwhile")
+        note_roll(session, roll.id)
         row.remark, row.cleared_by, row.cleared_at = remark, by, datetime.now(UTC)
         audit.record(
             session, by=by, action="roll.clear", subject=roll.name, detail={"line": roll.line, "remark": remark}

@@ -114,6 +114,20 @@ class RollHoldRow(Table):
     at: Mapped[datetime]
 
 
+class RollGradeRow(Table):
+    """How often what a roll's grade rests on has changed (`storage.roll_changes`), and the grade as it was last kept
+    (`storage.grading.kept`); without a row nothing has since the roll is there."""
+
+    __tablename__ = "roll_grades"
+    roll_id: Mapped[int] = mapped_column(
+        ForeignKey("rolls.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    changes: Mapped[int]
+    found_at_changes: Mapped[int | None]  # the grade holds while these are the changes; None: there is none
+    program: Mapped[str] = mapped_column(server_default=text("''"))  # version of loomwatch that found it
+    content: Mapped[dict[str, Any] | None]
+
+
 class SuspensionRow(Table):
     """A roll that staff put aside, until they cleared it: its grade is not final meanwhile."""
 

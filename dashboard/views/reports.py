@@ -147,19 +147,19 @@ def show_rolls(report: PeriodReport) -> None:
                 _("Roll"): graded.roll.name,
                 _("Line"): graded.roll.line,
                 _("Style"): graded.roll.style,
-                _("Length"): words.metres(graded.summary.length_mm),
-                _("Coverage"): words.percent(graded.cloth.coverage),
-                _("Defects"): graded.summary.defects,
-                _("To review"): graded.grade.unreviewed,
-                _("Points"): figure(graded.grade.points.total, "g"),
+                _("Length"): words.metres(graded.length_mm),
+                _("Coverage"): words.percent(graded.coverage),
+                _("Defects"): graded.defects,
+                _("To review"): graded.to_review,
+                _("Points"): figure(graded.points, "g"),
                 _("Rate"): "–"
-                if graded.grade.rate is None
+                if graded.rate is None
                 else _(
                     "{rate} per {measure}",
-                    rate=figure(graded.grade.rate, ".1f"),
-                    measure=words.measure(graded.grade.measure),
+                    rate=figure(graded.rate, ".1f"),
+                    measure=words.measure(graded.measure),
                 ),
-                _("Grade"): stored_words.sentence(graded.grade.grade),
+                _("Grade"): stored_words.sentence(graded.grade),
                 "": _("ended") if graded.roll.id in report.ended else _("goes on"),
             }
             for graded in report.rolls

@@ -16,7 +16,8 @@ from inspection.types import Roll
 from storage import audit
 from storage.database import Database
 from storage.grading.profile import AnyProfile, dump_profile, parse_profile
-from storage.tables import GradingChoiceRow, GradingProfileRow
+from storage.roll_changes import note_cloth
+from storage.tables import GradingChoiceRow, GradingProfileRow, LineRow
 
 DEFAULT = "four-point"  # until the plant has chosen
 
@@ -71,6 +72,7 @@ def add_profile(database: Database, profile: AnyProfile, *, by: str) -> StoredPr
         )
         session.add(row)
         session.flush()
+        _note_rolls(session, row.created_at)
         changed = {} if newest is None else _changes(newest.content, content)
         audit.record(
             session,
@@ -111,7 +113,9 @@ def choose_profile(database: Database, *, style: str, profile: str, by: str) -> 
     """From now on rolls of `style` ("": of every style without a choice of its own) are graded by `profile`."""
     with database.session() as session:
         find_profile(session, profile)
-        session.add(GradingChoiceRow(style=style, profile=profile, by=by, created_at=datetime.now(UTC)))
+        now = datetime.now(UTC)
+        session.add(GradingChoiceRow(style=style, profile=profile, by=by, created_at=now))
+        _note_rolls(session, now)
         audit.record(session, by=by, action="profile.choose", subject=profile, detail={"style": style})
 
 
@@ -139,6 +143,12 @@ def profile_of(session: Session, roll: Roll, *, own: str = "", own_version: int 
             select(GradingProfileRow).where(GradingProfileRow.name == name).order_by(GradingProfileRow.version).limit(1)
         )
     return _stored(row) if row is not None else find_profile(session, name)
+
+
+def _note_rolls(session: Session, since: datetime) -> None:
+    """What was closed before keeps its profile."""
+    for line in session.scalars(select(LineRow.name)):
+        note_cloth(session, line=line, since=since)
 
 
 def _chosen(session: Session, style: str, at: datetime) -> str | None:

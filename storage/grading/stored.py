@@ -24,7 +24,7 @@ from storage.reads.roll_summary import RollSummary, summarize
 from storage.roll_details import RollDetails, read_details
 from storage.rolls import Question, RollBounds, ask_roll, in_roll
 from storage.suspensions import suspension_of
-from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, UtcDateTime
+from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, UtcDateTime
 
 SAMPLED_FRAMES = 5  # a camera, for the width at the start, in the middle and at the end
 TOUCH_MM = 1.0
@@ -86,6 +86,7 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
     """As `grade_roll`, within a transaction."""
     details = read_details(session, roll.id)
     profile = profile_of(session, roll, own=details.profile, own_version=details.profile_version)
+    profile = _with_line_s_limit(session, roll, profile)
     listed = runs_in(session, roll)
     runs = {(run.camera, run.session): run for run in listed}
     summary = summarize(session, roll, listed)
@@ -114,6 +115,14 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
         cloth=cloth,
         grade=grade,
     )
+
+
+def _with_line_s_limit(session: Session, roll: Roll, stored: StoredProfile) -> StoredProfile:
+    """A line may ask for more coverage than the profile does, never for less."""
+    limit = session.scalar(select(LineRow.coverage_limit).where(LineRow.name == roll.line))
+    if limit is None or limit <= stored.profile.min_coverage:
+        return stored
+    return replace(stored, profile=stored.profile.model_copy(update={"min_coverage": limit}))
 
 
 def crop_keys(session: Session, ids: list[int]) -> dict[int, str]:

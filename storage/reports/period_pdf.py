@@ -108,24 +108,24 @@ def _rolls(report: PeriodReport, width: float) -> Story:
         return []
     rows = []
     for graded in report.rolls:
-        grade, roll = graded.grade, graded.roll
+        roll = graded.roll
         ended = f"{roll.closed_at.astimezone(report.zone):%H:%M}" if roll.closed_at else "running"
         rows.append(
             [
                 roll.name,
                 roll.line,
-                " · ".join(part for part in (roll.style, graded.details.lot) if part),
+                " · ".join(part for part in (roll.style, graded.lot) if part),
                 ended if roll.id in report.ended or roll.closed_at is None else "later",
-                f"{graded.summary.length_mm / 1000:,.2f} m",
-                words.share(graded.cloth.coverage),
-                words.number(grade.points.total),
-                "–" if grade.rate is None else f"{grade.rate:.1f}",
-                grade.grade + (" (provisional)" if grade.state == "provisional" else ""),
+                f"{graded.length_mm / 1000:,.2f} m",
+                words.share(graded.coverage),
+                words.number(graded.points),
+                "–" if graded.rate is None else f"{graded.rate:.1f}",
+                graded.grade + (" (provisional)" if graded.state == "provisional" else ""),
             ]
         )
     head = ["Roll", "Line", "Style · lot", "Ended", "Length", "Coverage", "Points", "Rate", "Grade"]
     shares = (0.13, 0.09, 0.16, 0.09, 0.12, 0.1, 0.08, 0.07, 0.16)
-    measures = sorted({words.MEASURES[graded.grade.measure] for graded in report.rolls})
+    measures = sorted({words.MEASURES[graded.measure] for graded in report.rolls})
     return [
         paragraph("Rolls", HEADING),
         _table(head, rows, shares, width, numbers=(4, 5, 6, 7)),

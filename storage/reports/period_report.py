@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from inspection.settings import ReportSettings
 from storage.database import Database
 from storage.grading.grade import points_by, within
-from storage.grading.profile import limit_in
-from storage.grading.stored import GradedRoll, grade_in
+from storage.grading.kept import RollGrade, grades_in, keep
 from storage.reads.gap_words import reason_in_words
 from storage.reports.shifts import Period
 from storage.rolls import Cloth, Question, RollBounds, ask_roll, in_roll, list_rolls
@@ -61,7 +60,7 @@ class PeriodReport:
 
     period: Period
     lines: tuple[LineFigures, ...]
-    rolls: tuple[GradedRoll, ...]
+    rolls: tuple[RollGrade, ...]
     ended: frozenset[int]
     reasons: tuple[tuple[str, str, float], ...]  # line, why cloth was not inspected, mm
     lots: tuple[LotAverage, ...]
@@ -79,7 +78,7 @@ class PeriodReport:
         counts: dict[str, int] = defaultdict(int)
         for graded in self.rolls:
             if graded.roll.id in self.ended:
-                counts[graded.grade.grade] += 1
+                counts[graded.grade] += 1
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -89,15 +88,17 @@ def read_period_report(
     """Of all lines, or one. Raises `StorageError`."""
     candidates = list_rolls(database, line=line, since=period.start, until=period.end)
     with database.reading() as session:
-        rolls = tuple(
-            grade_in(session, roll)
+        passed = [
+            roll
             for roll in sorted(candidates, key=lambda roll: (roll.line, roll.opened_at, roll.id))
             if any(
                 ask_roll(session, any_of, roll, start=period.start, end=period.end).first() is not None
                 for any_of in (_any_frame, _any_gap)
             )
-        )
+        ]
+        rolls, found = grades_in(session, passed)
         lines, reasons = _line_figures(session, period, line), _reasons(session, period, line)
+    keep(database, found)
     ended = frozenset(
         graded.roll.id
         for graded in rolls
@@ -106,7 +107,7 @@ def read_period_report(
     return PeriodReport(
         period=period,
         lines=lines,
-        rolls=rolls,
+        rolls=tuple(rolls),
         ended=ended,
         reasons=reasons,
         lots=_lots(graded for graded in rolls if graded.roll.id in ended),
@@ -139,22 +140,22 @@ def period_facts(report: PeriodReport) -> dict[str, Any]:
                 "roll": graded.roll.name,
                 "line": graded.roll.line,
                 "style": graded.roll.style,
-                "lot": graded.details.lot,
+                "lot": graded.lot,
                 "opened_at": clock(graded.roll.opened_at),
                 "closed_at": clock(graded.roll.closed_at),
                 "ended_in_period": graded.roll.id in report.ended,
-                "length_mm": graded.summary.length_mm,
-                "coverage": graded.cloth.coverage,
-                "defects": graded.summary.defects,
-                "to_review": graded.grade.unreviewed,
-                "points": graded.grade.points.total,
-                "rate": graded.grade.rate,
-                "points_per": graded.grade.measure,
-                "profile": graded.profile.profile.name,
-                "profile_version": graded.profile.version,
-                "grade": graded.grade.grade,
-                "outcome": graded.grade.outcome,
-                "state": graded.grade.state,
+                "length_mm": graded.length_mm,
+                "coverage": graded.coverage,
+                "defects": graded.defects,
+                "to_review": graded.to_review,
+                "points": graded.points,
+                "rate": graded.rate,
+                "points_per": graded.measure,
+                "profile": graded.profile,
+                "profile_version": graded.profile_version,
+                "grade": graded.grade,
+                "outcome": graded.outcome,
+                "state": graded.state,
             }
             for graded in report.rolls
         ],
@@ -239,20 +240,19 @@ def _reasons(session: Session, period: Period, line: str | None) -> tuple[tuple[
     return tuple(sorted(((*key, length) for key, length in found.items()), key=lambda each: -each[2]))
 
 
-def _lots(rolls: Iterable[GradedRoll]) -> tuple[LotAverage, ...]:
+def _lots(rolls: Iterable[RollGrade]) -> tuple[LotAverage, ...]:
     """Points of all rolls by all of their cloth; rolls of one lot under two profiles are two averages."""
-    lots: dict[tuple[str, str, int], list[GradedRoll]] = defaultdict(list)
+    lots: dict[tuple[str, str, int], list[RollGrade]] = defaultdict(list)
     for graded in rolls:
-        if graded.details.lot and graded.grade.rate is not None:
-            lots[graded.details.lot, graded.profile.profile.name, graded.profile.version].append(graded)
+        if graded.lot and graded.rate is not None:
+            lots[graded.lot, graded.profile, graded.profile_version].append(graded)
     averages = []
     for (lot, _, _), members in sorted(lots.items()):
-        profile, measure = members[0].profile.profile, members[0].grade.measure
-        length_mm = sum(graded.cloth.length_mm for graded in members)
-        width_mm = sum(graded.cloth.length_mm * graded.cloth.width_mm for graded in members) / length_mm
-        points = sum(graded.grade.points.total for graded in members)
+        measure, limit = members[0].measure, members[0].shipment_limit
+        length_mm = sum(graded.length_mm for graded in members)
+        width_mm = sum(graded.length_mm * graded.width_mm for graded in members) / length_mm
+        points = sum(graded.points for graded in members)
         rate = points_by(measure, points, length_mm=length_mm, width_mm=width_mm) or 0.0
-        limit = None if profile.shipment_max is None else limit_in(profile, profile.shipment_max)
         averages.append(
             LotAverage(
                 lot=lot,

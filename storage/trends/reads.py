@@ -6,7 +6,7 @@ told apart, an hour's gap of a camera is shared among the styles that it inspect
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,10 +20,14 @@ from storage.reports.shifts import Period
 from storage.tables import BandTotalRow, ClothTotalRow, DefectTotalRow, LineRow
 from storage.trends.control import Chart, individuals_chart, u_chart
 from storage.trends.drift import EPOCH, DriftState, drift_days
+from storage.trends.looms import read_looms
 from storage.trends.periods import Calendar, Plant, calendar_of
 from storage.trends.totals import BAND_MM, KIND_SPANS, minute_of
+from storage.trends.trend import Trend as Trend
+from storage.trends.trend import TrendFilter as TrendFilter
+from storage.trends.trend import trend_of
 
-By = Literal["day", "shift", "shift_name", "line", "style", "camera"]
+By = Literal["day", "shift", "shift_name", "line", "style", "camera", "loom"]
 GROUPINGS: tuple[By, ...] = get_args(By)
 Measure = Literal[
     "defects_per_100_m2", "points_per_100_m2", "false_alarm_rate", "coverage", "uptime", "hours_to_review"
@@ -38,49 +42,6 @@ SUMS = (
 CHUNK = 200  # hours that are read by the minute, a question
 
 _C, _D = ClothTotalRow, DefectTotalRow
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrendFilter:
-    """Which cloth: days of the plant, both included; an empty field asks for all. shift: days are then those on which
-    it begins."""
-
-    first: date
-    last: date
-    line: str = ""
-    style: str = ""
-    camera: str = ""
-    shift: str = ""
-    severity: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trend:
-    """One period, line, style or camera. Measures that nothing is known for are None.
-
-    inspected_m, missed_m: of all cameras together. false_alarm_rate: share of what staff decided about.
-    coverage: inspected share of what passed. uptime: share of all minutes in which cloth passed, mean over the lines;
-    None for a style. hours_to_review: mean from capture to staff's decision.
-    """
-
-    name: str
-    start: datetime
-    end: datetime
-    frames: int
-    inspected_m: float
-    missed_m: float
-    area_m2: float
-    defects: int  # without false alarms
-    confirmed: int
-    false_alarms: int
-    points: float  # of defects one by one, before the caps of a yard or metre
-    reviewed: int
-    defects_per_100_m2: float | None
-    points_per_100_m2: float | None
-    false_alarm_rate: float | None
-    coverage: float | None
-    uptime: float | None
-    hours_to_review: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +71,11 @@ class Difference:
 def read_trends(
     database: Database, plant: Plant, wanted: TrendFilter, *, by: By, now: datetime | None = None
 ) -> list[Trend]:
-    """In order of time, or worst first. Periods without any cloth are left out."""
+    """In order of time, or worst first. Periods without any cloth are left out. Looms are those of the rolls that ended
+    then (`storage.trends.looms`)."""
     calendar = _calendar(plant, wanted, by)
+    if by == "loom":
+        return read_looms(database, calendar, wanted)
     with database.reading() as session:
         lines = _lines(session, wanted)
         cells = _read_cells(session, calendar, wanted, lines)
@@ -147,7 +111,7 @@ def read_trends(
         known = by != "style" and not wanted.style and minutes > 0
         name = " ".join((inside[0].day.isoformat(), inside[0].name)).strip() if by in IN_TIME else str(key)
         trends.append(
-            _trend(
+            trend_of(
                 name,
                 inside[0].start,
                 inside[-1].end,
@@ -396,32 +360,6 @@ def _minutes_run(cells: _Cells, group: NDArray[np.intp], groups: int) -> NDArray
     return np.bincount(keys[0, firsts], weights=bits, minlength=groups).astype(np.int64)
 
 
-def _trend(name: str, start: datetime, end: datetime, row: dict[str, float], uptime: float | None) -> Trend:
-    defects = int(row["found"] - row["rejected"])
-    area, inspected, missed = row["inspected_mm2"] / 1e6, row["inspected_um"] / 1e6, row["gap_um"] / 1e6
-    decided = row["confirmed"] + row["rejected"]
-    return Trend(
-        name=name,
-        start=start,
-        end=end,
-        frames=int(row["frames"]),
-        inspected_m=inspected,
-        missed_m=missed,
-        area_m2=area,
-        defects=defects,
-        confirmed=int(row["confirmed"]),
-        false_alarms=int(row["rejected"]),
-        points=row["points_1000"] / 1000,
-        reviewed=int(row["reviewed"]),
-        defects_per_100_m2=100 * defects / area if area > 0 else None,
-        points_per_100_m2=row["points_1000"] / 10 / area if area > 0 else None,
-        false_alarm_rate=float(row["rejected"] / decided) if decided else None,
-        coverage=inspected / (inspected + missed) if inspected + missed > 0 else None,
-        uptime=uptime,
-        hours_to_review=row["review_s"] / row["reviewed"] / 3600 if row["reviewed"] else None,
-    )
-
-
 def _whole(trends: list[Trend]) -> Trend | None:
     """All lines together."""
     if not trends:
@@ -440,4 +378,4 @@ def _whole(trends: list[Trend]) -> Trend | None:
     }
     known = [trend.uptime for trend in trends if trend.uptime is not None]
     uptime = sum(known) / len(known) if known else None
-    return _trend("all", min(each.start for each in trends), max(each.end for each in trends), sums, uptime)
+    return trend_of("all", min(each.start for each in trends), max(each.end for each in trends), sums, uptime)

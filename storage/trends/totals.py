@@ -19,6 +19,7 @@ from sqlalchemy import Executable, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from storage.roll_changes import note_cloth, note_roll
 from storage.tables import BandTotalRow, ClothTotalRow, DefectRow, DefectTotalRow, ScoreTotalRow
 from storage.tables import Table as Base
 from storage.trends.drift import BINS_PER_UNIT, JUDGE_EVERY, LAST_BIN, judge_drift
@@ -55,6 +56,7 @@ def tally_of(session: Session) -> Tally:
 def count_frame(session: Session, values: Mapping[str, Any]) -> None:
     """Notes a frame that was just stored. values: the columns of its `FrameRow`."""
     tally, minute = tally_of(session), minute_of(values["captured_at"])
+    note_cloth(session, line=values["line"], since=values["captured_at"], until=values["captured_at"])
     line, camera, style = values["line"], values["camera"], values["style"]
     length_mm, width_mm = values["length_mm"], values["fabric_width_mm"]
     _count_cloth(tally, line, camera, style, minute, (1, _whole(length_mm * 1000), _whole(length_mm * width_mm), 0))
@@ -70,6 +72,7 @@ def count_gap(session: Session, *, line: str, camera: str, captured_at: datetime
     """Notes a gap that was just stored."""
     sums = (0, 0, 0, _whole(length_mm * 1000))
     _count_cloth(tally_of(session), line, camera, "", minute_of(captured_at), sums)
+    note_cloth(session, line=line, since=captured_at, until=captured_at)
 
 
 def enter(session: Session, defect: DefectRow | Mapping[str, Any]) -> None:
@@ -107,6 +110,7 @@ def _count_cloth(tally: Tally, line: str, camera: str, style: str, minute: int, 
 def _count_defect(session: Session, defect: DefectRow | Mapping[str, Any], sign: int) -> None:
     tally = tally_of(session)
     values: Mapping[str, Any] = defect.__dict__ if isinstance(defect, DefectRow) else defect
+    note_roll(session, values["roll_id"])
     minute, rejected = minute_of(values["captured_at"]), values["state"] == "rejected"
     reviewed_at = values["reviewed_at"]
     waited_s = 0 if reviewed_at is None else max(0, int((reviewed_at - values["captured_at"]).total_seconds()))

@@ -20,9 +20,7 @@ AUDIT = {"at": datetime(2026, 3, 14, 8, 30, tzinfo=UTC), "by": "eva", "action": 
 
 
 def test_rows_come_back_as_they_were_written(database):
-    rows = [
-        {**AUDIT, "id": number, "detail": {"of": [number, None], "so": True, "why": "a\nb"}} for number in range(3)
-    ]
+    rows = [{**AUDIT, "id": number, "detail": {"of": [number, None], "so": True, "why": "a\nb"}} for number in range(3)]
     with database.session() as session:
         write_rows(session.connection(), AuditRow, rows)
         write_rows(session.connection(), AuditRow, [])
