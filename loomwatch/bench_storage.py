@@ -28,6 +28,7 @@ from storage import coverage
 from storage.alarms import alarm_store
 from storage.database import Database, open_database, upgrade
 from storage.frames import store_reports
+from storage.grading.kept import keep_grades
 from storage.grading.stored import grade_roll
 from storage.pictures import PictureStore
 from storage.reads import cameras, defects, roll_map, roll_runs, roll_summary
@@ -124,6 +125,8 @@ def _bench_one(
     upgrade(url)
     with open_database(url) as database:
         frames = fill_year(database, scale=scale, tell=lambda words: tell(f"{kind}: {words}"))
+        while keep_grades(database, most=100):
+            tell(f"{kind}: grades are kept, as workers do")
         _analyze(database)
         gib = _size(database) / 2**30 / (frames / 1e6)
         tell(f"{kind}: {frames:,} frames there after {time.perf_counter() - started:.0f} s")
@@ -218,6 +221,7 @@ def _reads(database: Database, *, scale: float) -> dict[str, Callable[[], object
         "Trends: lines side by side": lambda: trends.read_trends(database, plant, year, by="line"),
         "Trends: styles side by side": lambda: trends.read_trends(database, plant, year, by="style"),
         "Trends: cameras side by side": lambda: trends.read_trends(database, plant, year, by="camera"),
+        "Trends: looms side by side": lambda: trends.read_trends(database, plant, year, by="loom"),
         "Trends: of one style": lambda: trends.read_trends(database, plant, of_style, by="day"),
         "Trends: of one shift": lambda: trends.read_trends(database, plant, of_shift, by="day"),
         "Trends: of one severity": lambda: trends.read_trends(database, plant, severe, by="day"),

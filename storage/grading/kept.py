@@ -92,7 +92,7 @@ def grade_of(session: Session, graded: GradedRoll) -> RollGrade:
     roll, summary, grade, profile = graded.roll, graded.summary, graded.grade, graded.profile.profile
     by_severity: dict[str, tuple[int, float]] = {}
     for each in grade.points.defects:
-        if each.defect.status != "false_alarm":
+        if each.defect.status != "rejected":
             count, points = by_severity.get(each.defect.severity, (0, 0.0))
             by_severity[each.defect.severity] = (count + 1, points + each.points)
     waits = [
@@ -102,6 +102,7 @@ def grade_of(session: Session, graded: GradedRoll) -> RollGrade:
                 DefectRow.roll_id == roll.id, DefectRow.reviewed_at.is_not(None)
             )
         )
+        if reviewed_at is not None
     ]
     return RollGrade(
         roll=roll,

@@ -77,6 +77,7 @@ def test_a_verdict_on_a_roll_that_ended_is_told_at_once(database, pictures, loom
     changed = [name for name in before if before[name] != after[name]]
     assert len(changed) == 1
     assert after[changed[0]].false_alarms == 1
+    assert after[changed[0]].defects == before[changed[0]].defects - 1
     assert after[changed[0]].hours_to_review is not None
 
 
