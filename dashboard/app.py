@@ -12,6 +12,7 @@ st.navigation(
         st.Page("views/review.py", title=_("Review"), icon=":material/fact_check:"),
         st.Page("views/trends.py", title=_("Trends"), icon=":material/trending_up:"),
         st.Page("views/reports.py", title=_("Reports"), icon=":material/description:"),
+        st.Page("views/samples.py", title=_("Samples"), icon=":material/photo_library:"),
         st.Page("views/models.py", title=_("Models"), icon=":material/model_training:"),
         st.Page("views/system.py", title=_("System"), icon=":material/monitor_heart:"),
     ]

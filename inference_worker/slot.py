@@ -24,10 +24,12 @@ from inference_worker.in_charge import InCharge
 from inspection.errors import LoomwatchError
 from storage.database import Database
 from storage.registry import Model, in_force
+from storage.sensitivity import factors
 
 log = logging.getLogger(__name__)
 
 Key = tuple[int, str]  # a model's id and path
+Tried = tuple[int, frozenset[Key], frozenset[tuple[int, str, float]]]  # act, models, sensitivities
 
 
 class ModelSlot:
@@ -56,7 +58,7 @@ class ModelSlot:
         self._next: InCharge | None = None
         self._loaded: dict[Key, Scorer] = {}
         self._trouble: dict[Key, str] = {}  # why one does not have its runtime
-        self._tried: tuple[int, frozenset[Key]] | None = None  # act and models last put in force or refused
+        self._tried: Tried | None = None  # what was last put in force or refused
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._follow, name="model-slot", daemon=True)
@@ -74,6 +76,7 @@ class ModelSlot:
         with self._changed:
             if self._next is not None:
                 self._running, self._next = self._next, None
+                self._running.move_thresholds()
                 log.info("running model %s", self._running.words)
             return self._running
 
@@ -96,7 +99,9 @@ class ModelSlot:
         if force is None:
             self.problem = "no model is promoted"
             return
-        tried = force.act, frozenset(_key(model) for model in force.models)
+        moved = factors(self._database)
+        chosen = ((model.id, *pair) for model in force.models for pair in moved.get(model.id, {}).items())
+        tried = force.act, frozenset(_key(model) for model in force.models), frozenset(chosen)
         if self._tried == tried:
             return
         first = self._running is None and self._next is None
@@ -114,6 +119,7 @@ class ModelSlot:
                 main=self._loaded[_key(force.model)],
                 styles={style: self._loaded[_key(model)] for style, model in force.styles.items()},
                 act=force.act,
+                factors={model.name: moved.get(model.id, {}) for model in force.models},
             )
             self._changed.notify_all()
         if first:

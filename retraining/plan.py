@@ -72,10 +72,11 @@ def make_plan(
     threads: int = 0,
     tell: Callable[[float, str], object] = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
-) -> TrainingPlan:
+) -> TrainingPlan | None:
     """All accepted samples but those held out for the gate, after the guard has looked at what waits; they are frozen
-    as a set. Settings are the running model's, without one the defaults; `parameters` replaces single ones (`weights`
-    names a backbone's state file), or names by `set` a frozen set, which is learned again with its own settings.
+    as a set. None when stopped. Settings are the running model's, without one the defaults; `parameters` replaces
+    single ones (`weights` names a backbone's state file), or names by `set` a frozen set, which is learned again with
+    its own settings.
 
     Raises `StorageError` for samples that cannot be learned from, and `ConfigError` for impossible settings.
     """
@@ -86,6 +87,8 @@ def make_plan(
     again = read_set(database, number) if number else None
     if again is None:
         guard_samples(database, pictures, limit=load(TrainerSettings).guard_limit, device=device, tell=tell, stop=stop)
+        if stop():
+            return None
         frozen = _freeze(database, pictures, chosen, by=by, style=style, device=device, threads=threads)
     else:
         frozen = again

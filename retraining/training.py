@@ -86,6 +86,8 @@ def train_candidate(
             style=style, job_id=job_id, device=device, threads=threads, tell=lambda _, words: tell(0.0, words),
             stop=stop.is_set,
         )  # fmt: skip
+        if plan is None:
+            return None
         TrainingFolder.begin(folder, resume=True)
         plan.write(folder)
     if plan.threads > 0:

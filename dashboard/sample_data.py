@@ -1,0 +1,125 @@
+"""What the page Samples asks and does. An act takes the name it is done in from `allowed`, as in `data`."""
+
+import io
+from collections.abc import Collection
+
+import streamlit as st
+from PIL import Image
+
+from dashboard import data
+from dashboard.signed_in import allowed
+from dashboard.stores import store
+from inspection.errors import StorageError
+from storage import sample_captures, sample_upload, samples, sensitivity
+from storage.reads import defects as defect_reads
+from storage.reads import replay
+from storage.reads.defects import DefectItem
+from storage.reads.replay import LastCloth
+from storage.sample_captures import SampleCapture
+from storage.samples import Decided, Sample, SampleFilter, SampleState
+from storage.sensitivity import Sensitivity
+
+THUMBNAIL_PX = 180
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def counts() -> dict[str, dict[str, int]]:
+    return samples.count_samples(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def page_of(wanted: SampleFilter, limit: int, offset: int) -> tuple[list[Sample], int]:
+    return samples.page_of_samples(store().database, wanted, limit=limit, offset=offset)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def held_for(style: str) -> dict[str, int]:
+    """Why samples are held: code -> number."""
+    wanted = SampleFilter(style=style, state="held")
+    return samples.count_reasons(samples.list_samples(store().database, wanted=wanted))
+
+
+@st.cache_data(ttl=1, show_spinner=False)
+def captures() -> list[SampleCapture]:
+    return sample_captures.list_captures(store().database, limit=5)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def thumbnail(key: str) -> bytes | None:
+    """The middle of a sample as a square JPEG; None when its picture is gone or damaged."""
+    found = data.picture(key)
+    if found is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(found)) as picture:
+            side = min(picture.size)
+            left, top = (picture.width - side) // 2, (picture.height - side) // 2
+            small = picture.convert("RGB").crop((left, top, left + side, top + side))
+    except (OSError, SyntaxError, ValueError):
+        return None
+    out = io.BytesIO()
+    small.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS).save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def sensitivities() -> list[Sensitivity]:
+    return sensitivity.sensitivities(store().database)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def last_cloth(style: str, model: str) -> LastCloth:
+    return replay.last_cloth(store().database, style, model=model)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def defects_of(ids: tuple[int, ...]) -> list[DefectItem]:
+    with store().database.reading() as session:
+        return defect_reads.items_of(session, ids)
+
+
+def decide(ids: Collection[int], state: SampleState, reason: str = "") -> Decided:
+    """Accepts, refuses or holds samples."""
+    done = samples.decide_samples(store().database, ids, state=state, by=allowed("quality"), reason=reason)
+    data.forget_reads()
+    return done
+
+
+def start_capture(camera: str, style: str, metres: int) -> SampleCapture:
+    """A golden roll; 0 metres: the next frame."""
+    found = sample_captures.start_capture(
+        store().database, camera=camera, style=style, metres=metres, by=allowed("quality")
+    )
+    data.forget_reads()
+    return found
+
+
+def stop_capture(capture_id: int) -> None:
+    sample_captures.stop_capture(store().database, capture_id, by=allowed("quality"))
+    data.forget_reads()
+
+
+def upload(name: str, content: bytes, *, style: str, mm_per_px: float) -> Sample:
+    """One picture file. Raises `StorageError` for what is no sample."""
+    opened = store()
+    if not style.strip():
+        raise StorageError("a sample needs the name of its style")
+    found = sample_upload.upload_sample(
+        opened.database,
+        opened.pictures,
+        data=content,
+        name=name,
+        style=style,
+        mm_per_px=mm_per_px,
+        why="",
+        by=allowed("quality"),
+    )
+    data.forget_reads()
+    return found
+
+
+def set_sensitivity(style: str, factor: float, per_100m: float | None, metres: float, reason: str) -> None:
+    sensitivity.set_sensitivity(
+        store().database, style, factor=factor, per_100m=per_100m, metres=metres, reason=reason, by=allowed("quality")
+    )
+    data.forget_reads()

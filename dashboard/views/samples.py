@@ -1,0 +1,450 @@
+"""Samples: the normal cloth that models learn from, what is held and why, more of it; how sensitive styles are."""
+
+import streamlit as st
+
+from dashboard import data, sample_data, shell, words
+from dashboard.defect_cards import card_grid
+from dashboard.language import N_, _, figure, ngettext
+from inspection.errors import LoomwatchError
+from storage.sample_captures import GOLDEN_METRES
+from storage.sample_upload import MOST_BYTES, MOST_FILES
+from storage.samples import Reason, Sample, SampleFilter, SampleState
+from storage.sensitivity import LEAST, MOST, Sensitivity
+
+PARTS = {"gallery": N_("Gallery"), "give": N_("Give more"), "sensitivity": N_("Sensitivity")}
+STATES = {
+    "accepted": (N_("Learned"), ":material/check_circle:", "green"),
+    "held": (N_("Held"), ":material/pan_tool:", "orange"),
+    "waits": (N_("Waits for the guard"), ":material/schedule:", "gray"),
+    "refused": (N_("Refused"), ":material/block:", "red"),
+}
+SOURCES = {
+    "golden": N_("given as normal"),
+    "upload": N_("uploaded"),
+    "roll": N_("golden roll"),
+    "frame": N_("a frame chosen"),
+    "review": N_("false alarm"),
+    "reservoir": N_("by chance"),
+}
+REASONS = {
+    "score": N_("the running model scores it at {value} times its limit"),
+    "confirmed": N_("confirmed defect {about} lies in it"),
+    "near": N_("confirmed defect {about} lies {value} mm from it"),
+    "unreviewed": N_("defect {about} lies in it, which nobody has reviewed"),
+    "alike": N_("its strongest place looks like confirmed defect {about}"),
+    "duplicate": N_("nearly the same picture as sample {about}"),
+    "refused_before": N_("nearly the same picture as sample {about}, which was refused"),
+    "chance": N_("taken by chance, nobody has looked at it"),
+    "choose": N_("taken from a running camera, nobody has looked at it"),
+    "unreadable": N_("its picture cannot be read"),
+}
+HELD_FOR = {
+    "score": N_("high score"),
+    "confirmed": N_("confirmed defect in it"),
+    "near": N_("near a confirmed defect"),
+    "unreviewed": N_("unreviewed defect in it"),
+    "alike": N_("looks like a confirmed defect"),
+    "duplicate": N_("near duplicate"),
+    "refused_before": N_("refused before"),
+    "chance": N_("nobody has looked"),
+    "choose": N_("from a running camera"),
+    "unreadable": N_("unreadable"),
+    "asked": N_("staff asked"),
+}
+A_PAGE = 24
+CARD_PX = 180
+MOST_LOST = 12
+
+
+def show_page() -> None:
+    st.title(_("Samples"), anchor=False)
+    part = choose_part()
+    if part == "give":
+        show_captures()
+        show_upload()
+    elif part == "sensitivity":
+        show_sensitivity()
+    else:
+        show_gallery()
+
+
+def choose_part() -> str:
+    """In the address."""
+    wanted = st.query_params.get("part", "gallery")
+    chosen = st.segmented_control(
+        _("Part"),
+        list(PARTS),
+        default=wanted if wanted in PARTS else "gallery",
+        required=True,
+        format_func=lambda key: _(PARTS[key]),
+        key="samples.part",
+        label_visibility="collapsed",
+    )
+    shell.remember("part", chosen or "gallery", default="gallery")
+    return chosen or "gallery"
+
+
+# --- gallery -------------------------------------------------------------------------------------------------------
+
+
+def show_gallery() -> None:
+    counts = sample_data.counts()
+    if not counts:
+        st.info(
+            _("**No samples yet.** Give normal cloth under *Give more*, or call a false alarm one on the page Review."),
+            icon=":material/photo_library:",
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        style = shell.select(
+            _("Style"),
+            "style",
+            {"": _("all styles")} | {name: name for name in sorted(counts)},
+            page="samples",
+            width=220,
+        )
+        own = [each for name, each in counts.items() if style in ("", name)]
+        numbers = {state: sum(each[state] for each in own) for state in STATES}
+        state = shell.select(
+            _("State"),
+            "state",
+            {key: f"{_(STATES[key][0])} ({figure(numbers[key], ',')})" for key in STATES},
+            page="samples",
+            width=240,
+        )
+        source = shell.select(
+            _("Source"),
+            "source",
+            {"": _("all sources")} | {key: _(text) for key, text in SOURCES.items()},
+            page="samples",
+            width=220,
+        )
+    if numbers["held"]:
+        why = ", ".join(
+            f"{_(HELD_FOR.get(code, code))} {figure(number, ',')}"
+            for code, number in sample_data.held_for(style).items()
+        )
+        held = ngettext("{number} sample is held", "{number} samples are held", numbers["held"])
+        st.warning(_("**{held}** and not learned: {why}.", held=held, why=why), icon=":material/pan_tool:")
+    if state == "waits" and numbers["waits"]:
+        st.caption(_("The guard looks at these before the next training, or at `loomwatch samples guard`."))
+    page = max(0, (shell.address_number("page") or 1) - 1)
+    wanted = SampleFilter(style=style, state=state, source=source, active=state != "refused")
+    found, total = sample_data.page_of(wanted, A_PAGE, page * A_PAGE)
+    if not total:
+        st.info(_("No sample is like this. Choose another state or source."), icon=":material/filter_alt:")
+        return
+    chosen = show_cards(found)
+    show_acts(found, chosen, state)
+    if total > A_PAGE:
+        number = st.number_input(
+            _("Page of {pages}", pages=-(-total // A_PAGE)),
+            1,
+            -(-total // A_PAGE),
+            min(page + 1, -(-total // A_PAGE)),
+            key=f"samples.page.{style}.{state}.{source}",
+            width=160,
+        )
+        shell.remember("page", str(number), default="1")
+        if number != page + 1:
+            st.rerun()
+
+
+def show_cards(found: list[Sample]) -> list[int]:
+    """Side by side; what is ticked."""
+    ticked = []
+    with st.container(horizontal=True, gap="small"):
+        for sample in found:
+            with st.container(border=True, width=CARD_PX + 34, gap="xsmall"):
+                small = sample_data.thumbnail(sample.picture)
+                if small is not None:
+                    st.image(small, width=CARD_PX, alt=_("Sample {number}", number=sample.id))
+                else:
+                    st.caption(_("Its picture cannot be shown"))
+                label, symbol, colour = STATES[sample.state if sample.active else "refused"]
+                st.badge(_(label), icon=symbol, color=colour)  # type: ignore[arg-type]
+                st.caption(provenance(sample))
+                for reason in sample.reasons if sample.state == "held" else ():
+                    st.caption(f":orange[{words.plain(words.sentence(in_words(reason)))}]")
+                if st.checkbox(_("Choose {number}", number=sample.id), key=f"samples.tick.{sample.id}.{sample.state}"):
+                    ticked.append(sample.id)
+    return ticked
+
+
+def provenance(sample: Sample) -> str:
+    """Style, source, where and when, who gave it, and the score then: a line each."""
+    at, scored = sample.captured, sample.scored
+    lines = [f"**{words.plain(sample.style)}** · {_(SOURCES.get(sample.source, sample.source))}"]
+    if at is not None:
+        lines.append(
+            _("{roll}, {camera}, at {metres}", roll=words.plain(at.roll), camera=words.plain(at.camera),
+              metres=f"{figure(at.y0_mm / 1000, '.1f')} m")
+        )  # fmt: skip
+    lines.append(
+        _("{who}, {when}", who=words.plain(sample.by), when=shell.clock(at.captured_at if at else sample.created_at))
+    )
+    if sample.why:
+        lines.append(words.plain(sample.why))
+    if scored is not None:
+        lines.append(
+            _("{ratio} of the limit by {model}", ratio=figure(scored.ratio, ".2f"), model=words.plain(scored.model))
+        )
+    if sample.decided_by:
+        lines.append(_("decided by {who}", who=words.plain(sample.decided_by)))
+    return "  \n".join(lines)
+
+
+def in_words(reason: Reason) -> str:
+    if reason.code == "asked":
+        return reason.text
+    decimals = ".0f" if reason.code == "near" else ".2f"
+    template = REASONS.get(reason.code, reason.code)
+    return _(template, about=reason.about, value=figure(reason.value, decimals))
+
+
+def show_acts(found: list[Sample], chosen: list[int], state: str) -> None:
+    """On what is ticked, or on all that is shown."""
+    ids = chosen or [sample.id for sample in found]
+    what = (
+        ngettext("{number} chosen", "{number} chosen", len(chosen))
+        if chosen
+        else ngettext("the one shown", "all {number} shown", len(ids))
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if state != "accepted" and shell.act_button(
+            _("Accept {what}", what=what),
+            least="quality",
+            icon=":material/check:",
+            key="samples.accept",
+            type="primary",
+        ):
+            decide(ids, "accepted")
+        out = _("Take {what} out", what=what) if state == "accepted" else _("Refuse {what}", what=what)
+        if state != "refused" and shell.act_button(out, least="quality", icon=":material/block:", key="samples.refuse"):
+            decide(ids, "refused")
+        if state not in ("held", "refused") and shell.act_button(
+            _("Hold {what}", what=what), least="quality", icon=":material/pan_tool:", key="samples.hold"
+        ):
+            decide(ids, "held")
+    if told := st.session_state.pop("samples.told", None):
+        st.warning(told, icon=":material/info:") if st.session_state.pop("samples.bad", False) else st.success(told)
+
+
+def decide(ids: list[int], state: SampleState) -> None:
+    done = sample_data.decide(ids, state)
+    told = ngettext("{number} sample changed.", "{number} samples changed.", done.done)
+    more = " " + words.plain(" · ".join(done.refused[:3])) if done.refused else ""
+    st.session_state["samples.told"], st.session_state["samples.bad"] = told + more, bool(done.refused)
+    st.rerun()
+
+
+# --- giving --------------------------------------------------------------------------------------------------------
+
+
+def show_captures() -> None:
+    with st.container(border=True):
+        st.subheader(_("From a running camera"), anchor=False)
+        st.caption(
+            _(
+                "A golden roll: one frame of each of the next metres becomes a sample of its style. "
+                "Or the next frame alone, which you then look at and accept."
+            )
+        )  # fmt: skip
+        cameras = data.camera_names()
+        if not cameras:
+            st.info(_("No camera has delivered cloth yet."), icon=":material/videocam_off:")
+            return
+        with st.form("samples.capture", border=False):
+            left, middle, right = st.columns(3)
+            camera = left.selectbox(_("Camera"), cameras, key="samples.camera")
+            style = middle.text_input(_("Style"), max_chars=120, key="samples.style")
+            metres = right.slider(_("Metres"), *GOLDEN_METRES, 30, key="samples.metres")
+            needed = shell.needs("quality")
+            with st.container(horizontal=True):
+                roll = st.form_submit_button(
+                    _("Start the golden roll"),
+                    type="primary",
+                    key="samples.golden",
+                    disabled=needed is not None,
+                    help=needed,
+                )
+                frame = st.form_submit_button(
+                    _("Take the next frame"), key="samples.frame", disabled=needed is not None, help=needed
+                )
+        if roll or frame:
+            try:
+                sample_data.start_capture(camera or "", style, metres if roll else 0)
+            except LoomwatchError as error:
+                st.error(words.plain(words.sentence(str(error))), icon=":material/error:")
+        st.fragment(show_running, run_every=data.refresh_s())()
+
+
+def show_running() -> None:
+    """Captures that run, and how the last ones ended. Redrawn in place."""
+    with shell.told():
+        ends = {"done": _("done"), "stopped": _("stopped")}
+        for capture in sample_data.captures():
+            what = _("Golden roll") if capture.source == "roll" else _("One frame")
+            text = f"{what}: **{words.plain(capture.style)}**, {words.plain(capture.camera)}, " + _(
+                "{taken} of {metres} m", taken=capture.taken, metres=capture.metres
+            )
+            if capture.state == "running":
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    st.progress(min(1.0, capture.taken / capture.metres), text=text)
+                    if shell.act_button(_("Stop"), least="quality", key=f"samples.stop.{capture.id}"):
+                        sample_data.stop_capture(capture.id)
+                        st.rerun()
+            else:
+                st.caption(f"{text} · {ends.get(capture.state, capture.state)}, {shell.clock(capture.started_at)}")
+
+
+def show_upload() -> None:
+    with st.container(border=True), st.form("samples.upload", border=False, clear_on_submit=True):
+        st.subheader(_("From files"), anchor=False)
+        files = st.file_uploader(
+            _("Pictures of normal cloth"),
+            type=["png", "jpg", "jpeg", "tif", "tiff", "bmp"],
+            accept_multiple_files=True,
+            key="samples.files",
+            help=_("At most {files} at a time, of {mb} MB each.", files=MOST_FILES, mb=MOST_BYTES // 2**20),
+        )
+        left, right = st.columns(2)
+        style = left.text_input(_("Style"), max_chars=120, key="samples.upload.style")
+        scale = right.number_input(_("mm a pixel"), 0.001, 99.0, running_scale(), format="%.3f", key="samples.scale")
+        needed = shell.needs("quality")
+        sent = st.form_submit_button(_("Upload"), key="samples.send", disabled=needed is not None, help=needed)
+    if not sent:
+        return
+    if not files:
+        st.error(_("Choose the pictures first."), icon=":material/error:")
+        return
+    if len(files) > MOST_FILES:
+        st.error(_("At most {files} pictures at a time.", files=MOST_FILES), icon=":material/error:")
+        return
+    taken = 0
+    for file in files:
+        try:
+            sample_data.upload(file.name, file.getvalue(), style=style, mm_per_px=scale)
+            taken += 1
+        except LoomwatchError as error:
+            st.error(words.plain(words.sentence(str(error))), icon=":material/error:")
+    if taken:
+        st.success(ngettext("{number} picture waits for the guard.", "{number} pictures wait for the guard.", taken))
+
+
+def running_scale() -> float:
+    model = data.running_model()
+    return float(model.manifest["mm_per_px"]) if model is not None else 0.2
+
+
+# --- sensitivity ---------------------------------------------------------------------------------------------------
+
+
+def show_sensitivity() -> None:
+    known = {each.style: each for each in sample_data.sensitivities()}
+    if not known:
+        st.info(_("**No model is in charge.** Promote one on the page Models."), icon=":material/model_training:")
+        return
+    style = shell.select(_("Style"), "style", {name: name for name in known}, page="sensitivity", width=280)
+    own = known[style]
+    cloth = sample_data.last_cloth(style, own.model.name)
+    if not cloth.frames:
+        st.info(
+            _("Model {model} has inspected no cloth of this style yet: there is nothing to replay a change on.",
+              model=words.plain(own.model.name)),
+            icon=":material/history:",
+        )  # fmt: skip
+        return
+    now = cloth.at(own.threshold)
+    wanted = st.number_input(
+        _("False alarms per 100 m, at most"),
+        0.0,
+        1000.0,
+        float(round(now.per_100m, 1)),
+        step=0.5,
+        format="%.1f",
+        key=f"sensitivity.{style}",
+        width=280,
+        help=_("Alarms that nobody confirmed count as false."),
+    )
+    unchanged = wanted == round(now.per_100m, 1)
+    threshold = own.threshold if unchanged else cloth.threshold_for(wanted, own=own.own, least=LEAST, most=MOST)
+    then = cloth.at(threshold)
+    st.caption(
+        _("Replayed on the last {metres} m of this style that {model} inspected ({frames} frames).",
+          metres=figure(cloth.metres, ".1f"), model=words.plain(own.model.name), frames=figure(cloth.frames, ","))
+    )  # fmt: skip
+    with st.grid(4, min_column_width=180):
+        st.metric(
+            _("False alarms per 100 m"), figure(then.per_100m, ".1f"), _change(then.per_100m - now.per_100m, ".1f"),
+            delta_color="inverse",
+        )  # fmt: skip
+        alarms = [each.rejected + each.unreviewed + each.confirmed + each.more for each in (now, then)]
+        st.metric(_("Alarms in all"), figure(alarms[1], ","), _change(alarms[1] - alarms[0], ".0f"), delta_color="off")
+        lost = tuple(number for number in then.lost if number not in now.lost)
+        st.metric(_("Confirmed defects lost"), figure(len(lost), ","))
+        part_of = _("{factor} of the model's", factor=figure(threshold / own.own, ".2f"))
+        st.metric(_("Limit"), figure(threshold, ".4f"), part_of,
+                  delta_color="off", delta_arrow="off")  # fmt: skip
+    if then.per_100m > wanted and not unchanged:
+        st.warning(_("Not even the highest limit allowed gives so few."), icon=":material/warning:")
+    if then.more:
+        st.caption(
+            ngettext(
+                "{number} alarm more is read from the score grid of 25 mm cells: nobody has seen it, and it has "
+                "no picture.",
+                "{number} alarms more are read from the score grid of 25 mm cells: nobody has seen them, and they have "
+                "no pictures.",
+                then.more,
+            )
+        )
+    elif threshold > own.threshold:
+        st.caption(_("Exact: the stored defects' own scores, compared with the higher limit."))
+    if lost:
+        st.error(
+            ngettext(
+                "{number} confirmed defect would not have been found:",
+                "{number} confirmed defects would not have been found:",
+                len(lost),
+            ),
+            icon=":material/visibility_off:",
+        )
+        card_grid(sample_data.defects_of(lost[:MOST_LOST]), name="sensitivity", choose=False)
+    show_save(own, threshold, None if unchanged else wanted, cloth.metres)
+
+
+def _change(by: float, form: str) -> str | None:
+    return figure(by, f"+{form}") if abs(by) > 1e-9 else None
+
+
+def show_save(own: Sensitivity, threshold: float, wanted: float | None, metres: float) -> None:
+    needed = shell.needs("quality")
+    with st.form(f"sensitivity.form.{own.style}", border=True):
+        reason = st.text_input(_("Why"), max_chars=200, key="sensitivity.reason")
+        with st.container(horizontal=True):
+            save = st.form_submit_button(
+                _("Save"),
+                type="primary",
+                key="sensitivity.save",
+                disabled=needed is not None or wanted is None,
+                help=needed,
+            )
+            back = st.form_submit_button(
+                _("Back to the model's own limit"), key="sensitivity.back",
+                disabled=needed is not None or own.factor == 1.0, help=needed,
+            )  # fmt: skip
+        st.caption(_("Workers take it within seconds, between two frames. Another model comes with limits of its own."))
+    if not (save or back):
+        return
+    if not reason.strip():
+        st.error(_("Write why, for those who look for it later."), icon=":material/edit:")
+        return
+    sample_data.set_sensitivity(
+        own.style, 1.0 if back else threshold / own.own, None if back else wanted, metres, reason
+    )
+    st.session_state.pop(f"sensitivity.{own.style}", None)
+    st.rerun()
+
+
+with shell.page(_("Samples")):
+    show_page()
