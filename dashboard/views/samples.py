@@ -119,6 +119,9 @@ def show_gallery() -> None:
             page="samples",
             width=220,
         )
+    if told := st.session_state.pop("samples.told", None):
+        told_bad = st.session_state.pop("samples.bad", False)
+        (st.warning if told_bad else st.success)(told, icon=":material/info:" if told_bad else ":material/check:")
     if numbers["held"]:
         why = ", ".join(
             f"{_(HELD_FOR.get(code, code))} {figure(number, ',')}"
@@ -226,8 +229,6 @@ def show_acts(found: list[Sample], chosen: list[int], state: str) -> None:
             _("Hold {what}", what=what), least="quality", icon=":material/pan_tool:", key="samples.hold"
         ):
             decide(ids, "held")
-    if told := st.session_state.pop("samples.told", None):
-        st.warning(told, icon=":material/info:") if st.session_state.pop("samples.bad", False) else st.success(told)
 
 
 def decide(ids: list[int], state: SampleState) -> None:

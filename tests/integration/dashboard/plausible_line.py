@@ -20,6 +20,7 @@ from storage.frames import store_capture, store_gap, store_report
 from storage.live import LiveCamera, ServiceState, StripPiece
 from storage.model_policy import ShadowPlan
 from storage.pictures import PictureStore
+from storage.sample_guard import Looked, judge_sample
 from storage.tables import DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
 from tests.records import make_bundle
 
@@ -429,6 +430,7 @@ def seed(store: StoreSettings, bundles: Path, *, frames: int, now: datetime | No
                     mm_per_px=MM_PER_PX,
                     by="m.ivanova",
                 )
+        look_at_samples(database, pictures)
         hours = timedelta(hours=1)
         add_job(
             database,
@@ -446,6 +448,42 @@ def seed(store: StoreSettings, bundles: Path, *, frames: int, now: datetime | No
             at=now - 30 * hours,
             by="m.ivanova",
         )
+
+
+def look_at_samples(database: Database, pictures: PictureStore) -> None:
+    """The guard has looked, and tiles by chance wait for a second look."""
+    for style in LIMITS:
+        for number, score in enumerate((0.31, 0.93)):
+            ok, png = cv2.imencode(".png", weave(style, seed=9500 + number)[:TILE_PX, :TILE_PX, ::-1])
+            assert ok
+            y_mm = 1000.0 * (number + 3)
+            samples.add_sample(
+                database,
+                pictures,
+                style=style,
+                png=png.tobytes(),
+                source="reservoir",
+                roll_group="line-1/R-1040",
+                mm_per_px=MM_PER_PX,
+                by="the line",
+                why="by chance, of the tiles that score low",
+                captured=samples.Captured(
+                    line="line-1",
+                    roll="R-1040",
+                    day="2024-05-30",
+                    camera="spare",
+                    counter="before",
+                    x0_mm=100.0,
+                    x1_mm=151.2,
+                    y0_mm=y_mm,
+                    y1_mm=y_mm + 51.2,
+                    captured_at=datetime(2024, 5, 30, 9, number, tzinfo=UTC),
+                ),
+                scored=samples.Scored(model="cras-2024-05-19", score=score, threshold=1.0),
+                priority=0.1 * number,
+            )
+    for sample in samples.list_samples(database, wanted=samples.SampleFilter(state="waits")):
+        judge_sample(database, sample.id, Looked(), limit=0.8, pixels=None, read=lambda _: None)
 
 
 def review_some(database: Database, pictures: PictureStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 import dashboard
-from dashboard import data, signed_in, system_data
+from dashboard import data, sample_data, signed_in, system_data
 from inspection.types import Roll
 from storage import gates, jobs, registry
 from storage.accounts import users
@@ -21,9 +21,13 @@ from storage.alarms.rules import parse_rule
 from storage.database import Database
 from storage.reviews import Done, Joined
 from storage.rolls import list_rolls
+from storage.sample_captures import list_captures
+from storage.samples import list_samples
 from storage.schedules import Rule
+from storage.sensitivity import sensitivities
 from storage.tables import AlarmRow, AuditRow, DefectRow, JobRow, PromotionRow, SampleRow, UserRow
 from tests.integration.dashboard.conftest import SignIn
+from tests.records import make_png
 
 pytestmark = pytest.mark.integration
 FOLDER = Path(dashboard.__file__).parent
@@ -95,6 +99,14 @@ def candidate(database: Database) -> str:
     return next(gate.model for gate in found if gate.against == running.name and not gate.failed)
 
 
+def running_capture(database: Database) -> int:
+    return next((capture.id for capture in list_captures(database, running=True)), 1)
+
+
+def a_style(database: Database) -> str:
+    return sensitivities(database)[0].style
+
+
 @dataclass(frozen=True)
 class Act:
     least: Role
@@ -128,6 +140,15 @@ ACTS: dict[str, Act] = {
     "save_schedule": Act("quality", lambda line: data.save_schedule("nights", Rule(kind="nightly"), new=True)),
     "run_schedule": Act("quality", lambda line: data.run_schedule("nights")),
     "remove_schedule": Act("quality", lambda line: data.remove_schedule("nights")),
+    "decide": Act("quality", lambda line: sample_data.decide([list_samples(line)[0].id], "held", "is it twill?")),
+    "start_capture": Act("quality", lambda line: sample_data.start_capture(data.camera_names()[0], "denim", 30)),
+    "stop_capture": Act("quality", lambda line: sample_data.stop_capture(running_capture(line))),
+    "upload": Act(
+        "quality", lambda line: sample_data.upload("x.png", make_png(1, size_px=128), style="denim", mm_per_px=0.2)
+    ),
+    "set_sensitivity": Act(
+        "quality", lambda line: sample_data.set_sensitivity(a_style(line), 1.1, 2.0, 30.0, "calmer")
+    ),
     "promote": Act("quality", lambda line: data.promote("cras-2024-05-02", style="", reason="calmer", override=True)),
     "roll_back": Act("quality", lambda line: data.roll_back("false alarms")),
     "set_preferences": Act("viewer", lambda line: data.set_preferences("de", "imperial")),

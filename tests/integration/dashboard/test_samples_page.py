@@ -1,0 +1,99 @@
+"""The page Samples: the gallery, what is held, acts on many, giving more, sensitivity replayed before saving."""
+
+import pytest
+from sqlalchemy import select
+
+from dashboard import data
+from storage.database import Database
+from storage.sample_captures import list_captures
+from storage.samples import SampleFilter, list_samples
+from storage.sensitivity import sensitivities
+from storage.tables import DefectRow
+from tests.integration.dashboard.conftest import OpenPage, SignIn
+from tests.integration.dashboard.plausible_line import LIMITS
+
+pytestmark = pytest.mark.integration
+
+
+def texts(page: object) -> str:
+    return "\n".join(each.value for kind in ("markdown", "caption", "warning", "info") for each in getattr(page, kind))
+
+
+def of_state(line: Database, state: str) -> list[int]:
+    return [sample.id for sample in list_samples(line, wanted=SampleFilter(state=state))]
+
+
+def test_an_empty_line_says_what_to_do_next(empty_line: Database, open_page: OpenPage) -> None:
+    page = open_page("samples")
+    assert not page.exception
+    assert "No samples yet" in page.info[0].value
+    assert "No camera has delivered cloth yet" in texts(open_page("samples", part="give"))
+    assert "No model is in charge" in open_page("samples", part="sensitivity").info[0].value
+
+
+def test_what_is_held_is_shown_with_why_and_accepted_together(line: Database, open_page: OpenPage) -> None:
+    held = of_state(line, "held")
+    page = open_page("samples", state="held")
+    assert f"{len(held)} samples are held" in page.warning[0].value
+    assert "nobody has looked" in page.warning[0].value
+    assert "The running model scores it at 0\\.93 times its limit" in texts(page)
+    assert "R\\-1040" in texts(page)
+    page.checkbox(key=f"samples.tick.{held[0]}.held").check().run()
+    page.button(key="samples.accept").click().run()
+    assert not page.exception
+    assert of_state(line, "held") == held[1:]
+    page.button(key="samples.refuse").click().run()
+    assert of_state(line, "held") == []
+    assert page.success[0].value == f"{len(held) - 1} samples changed."
+
+
+def test_what_is_learned_is_taken_out(line: Database, open_page: OpenPage) -> None:
+    style = sorted(LIMITS)[0]
+    own = [sample.id for sample in list_samples(line, learnable=True) if sample.style == style]
+    page = open_page("samples", style=style)
+    page.checkbox(key=f"samples.tick.{own[0]}.accepted").check().run()
+    page.button(key="samples.refuse").click().run()
+    assert [sample.id for sample in list_samples(line, learnable=True) if sample.style == style] == own[1:]
+
+
+def test_a_golden_roll_is_started_and_stopped(line: Database, open_page: OpenPage) -> None:
+    page = open_page("samples", part="give")
+    page.text_input(key="samples.style").set_value("denim")
+    page.button(key="samples.golden").click().run()
+    assert not page.exception
+    (capture,) = list_captures(line)
+    assert (capture.style, capture.metres, capture.state) == ("denim", 30, "running")
+    page.button(key="samples.golden").click().run()
+    assert "takes a golden roll of denim already" in page.error[0].value
+    page.button(key=f"samples.stop.{capture.id}").click().run()
+    assert list_captures(line)[0].state == "stopped"
+
+
+def test_a_change_of_sensitivity_is_replayed_and_saved_with_a_reason(line: Database, open_page: OpenPage) -> None:
+    style = next(each.style for each in sensitivities(line) if each.style != "plain ecru")
+    with line.reading() as session:
+        strongest = session.scalars(
+            select(DefectRow.id).where(DefectRow.style == style).order_by(DefectRow.strength.desc())
+        ).first()
+    data.review(strongest or 0, "rejected")
+    page = open_page("samples", part="sensitivity", style=style)
+    assert not page.exception
+    before = float(page.metric[0].value)
+    page.number_input(key=f"sensitivity.{style}").set_value(0.0).run()
+    assert float(page.metric[0].value) < before
+    assert int(page.metric[2].value) > 0
+    assert "would not have been found" in page.error[0].value
+    page.button(key="sensitivity.save").click().run()
+    assert "Write why" in page.error[-1].value
+    page.text_input(key="sensitivity.reason").set_value("too many alarms")
+    page.button(key="sensitivity.save").click().run()
+    assert not page.exception
+    assert next(each for each in sensitivities(line) if each.style == style).factor > 1
+
+
+def test_a_viewer_sees_and_cannot_act(line: Database, sign_in: SignIn, open_page: OpenPage) -> None:
+    sign_in(line, "viewer", name="Somebody")
+    page = open_page("samples", state="held")
+    assert page.button(key="samples.accept").disabled
+    assert open_page("samples", part="give").button(key="samples.golden").disabled
+    assert open_page("samples", part="sensitivity").button(key="sensitivity.save").disabled
