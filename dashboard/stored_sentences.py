@@ -70,6 +70,13 @@ SENTENCES = (
     N_("style {style} has no samples to learn from: add some first (loomwatch samples add FOLDER)"),
     N_("style {style} has samples for {number} tiles of {size} px, {least} at least are needed"),
     N_("model {name} is ready to be promoted"),
+    N_("camera {camera} takes a golden roll of {style} already: stop it first, or wait for its end"),
+    N_("a capture needs the name of its style"),
+    N_("a sample needs the name of its style"),
+    N_("sample {sample}: defect {defect}, which staff confirmed, lies in it"),
+    N_("sample {sample}: defect {defect}, which nobody has reviewed, lies in it"),
+    N_("{name} has {size} MB, {most} at most are taken"),
+    N_("{name}: not a picture of a known format: save it as 8-bit PNG, or remove it"),
     # The gate
     N_("speed: the two models take tiles of different size"),
     N_("style {style}: the running model knows it, the candidate does not"),

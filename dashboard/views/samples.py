@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import data, sample_data, shell, words
 from dashboard.defect_cards import card_grid
 from dashboard.language import N_, _, figure, ngettext
+from dashboard.stored_sentences import told
 from inspection.errors import LoomwatchError
 from storage.sample_captures import GOLDEN_METRES
 from storage.sample_upload import MOST_BYTES, MOST_FILES
@@ -54,6 +55,7 @@ HELD_FOR = {
 A_PAGE = 24
 CARD_PX = 180
 MOST_LOST = 12
+LEAST_EVENTS = 3  # false alarms below which a rate is a guess
 
 
 def show_page() -> None:
@@ -119,9 +121,9 @@ def show_gallery() -> None:
             page="samples",
             width=220,
         )
-    if told := st.session_state.pop("samples.told", None):
-        told_bad = st.session_state.pop("samples.bad", False)
-        (st.warning if told_bad else st.success)(told, icon=":material/info:" if told_bad else ":material/check:")
+    if changed := st.session_state.pop("samples.told", None):
+        bad = st.session_state.pop("samples.bad", False)
+        (st.warning if bad else st.success)(changed, icon=":material/info:" if bad else ":material/check:")
     if numbers["held"]:
         why = ", ".join(
             f"{_(HELD_FOR.get(code, code))} {figure(number, ',')}"
@@ -181,7 +183,7 @@ def provenance(sample: Sample) -> str:
     if at is not None:
         lines.append(
             _("{roll}, {camera}, at {metres}", roll=words.plain(at.roll), camera=words.plain(at.camera),
-              metres=f"{figure(at.y0_mm / 1000, '.1f')} m")
+              metres=words.metres(at.y0_mm))
         )  # fmt: skip
     lines.append(
         _("{who}, {when}", who=words.plain(sample.by), when=shell.clock(at.captured_at if at else sample.created_at))
@@ -233,9 +235,9 @@ def show_acts(found: list[Sample], chosen: list[int], state: str) -> None:
 
 def decide(ids: list[int], state: SampleState) -> None:
     done = sample_data.decide(ids, state)
-    told = ngettext("{number} sample changed.", "{number} samples changed.", done.done)
-    more = " " + words.plain(" · ".join(done.refused[:3])) if done.refused else ""
-    st.session_state["samples.told"], st.session_state["samples.bad"] = told + more, bool(done.refused)
+    changed = ngettext("{number} sample changed.", "{number} samples changed.", done.done)
+    more = " " + words.plain(" · ".join(map(told, done.refused[:3]))) if done.refused else ""
+    st.session_state["samples.told"], st.session_state["samples.bad"] = changed + more, bool(done.refused)
     st.rerun()
 
 
@@ -276,7 +278,7 @@ def show_captures() -> None:
             try:
                 sample_data.start_capture(camera or "", style, metres if roll else 0)
             except LoomwatchError as error:
-                st.error(words.plain(words.sentence(str(error))), icon=":material/error:")
+                st.error(words.plain(told(str(error))), icon=":material/error:")
         st.fragment(show_running, run_every=data.refresh_s())()
 
 
@@ -307,6 +309,7 @@ def show_upload() -> None:
             type=["png", "jpg", "jpeg", "tif", "tiff", "bmp"],
             accept_multiple_files=True,
             key="samples.files",
+            max_upload_size=MOST_BYTES // 2**20,
             help=_("At most {files} at a time, of {mb} MB each.", files=MOST_FILES, mb=MOST_BYTES // 2**20),
         )
         left, right = st.columns(2)
@@ -328,7 +331,7 @@ def show_upload() -> None:
             sample_data.upload(file.name, file.getvalue(), style=style, mm_per_px=scale)
             taken += 1
         except LoomwatchError as error:
-            st.error(words.plain(words.sentence(str(error))), icon=":material/error:")
+            st.error(words.plain(told(str(error))), icon=":material/error:")
     if taken:
         st.success(ngettext("{number} picture waits for the guard.", "{number} pictures wait for the guard.", taken))
 
@@ -389,6 +392,11 @@ def show_sensitivity() -> None:
                   delta_color="off", delta_arrow="off")  # fmt: skip
     if then.per_100m > wanted and not unchanged:
         st.warning(_("Not even the highest limit allowed gives so few."), icon=":material/warning:")
+    if cloth.metres * wanted / 100 < LEAST_EVENTS:
+        st.caption(
+            _("So little cloth shows such a rate only roughly: it would have given less than {least} false alarms.",
+              least=LEAST_EVENTS)
+        )  # fmt: skip
     if then.more:
         st.caption(
             ngettext(
