@@ -4,6 +4,7 @@ The strip is stretched along; what is marked on it is what the other shows, wher
 as one across. Colour and rim are the severity, shape the form; a false alarm is hollow: colour alone tells nothing.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ import pandas as pd
 from dashboard import stored_words, words
 from dashboard.charts import in_long_units, in_short_units, spoken
 from dashboard.language import _, figure
+from dashboard.stored_words import said
 from dashboard.theme import CHOSEN_COLOUR, FORM_SHAPES, GAP_COLOUR, SCORE_COLOUR, SEVERITY_COLOURS
 from dashboard.units import units
 from storage.grading.cut_plan import CutPlan
@@ -280,8 +282,14 @@ def _colour(channel: str = "color", *, legend: bool = True) -> Any:
     kind: Any = alt.Stroke if channel == "stroke" else alt.Color
     scale = alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values()))
     return kind(
-        "severity:N", title=_("Severity"), scale=scale, legend=_legend() if legend and channel == "color" else None
+        "severity:N", title=_("Severity"), scale=scale, legend=_severities() if legend and channel == "color" else None
     )
+
+
+def _severities() -> alt.Legend:
+    """In words of the viewer; the data keep the stores'."""
+    cases = "".join(f"datum.label == '{name}' ? {json.dumps(said(name))} : " for name in SEVERITY_COLOURS)
+    return _legend(labelExpr=cases + "datum.label")
 
 
 def _legend(**more: Any) -> alt.Legend:

@@ -1,10 +1,12 @@
 """The roll's strip and part: what they draw, in whatever state the roll is."""
 
+import json
 from typing import Any
 
 import pandas as pd
 
 from dashboard import roll_charts, words
+from dashboard.language import speaking
 from dashboard.theme import FORM_SHAPES, SEVERITY_COLOURS
 from storage.defects.geometry import GEOMETRIES
 from storage.grading.cut_plan import CutPiece, CutPlan
@@ -143,3 +145,11 @@ def test_forms_differ_by_shape_and_severities_by_colour() -> None:
     assert set(FORM_SHAPES) == set(GEOMETRIES)
     assert len(set(FORM_SHAPES.values())) == len(GEOMETRIES)
     assert len({SEVERITY_COLOURS[severity] for severity in SEVERITIES}) == 3
+
+
+def test_a_chart_speaks_german() -> None:
+    with speaking("de"):
+        made = json.dumps(strip(3, 2), ensure_ascii=False)
+    assert "Entlang der Rolle (m)" in made
+    assert "datum.label == 'critical' ? \\\"kritisch\\\"" in made
+    assert '"decimal": ","' in made
