@@ -49,6 +49,9 @@ def register(app: typer.Typer) -> None:
             "loomwatch bench dashboard --bundle bundles/sim --only memory --minutes 120 --json memory.json",
         ),
     )(bench_dashboard)
+    bench.command("training", epilog=example("loomwatch bench training --kills 10 --json training.json"))(
+        bench_training
+    )
     app.add_typer(bench, name="bench")
 
 
@@ -240,6 +243,20 @@ def bench_dashboard(
                 )
         console.print(_figures_table(name, results[name]["figures"]))
         write_json(json_file, results)
+
+
+def bench_training(
+    kills: int = typer.Option(10, min=0, max=1000, help="Trainings whose process or trainer is killed, in turn."),
+    steps: int = typer.Option(300, min=10, help="Of each training: how long it takes."),
+    seed: int = typer.Option(0, help="Of the moments."),
+    json_file: Path = JSON,
+) -> None:
+    """Kill trainers and trainings at random moments: each must end in the right model or in a loud failure."""
+    from loomwatch.bench_training import kill_trainings
+
+    found = kill_trainings(kills=kills, steps=steps, seed=seed, tell=console.print)
+    console.print(_figures_table("training", found["figures"]))
+    write_json(json_file, found)
 
 
 def bench_storage(
