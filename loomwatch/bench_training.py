@@ -28,11 +28,14 @@ from loomwatch.supervisor import Service, Supervisor, loomwatch
 from storage import registry
 from storage.database import open_database, upgrade
 from storage.jobs import OPEN, cancel_job, get_job, request_retraining
+from storage.model_policy import FalseAlarmsRule, ModelPolicy, RecallRule, StylesRule, set_policy
 from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
 
 MM_PER_PX, TILE_PX, LINES = 0.4, 128, 256
 END_S = 600.0  # for one training, its tries and the waits between them
+# Without trying runtimes, which takes minutes and would be most of what is killed
+QUICK_GATE = ModelPolicy(rules=(FalseAlarmsRule(), RecallRule(), StylesRule()))
 WEIGHTS = "weights.safetensors"
 
 
@@ -65,6 +68,7 @@ class TrainingBench:
             )  # fmt: skip
             assert first is not None  # nobody stops it
             registry.promote(self.database, first.name, by="bench")
+            set_policy(self.database, QUICK_GATE, by="bench")
             self.running = first.name
             self._redis = start_private_redis(folder, folder / "logs" / "redis.log")
             stack.callback(self._redis.stop)

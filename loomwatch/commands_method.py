@@ -247,7 +247,7 @@ def bench_dashboard(
 
 def bench_training(
     kills: int = typer.Option(10, min=0, max=1000, help="Trainings whose process or trainer is killed, in turn."),
-    steps: int = typer.Option(300, min=10, help="Of each training: how long it takes."),
+    steps: int = typer.Option(100, min=10, help="Of each training: how long it takes."),
     seed: int = typer.Option(0, help="Of the moments."),
     json_file: Path = JSON,
 ) -> None:
