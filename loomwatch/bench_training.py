@@ -34,7 +34,7 @@ from storage.redis_server import start_private_redis
 
 MM_PER_PX, TILE_PX, LINES = 0.4, 128, 256
 END_S = 600.0  # for one training, its tries and the waits between them
-# Without trying runtimes, which takes minutes and would be most of what is killed
+# The usual gate without what it times
 QUICK_GATE = ModelPolicy(rules=(FalseAlarmsRule(), RecallRule(), StylesRule()))
 WEIGHTS = "weights.safetensors"
 
@@ -79,6 +79,7 @@ class TrainingBench:
                 "LOOMWATCH_REDIS_URL": self._redis.url,
                 "LOOMWATCH_PICTURES_URL": self.store.pictures,
                 "LOOMWATCH_TRAINER_DEVICE": "cpu",
+                "LOOMWATCH_WORKER_RUNTIME": "torch-float32",  # no others are tried, which takes minutes
                 "LOOMWATCH_TRAINER_THREADS": "1",
                 "LOOMWATCH_TRAINER_CHECKPOINT_S": "0.5",
                 "LOOMWATCH_TRAINER_MONITOR_PORT": "0",
