@@ -271,7 +271,7 @@ class _Watch:
             _kill(pid)
             return
         job = get_job(self._database, job_id)
-        if job.state not in ("queued", "running") or (job.state == "running" and job.holder != self._name):
+        if job.state == "cancelled" or (job.state == "running" and job.holder != self._name):
             logger.info("training %s is %s: its process is ended", job_id, job.state)
             _kill(pid)
         elif job.state == "running" and now - self._beaten >= BEAT_S:
