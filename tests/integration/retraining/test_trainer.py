@@ -10,7 +10,6 @@ import psutil
 import pytest
 import redis
 
-from inspection.errors import StorageError
 from inspection.settings import StoreSettings, load
 from storage import registry
 from storage.database import open_database, upgrade
@@ -230,32 +229,6 @@ def test_a_request_that_redis_lost_is_found_again(tmp_path):
         job_id = plant.request()
     with start_private_redis(folder, tmp_path / "redis.log"), plant.trainer():
         wait_for(lambda: plant.state(job_id) == "running")
-    plant.database.close()
-
-
-@pytest.mark.timeout(600)
-def test_a_training_outlives_redis_and_the_next_is_taken_when_it_is_back(tmp_path):
-    folder = tmp_path / "redis"
-    with start_private_redis(folder, tmp_path / "redis.log") as server:
-        plant = Plant(tmp_path, server.url)
-        first = plant.request(epochs=20)
-        trainer = plant.start()
-        try:
-            wait_for(lambda: get_job(plant.database, first).losses, seconds=240)
-            server.stop()
-            with pytest.raises(StorageError, match="Redis at unix://"):
-                plant.request(seed=1)
-            wait_for(lambda: plant.state(first) == "done", seconds=240)
-            with start_private_redis(folder, tmp_path / "redis.log"):
-                second = plant.request(seed=1)
-                wait_for(lambda: plant.state(second) == "done", seconds=240)
-                trainer.send_signal(signal.SIGTERM)
-                _, errors = trainer.communicate(timeout=60)
-                assert trainer.returncode == 0, errors
-        finally:
-            trainer.kill()
-            trainer.communicate()
-    assert {model.job_id for model in registry.list_models(plant.database)} == {first, second}
     plant.database.close()
 
 
