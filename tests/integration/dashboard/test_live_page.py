@@ -195,7 +195,7 @@ def test_an_alarm_stands_on_the_page_until_somebody_acknowledges_it(
         alarm_store.observe(session, rule, line="line-1", signals=told, at=datetime.now(UTC))
     sign_in(line, "viewer", name="Wall")
     page = open_page("live")
-    assert "camera \\*a\\* is silent" in text_of(page)
+    assert "Camera \\*a\\* is silent" in text_of(page)
     assert {alarm.seen_by for alarm in alarm_store.list_alarms(line)} == {""}  # a wall screen sees nothing
     assert all(button.disabled for button in page.button if button.label == "Acknowledge")
     sign_in(line, "operator", name="Eva")
