@@ -1,8 +1,8 @@
 """Disturbed pictures: how figures hold when the picture is worse than what the model learnt.
 
 Three are the paper's (noise, light, rotation), five are a line's own. Each is a pure function of a tile, its mask, a
-strength and a generator; the mask moves where the geometry moves. "noise" is bounded sign noise by chance. "attack" is
-the worst of that size: its signs are those of a gradient of the model, which whoever asks for it brings along.
+strength and a generator; the mask moves where the geometry moves. "noise" is bounded sign noise by chance. "attack" has
+its size, and the signs of a gradient of the model, which whoever asks for it brings along.
 """
 
 import zlib
