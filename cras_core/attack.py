@@ -1,7 +1,7 @@
 """The gradient that an attack follows (FGSM, Goodfellow et al. 2015): of the training loss, at a picture's pixels.
 
-It is of the unfolded graph in float32, whatever runtime then scores the picture, and knows the truth: a small step along
-its signs raises the loss that training lowers. docs/accuracy.md tells what a large one does to figures.
+It is of the unfolded graph in float32, whatever runtime then scores the picture, and knows the truth: a small step
+along its signs raises the loss that training lowers. docs/accuracy.md tells what a large one does to figures.
 """
 
 import cv2
