@@ -36,7 +36,7 @@ class Backbone(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, network: Network, *, name: str, weights_file: str) -> None:
+    def __init__(self, network: Network, *, name: str, weights_file: str, folded: bool = True) -> None:
         super().__init__()
         self.name = name
         self.stages = nn.ModuleList(network.stages)
@@ -51,7 +51,8 @@ class Backbone(nn.Module):
         self.register_buffer("scale", 1 / (255 * torch.tensor(network.deviation))[:, None, None], persistent=False)
         self.requires_grad_(False)
         self.eval()
-        self._fold(ordered=network.ordered)
+        if folded:
+            self._fold(ordered=network.ordered)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         return self.finish(self.start(pictures))
@@ -99,14 +100,16 @@ class Backbone(nn.Module):
             self.stages = plain
 
 
-def build_backbone(name: str, *, levels: Sequence[int], weights: Path | None = None) -> Backbone:
+def build_backbone(name: str, *, levels: Sequence[int], weights: Path | None = None, folded: bool = True) -> Backbone:
     """The backbone `name` (of `backbone_networks.BUILDERS`, or `timm:NAME`), up to the last of `levels`.
 
-    `weights` is a state file that replaces the usual source. Raises `BackboneError` for an unknown name, a level the
-    network lacks, missing weights, or weights that do not fit.
+    `weights` is a state file that replaces the usual source. folded: with its BatchNorms in the convolutions before
+    them, the same but for rounding; otherwise as it was trained. Raises `BackboneError` for an unknown name, a level
+    the network lacks, missing weights, or weights that do not fit.
     """
     network = build_network(name, levels=levels, weights=weights)
-    return Backbone(network, name=name, weights_file="" if weights is None else str(weights.absolute()))
+    file = "" if weights is None else str(weights.absolute())
+    return Backbone(network, name=name, weights_file=file, folded=folded)
 
 
 def efficientnet_lite0_state(weights: Path | None = None) -> dict[str, Tensor]:

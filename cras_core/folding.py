@@ -151,8 +151,9 @@ class FoldedHeads(nn.Module):
     def _discriminate(self, levels: Sequence[Tensor], rows: Tensor, gains: Tensor, shifts: Tensor) -> Tensor:
         """rows: of the table, a vector's own. gains, shifts: logits to the scale of their style and center."""
         first = [self.get_buffer(f"first_{level}").T for level in range(len(levels))]
-        h = F.leaky_relu(_project(levels, first) + rows, 0.2)
-        h = F.leaky_relu(F.linear(h, self.second, self.second_bias), 0.2)
+        # in place: each of these is as large as the largest of maps
+        h = F.leaky_relu_(_project(levels, first).add_(rows), 0.2)
+        h = F.leaky_relu_(F.linear(h, self.second, self.second_bias), 0.2)
         return (h @ self.last).float() * gains + shifts
 
     def in_precision(self, dtype: torch.dtype) -> None:
@@ -167,7 +168,7 @@ class FoldedHeads(nn.Module):
 
 def _nearest(levels: Sequence[Tensor], keys: Sequence[Tensor], offsets: Tensor) -> Tensor:
     """Eq. 3: the index of each vector's nearest center vector, (N, P)."""
-    similarity = _project(levels, keys) + offsets
+    similarity = _project(levels, keys).add_(offsets)
     if not torch.compiler.is_compiling():
         return similarity.argmax(2)
     # the same for exported graphs, whose engines search a maximum quickly and its index slowly
@@ -186,7 +187,7 @@ def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         product = _vectors(level) @ weight
         down, across = _linear(own_height, height, product), _linear(own_width, width, product)
         rows = down @ product.reshape(product.shape[0], own_height, -1)
-        total = total + (across @ rows.reshape(rows.shape[0], height, own_width, -1)).flatten(1, 2)
+        total += (across @ rows.reshape(rows.shape[0], height, own_width, -1)).flatten(1, 2)
     return total
 
 

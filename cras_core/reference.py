@@ -1,7 +1,8 @@
 """The paper's graph drawn plainly, as trained: what the folded graph must equal, and is measured against.
 
-Neighbourhoods are unfolded to nine-fold memory, every vector goes through standardization, adapter, search, residual
-and discriminator one after the other, and maps are filtered at picture size. Nothing but tests and benchmarks runs it.
+The backbone keeps its BatchNorms, neighbourhoods are unfolded to nine-fold memory, every vector goes through
+standardization, adapter, search, residual and discriminator one after the other, and maps are filtered at picture
+size. Nothing but tests and benchmarks runs it.
 """
 
 import torch
@@ -16,7 +17,7 @@ from cras_core.score_map import image_scores, patch_scores
 
 
 class PlainGraph(nn.Module):
-    """The same inputs and outputs as `graph.ScoringGraph`."""
+    """The same inputs and outputs as `graph.ScoringGraph`. backbone: built with `folded=False`."""
 
     def __init__(self, backbone: Backbone, embedding: Embedding, heads: Heads) -> None:
         super().__init__()

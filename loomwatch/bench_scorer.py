@@ -45,7 +45,10 @@ class UnfoldedRuntime:
     name = UNFOLDED
 
     def __init__(self, scorer: Scorer, heads: Heads) -> None:
-        self._graph = PlainGraph(scorer.graph.backbone, scorer.graph.embedding, heads).to(scorer.device).eval()
+        folded = scorer.graph.backbone
+        weights = Path(folded.weights_file) if folded.weights_file else None
+        backbone = build_backbone(folded.name, levels=heads.config.levels, weights=weights, folded=False)
+        self._graph = PlainGraph(backbone, scorer.graph.embedding, heads).to(scorer.device).eval()
         self._device = scorer.device
 
     @torch.inference_mode()

@@ -8,19 +8,22 @@ from numpy.typing import NDArray
 
 from cras_core.graph import ScoringGraph
 from cras_core.runtimes.base import Answer, compare_by_style, join
+from cras_core.winograd import with_winograd
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 GPU_BATCH = 256  # tiles at once
 
 
 class TorchRuntime:
-    """`graph` is used as it is in float32, and copied for other precisions."""
+    """In float32 with `graph`'s own weights, but for those of Winograd's filters; copied for other precisions."""
 
     def __init__(self, graph: ScoringGraph, *, device: torch.device, precision: str = "float32") -> None:
         self.name = f"torch-{precision}"
         self._device = device
         if precision != "float32":
             graph = copy.deepcopy(graph).in_precision(PRECISIONS[precision])
+        elif device.type == "cpu":
+            graph = with_winograd(graph)
         self._graph = graph.to(device).to(memory_format=torch.channels_last).eval()
 
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:

@@ -1,35 +1,58 @@
 """The folded scoring graph against the paper's graph drawn plainly, patch by patch."""
 
+from functools import cache, partial
+
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from scipy.ndimage import gaussian_filter
 
 from cras_core.backbone import build_backbone
-from cras_core.config import CrasConfig
+from cras_core.backbone_networks import BUILDERS
+from cras_core.config import ABLATIONS, CrasConfig
 from cras_core.features import Extractor
 from cras_core.graph import ROUTE, ScoringGraph
 from cras_core.heads import Heads
 from cras_core.reference import PlainGraph, smooth
+from cras_core.winograd import with_winograd
 
 CPU = torch.device("cpu")
 TILE = 64
 
 
 @pytest.fixture(scope="module")
-def wide_resnet(tmp_path_factory):
-    """A weights file for the paper's backbone, drawn at random."""
-    path = tmp_path_factory.mktemp("weights") / "wide_resnet50_2.pth"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.save(torchvision.models.wide_resnet50_2(weights=None).state_dict(), path)
-    return path
+def backbones(tmp_path_factory):
+    """Both forms of a backbone, folded and as trained; weights that no package brings are drawn at random."""
+    place = tmp_path_factory.mktemp("weights")
+    drawn = {
+        "wide_resnet50_2": torchvision.models.wide_resnet50_2,
+        "timm:resnet18": partial(timm.create_model, "resnet18"),
+    }
+
+    @cache
+    def get(name, levels):
+        weights = None
+        if name in drawn:
+            weights = place / f"{name.partition(':')[2] or name}.pth"
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                model = drawn[name]()
+                for module in model.modules():
+                    if isinstance(module, torch.nn.BatchNorm2d):
+                        module.running_mean.normal_(std=0.1)
+                        module.running_var.uniform_(0.5, 1.5)
+            torch.save(model.state_dict(), weights)
+        return [build_backbone(name, levels=levels, weights=weights, folded=folded) for folded in (True, False)]
+
+    return get
 
 
-def graphs(config, *, weights=None):
+def graphs(config, backbones):
     """Both graphs of one model whose constants and statistics are all away from their start."""
-    extractor = Extractor(build_backbone(config.backbone, levels=config.levels, weights=weights), config, device=CPU)
+    folded_backbone, plain_backbone = backbones(config.backbone, config.levels)
+    extractor = Extractor(folded_backbone, config, device=CPU)
     generator = torch.Generator().manual_seed(3)
     heads = Heads(
         config=config, styles=("a", "b", "c"), dim=extractor.dim, positions=extractor.positions, generator=generator
@@ -45,7 +68,7 @@ def graphs(config, *, weights=None):
             norm.running_var.uniform_(0.5, 2, generator=generator)
     heads.eval()
     folded = ScoringGraph(extractor.backbone, extractor.embedding, heads, grids_px=extractor.grids_px).eval()
-    return folded, PlainGraph(extractor.backbone, extractor.embedding, heads)
+    return folded, PlainGraph(plain_backbone, extractor.embedding, heads)
 
 
 def pictures():
@@ -64,19 +87,37 @@ def assert_equal(folded, plain):
         for tile, style in enumerate(compared):
             own = folded.heads.compare([level[tile : tile + 1] for level in levels], *folded.heads.constants(style))
             torch.testing.assert_close(own, want[tile : tile + 1], atol=1e-4, rtol=1e-4)
-        for part, whole in zip(folded(tiles, styles), plain(tiles, styles), strict=True):
-            torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-4)
+        for graph in (folded, with_winograd(folded)):  # as it is, and as PyTorch runs it on processors
+            for part, whole in zip(graph(tiles, styles), plain(tiles, styles), strict=True):
+                torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("levels", [(2, 3), (1, 2, 3), (2,)], ids=str)
-def test_the_folded_graph_is_the_plain_one_on_efficientnet(levels):
-    assert_equal(*graphs(CrasConfig(tile_px=TILE, levels=levels, centers_per_style=7)))
+@pytest.mark.parametrize("ablation", ["", *ABLATIONS])
+@pytest.mark.parametrize("backbone", [*BUILDERS, "timm:resnet18"])
+def test_the_folded_graph_is_the_plain_one(backbone, ablation, backbones):
+    if backbone == "wide_resnet50_2":
+        config = CrasConfig.paper(tile_px=TILE)
+    else:
+        config = CrasConfig(backbone=backbone, tile_px=TILE, centers_per_style=7)
+    assert_equal(*graphs(config.ablated(ablation) if ablation else config, backbones))
 
 
-@pytest.mark.parametrize("ablation", ["", "C", "crd-raw+raw"])
-def test_the_folded_graph_is_the_plain_one_on_the_papers_recipe(ablation, wide_resnet):
-    config = CrasConfig.paper(tile_px=TILE)
-    assert_equal(*graphs(config.ablated(ablation) if ablation else config, weights=wide_resnet))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"levels": (1, 2, 3)},
+        {"levels": (2,)},
+        {"neighbourhood": 1},
+        {"neighbourhood": 5},
+        {"embedding_dim": 80},
+        {"centers": "coreset"},
+        {"centers": "position", "routing": "cosine"},
+        {"standardize": False, "score_scale": "probability"},
+    ],
+    ids=str,
+)
+def test_the_folded_graph_is_the_plain_one_with_other_settings(changes, backbones):
+    assert_equal(*graphs(CrasConfig(tile_px=TILE, centers_per_style=7, **changes), backbones))
 
 
 def test_the_plain_gaussian_is_scipys():
