@@ -1,5 +1,8 @@
 """Which device computes."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from cras_core.errors import ConfigError
@@ -17,3 +20,12 @@ def pick_device(name: str) -> torch.device:
         if int(index or 0) >= count:
             raise ConfigError(f"device {name} is not there ({count} CUDA devices found): use auto or cpu")
     return torch.device(name)
+
+
+def processor() -> str:
+    """The CPU's name, or its kind where the system tells no name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -18,7 +18,8 @@ from cras_core.runtimes.torch_runtime import TorchRuntime
 
 Maps = NDArray[np.float32]
 
-SCORE_BATCH = 16  # tiles at once
+SCORE_BATCH = 16  # tiles at once, on a processor
+GPU_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +88,13 @@ class Scorer:
             raise PictureError(f"tiles must have 1 or 3 channels, got {tiles.shape[3]}")
         given = self.styles.index(style) if style in self.styles else ROUTE
         runtime = self.runtime  # may be replaced meanwhile
+        step = SCORE_BATCH if self.device.type == "cpu" else GPU_BATCH
         parts = [
             runtime.score(
                 np.ascontiguousarray(np.broadcast_to(part, (*part.shape[:3], 3))), np.full(len(part), given, np.int64)
             )
-            for start in range(0, len(tiles), SCORE_BATCH)
-            if len(part := tiles[start : start + SCORE_BATCH])
+            for start in range(0, len(tiles), step)
+            if len(part := tiles[start : start + step])
         ]
         empty = np.empty((0, self.tile_px, self.tile_px), np.float32)
         styles = np.concatenate([np.empty(0, np.int64), *(part.styles for part in parts)])

@@ -50,6 +50,13 @@ def compare_by_style(
     return Answer(maps, scores, chosen)
 
 
-def join(answers: list[Answer]) -> Answer:
-    """The answers to parts of a batch as that to all of it."""
-    return answers[0] if len(answers) == 1 else Answer(*(np.concatenate(part) for part in zip(*answers, strict=True)))
+def in_steps(
+    score: Callable[[NDArray[np.uint8], NDArray[np.int64]], Answer],
+    tiles: NDArray[np.uint8],
+    styles: NDArray[np.int64],
+    *,
+    step: int,
+) -> Answer:
+    """`Runtime.score` by calls of `score` with at most `step` tiles each, so that memory does not grow with them."""
+    parts = [score(tiles[first : first + step], styles[first : first + step]) for first in range(0, len(tiles), step)]
+    return parts[0] if len(parts) == 1 else Answer(*(np.concatenate(part) for part in zip(*parts, strict=True)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cras_core.errors import EngineError
 from cras_core.graph import ROUTE, ScoringGraph
-from cras_core.runtimes.base import Answer
+from cras_core.runtimes.base import Answer, in_steps
 
 FILE = "model.onnx"
 EXAMPLE = 3  # tiles; one would be taken for a constant
@@ -51,9 +51,10 @@ class OnnxRuntime:
 
     name = "onnx-float32"
 
-    def __init__(self, place: Path, *, device: torch.device) -> None:
+    def __init__(self, graph: ScoringGraph, place: Path, *, device: torch.device) -> None:
         import onnxruntime
 
+        self._step = graph.tiles_at_once
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         provider = "CUDAExecutionProvider" if device.type == "cuda" else "CPUExecutionProvider"
@@ -63,4 +64,7 @@ class OnnxRuntime:
             raise EngineError(f"{place / FILE} is not a whole export: export it again") from error
 
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
+        return in_steps(self._score, tiles, styles, step=self._step)
+
+    def _score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
         return Answer(*self._session.run(None, {"tiles": np.ascontiguousarray(tiles), "styles": styles}))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cras_core.errors import EngineError
 from cras_core.graph import ScoringGraph
-from cras_core.runtimes.base import Answer, compare_by_style, join
+from cras_core.runtimes.base import Answer, compare_by_style, in_steps
 
 CALIBRATION_BATCH = 4
 COMPILED_STYLES = 8  # kept ready; each takes memory for its constants
@@ -90,9 +90,7 @@ class OpenvinoRuntime:
         self._of_style = functools.lru_cache(COMPILED_STYLES)(self._compile_style)
 
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
-        step = self._step
-        parts = range(0, len(tiles), step)
-        return join([self._score(tiles[first : first + step], styles[first : first + step]) for first in parts])
+        return in_steps(self._score, tiles, styles, step=self._step)
 
     def _score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
         count = len(tiles)

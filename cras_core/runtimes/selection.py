@@ -8,7 +8,6 @@ may take a minute that the frames of a running line cannot wait. It works at low
 import hashlib
 import json
 import logging
-import platform
 import shutil
 import statistics
 import subprocess
@@ -25,10 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from cras_core.bundle import read_tiles
+from cras_core.device import processor
 from cras_core.errors import CrasError, EngineError
 from cras_core.graph import ROUTE
 from cras_core.runtimes.base import Runtime
-from cras_core.runtimes.builders import REFERENCE, builder, present
+from cras_core.runtimes.builders import REFERENCE, builder, worth_a_trial
 from cras_core.runtimes.exports import export, load_export
 from cras_core.scoring import Scorer
 
@@ -38,6 +38,7 @@ CHOICE = "choice.json"
 KEPT = 4  # models whose choices and exports stay
 ROUNDS = 5
 BATCH = 8
+GPU_BATCH = 64
 POLL_S = 0.2
 
 
@@ -106,7 +107,8 @@ def find_runtime(scorer: Scorer, tiles: NDArray[np.uint8], place: Path, *, names
             runtimes[name] = scorer.reference if name == REFERENCE else export(scorer, name, tiles, place / name)
         except (CrasError, RuntimeError, MemoryError) as error:
             problems[name] = " ".join(str(error).split())
-    speeds = time_runtimes(runtimes, tiles) if runtimes else {}
+    batch = BATCH if scorer.device.type == "cpu" else GPU_BATCH
+    speeds = time_runtimes(runtimes, tiles, batch=batch) if runtimes else {}
     fastest = max(speeds, key=lambda name: speeds[name], default="")
     tried = [Tried(name=name, tiles_per_s=speed, problem="") for name, speed in speeds.items()]
     tried += [Tried(name=name, tiles_per_s=0.0, problem=problem) for name, problem in problems.items()]
@@ -120,7 +122,7 @@ def find_runtime(scorer: Scorer, tiles: NDArray[np.uint8], place: Path, *, names
 
 
 def time_runtimes(
-    runtimes: dict[str, Runtime], tiles: NDArray[np.uint8], *, rounds: int = ROUNDS, batch: int = BATCH
+    runtimes: dict[str, Runtime], tiles: NDArray[np.uint8], *, batch: int, rounds: int = ROUNDS
 ) -> dict[str, float]:
     """Tiles a second by the median of `rounds`, one runtime after the other in each, after a round to warm up."""
     work = np.ascontiguousarray(np.resize(tiles, (batch, *tiles.shape[1:])))
@@ -137,7 +139,7 @@ def time_runtimes(
 def _try_aside(scorer: Scorer, bundle: Path, place: Path, *, name: str, stop: Callable[[], bool]) -> bool:
     """Runs `find_runtime` in a process of its own. False when stopped. Raises `BundleError`, `EngineError`."""
     read_tiles(bundle)
-    names = present(scorer.device) if name == "auto" else [name]
+    names = worth_a_trial(scorer.device) if name == "auto" else [name]
     command = [sys.executable, "-m", "cras_core.runtimes.trial", str(bundle.absolute()), str(place.absolute())]
     command += ["--device", str(scorer.device), "--threads", str(torch.get_num_threads()), *names]
     if scorer.graph.backbone.weights_file:
@@ -186,21 +188,13 @@ def _key(scorer: Scorer, name: str) -> str:
         name,
         scorer.manifest["manifest_sha256"],
         str(scorer.device),
-        torch.cuda.get_device_name(scorer.device) if scorer.device.type == "cuda" else _processor(),
+        torch.cuda.get_device_name(scorer.device) if scorer.device.type == "cuda" else processor(),
         torch.get_num_threads(),
         torch.__version__,
         _version("openvino"),
         _version("onnxruntime"),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _version(package: str) -> str:

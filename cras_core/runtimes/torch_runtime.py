@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from cras_core.graph import ScoringGraph
-from cras_core.runtimes.base import Answer, compare_by_style, join
+from cras_core.runtimes.base import Answer, compare_by_style, in_steps
 from cras_core.winograd import with_winograd
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -28,8 +28,7 @@ class TorchRuntime:
 
     def score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:
         step = self._graph.tiles_at_once if self._device.type == "cpu" else GPU_BATCH
-        parts = range(0, len(tiles), step)
-        return join([self._score(tiles[first : first + step], styles[first : first + step]) for first in parts])
+        return in_steps(self._score, tiles, styles, step=step)
 
     @torch.inference_mode()
     def _score(self, tiles: NDArray[np.uint8], styles: NDArray[np.int64]) -> Answer:

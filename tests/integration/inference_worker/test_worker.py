@@ -177,7 +177,7 @@ def test_a_model_that_does_not_load_is_told_and_the_old_one_runs_on(
 def test_a_running_model_gets_the_fastest_runtime_that_agrees(
     line_store: StoreSettings, line_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cras_core.runtimes.selection.present", lambda _device: ["torch-bfloat16"])
+    monkeypatch.setattr("cras_core.runtimes.selection.worth_a_trial", lambda _device: ["torch-bfloat16"])
     memory = tmp_path / "runtimes"
     with ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.02, runtime="auto", memory=memory) as slot:
         wait_for(lambda: slot.scorer() is not None)

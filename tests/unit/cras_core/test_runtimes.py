@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 import torch
 
+from cras_core.backbone import build_backbone
 from cras_core.bundle import TILES, load_bundle, read_tiles
+from cras_core.config import CrasConfig
 from cras_core.errors import BundleError, EngineError
-from cras_core.graph import ROUTE
+from cras_core.features import Extractor
+from cras_core.graph import ROUTE, ScoringGraph
+from cras_core.heads import Heads
 from cras_core.parity import compare, run, with_defects
+from cras_core.runtimes import compiled_runtime
 from cras_core.runtimes.base import Answer
-from cras_core.runtimes.builders import BUILDERS, REFERENCE, Builder, present
+from cras_core.runtimes.builders import BUILDERS, REFERENCE, Builder, build, builder, present, worth_a_trial
+from cras_core.runtimes.compiled_runtime import CompiledRuntime
 from cras_core.runtimes.exports import EXACT, RECORD, export, load_export
 from cras_core.runtimes.selection import find_runtime, use_runtime
+from cras_core.runtimes.torch_runtime import TorchRuntime
 
 CPU = torch.device("cpu")
 
@@ -32,6 +39,8 @@ def scorer(small_bundle):
 def needs(name):
     """Skips where an optional part is missing, and fails in CI."""
     if name not in present(CPU):
+        if name == "torch-float16":
+            pytest.skip("float16 is for GPUs")
         package = {"openvino": "openvino", "onnx": "onnxruntime"}.get(name.partition("-")[0])
         if package and importlib.util.find_spec(package) is None and os.environ.get("CI"):
             pytest.fail(f"{package} is not installed")
@@ -54,7 +63,7 @@ def exports(small_bundle, tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "torch-float16"])
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name.startswith(("torch-", "openvino-", "onnx-"))])
 def test_a_runtime_decides_as_the_reference(scorer, small_bundle, exports, name):
     runtime, _ = exports(name)
     parity = compare(runtime, scorer.reference, with_defects(read_tiles(small_bundle)), scorer.thresholds)
@@ -63,6 +72,81 @@ def test_a_runtime_decides_as_the_reference(scorer, small_bundle, exports, name)
     assert parity.decisions > 0.9
     if name.endswith(EXACT):
         assert parity.problem(exact=True) == ""
+
+
+def test_a_compiled_graph_scores_as_the_one_it_was_made_of(tmp_path, monkeypatch):
+    if not compiled_runtime.supported():
+        pytest.fail("CI needs g++") if os.environ.get("CI") else pytest.skip("there is no g++ to compile with")
+    config = CrasConfig(tile_px=64, levels=(1,), centers_per_style=8)  # few layers: each is compiled
+    extractor = Extractor(build_backbone(config.backbone, levels=config.levels), config, device=CPU)
+    heads = Heads(
+        config=config,
+        styles=("a", "b"),
+        dim=extractor.dim,
+        positions=extractor.positions,
+        generator=torch.Generator().manual_seed(0),
+    ).eval()
+    heads.centers.normal_(generator=torch.Generator().manual_seed(1))
+    heads.routing_weights.normal_(generator=torch.Generator().manual_seed(2))
+    graph = ScoringGraph(extractor.backbone, extractor.embedding, heads, grids_px=extractor.grids_px).eval()
+    compiled_runtime.export(graph, tmp_path, precision="float32")
+    compiled = CompiledRuntime(graph, tmp_path, precision="float32")
+    tiles = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3)).astype(np.uint8)
+    styles = np.array([0, 1, ROUTE, 1, ROUTE, 0])
+    got, wanted = (runtime.score(tiles, styles) for runtime in (compiled, TorchRuntime(graph, device=CPU)))
+    for own, expected in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-4)
+    monkeypatch.setattr("cras_core.runtimes.compiled_runtime.processor", lambda: "another")
+    with pytest.raises(EngineError, match=r"was compiled for .*, this is another: export it here"):
+        CompiledRuntime(graph, tmp_path, precision="float32")
+    monkeypatch.undo()
+    (tmp_path / "compare.pt2").write_bytes(b"")
+    with pytest.raises(EngineError, match="no whole export of compiled-float32"):
+        CompiledRuntime(graph, tmp_path, precision="float32")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+@pytest.mark.parametrize("name", ["cudagraphs-bfloat16", "cudagraphs-float16"])
+def test_recorded_kernels_score_as_those_launched_one_by_one(small_bundle, tmp_path, name):
+    scorer = load_bundle(small_bundle, device=torch.device("cuda"))
+    recorded = export(scorer, name, read_tiles(small_bundle), tmp_path / "export")
+    plain = build(name.replace("cudagraphs", "torch"), scorer.graph, tmp_path, device=scorer.device, tiles=np.empty(0))
+    tiles = np.resize(with_defects(read_tiles(small_bundle)), (70, *read_tiles(small_bundle).shape[1:]))
+    styles = np.resize([0, ROUTE, 1], 70)
+    for _ in range(2):  # what one recording left must not reach into the next batch
+        got, wanted = recorded.score(tiles, styles), plain.score(tiles, styles)
+        np.testing.assert_array_equal(got.styles, wanted.styles)
+        np.testing.assert_allclose(got.maps, wanted.maps, atol=0.05 * wanted.maps.max())
+    np.testing.assert_allclose(recorded.score(tiles[:1], styles[:1]).maps, got.maps[:1], atol=1e-4)
+
+
+def test_a_machine_with_openvino_does_not_compile_to_choose(monkeypatch):
+    monkeypatch.setattr("cras_core.runtimes.compiled_runtime.supported", lambda: True)
+    for engines in (["f32", "bf16"], []):
+        monkeypatch.setattr("cras_core.runtimes.openvino_runtime.supported", lambda _, engines=engines: engines)
+        compiled = [name for name in worth_a_trial(CPU) if name.startswith("compiled-")]
+        assert {name for name in present(CPU) if name.startswith("compiled-")} >= {"compiled-float32", *compiled}
+        assert len(compiled) == (0 if engines else 1)
+
+
+def test_only_what_a_kind_of_machine_can_run_is_offered(monkeypatch):
+    monkeypatch.setattr("cras_core.runtimes.compiled_runtime.supported", lambda: False)
+    assert not any(name.startswith(("compiled", "cudagraphs")) for name in present(CPU))
+    on_gpu = present(torch.device("cuda"))
+    assert {"cudagraphs-bfloat16", "cudagraphs-float16"} < {*on_gpu}
+    assert not any(name.startswith(("compiled", "openvino")) for name in on_gpu)
+    with pytest.raises(EngineError, match=r"compiled-float32 does not work .*, or install a C\+\+ compiler"):
+        builder("compiled-float32", CPU)
+
+
+@pytest.mark.parametrize("name", [REFERENCE, "openvino-f32", "onnx-float32"])
+def test_no_runtime_takes_more_tiles_at_once_than_its_step(scorer, small_bundle, exports, name, monkeypatch):
+    runtime, _ = exports(name)
+    most, inner = [], runtime._score
+    monkeypatch.setattr(runtime, "_score", lambda tiles, styles: most.append(len(tiles)) or inner(tiles, styles))
+    tiles = np.resize(read_tiles(small_bundle), (11, 64, 64, 3))
+    assert len(runtime.score(tiles, np.full(11, ROUTE)).scores) == 11
+    assert max(most) == scorer.graph.tiles_at_once
 
 
 @pytest.mark.parametrize("name", [REFERENCE, "openvino-f32", "onnx-float32"])
