@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from sqlalchemy import func, select
 
 from cras_core.bundle import load_model, save_bundle
+from inference_worker.slot import ModelSlot
 from inference_worker.worker import Worker
 from ingest.service import run_ingest
 from inspection.settings import CameraSettings, IngestSettings, StoreSettings, WorkerSettings, load
@@ -20,6 +22,7 @@ from storage.gates import RuleResult, save_gate
 from storage.model_policy import ShadowPlan
 from storage.pictures import PictureStore
 from storage.rolls import open_roll
+from storage.sensitivity import set_sensitivity
 from storage.shadow import alarms_apart, shadow_figures, start_shadow
 from storage.tables import FrameRow, GapRow
 from tests.waiting import wait_for
@@ -178,3 +181,23 @@ def test_a_shadow_sees_frames_and_touches_no_result(
     apart = alarms_apart(line_database, shadow.id)
     assert {each.side for each in apart} == {"candidate"}
     assert PictureStore(line_store.pictures).get(apart[0].crop).startswith(b"\x89PNG")
+
+
+def test_a_sensitivity_is_taken_between_two_frames_and_given_back(
+    line_store: StoreSettings, line_database: Database, bundles: Path, tmp_path: Path
+) -> None:
+    registry.import_bundle(line_database, bundles / "plain", line_store.models_dir, source="imported", by="eva")
+    model = registry.promote(line_database, "plain", by="eva")
+    own = model.manifest["styles"]["plain"]["threshold"]
+    slot = ModelSlot(line_database, device=torch.device("cpu"), poll_s=0.05, memory=tmp_path / "runtimes")
+    with slot:
+        wait_for(lambda: slot.scorer() is not None)
+        for factor in (1.5, 1.0):
+            set_sensitivity(line_database, "plain", factor=factor, per_100m=None, metres=1, reason="a trial", by="eva")
+            wait_for(lambda wanted=factor: _threshold(slot) == pytest.approx(wanted * own))
+
+
+def _threshold(slot: ModelSlot) -> float:
+    now = slot.scorer()
+    assert now is not None
+    return float(now.main.thresholds[0])
