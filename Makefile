@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-parts test-line check format texts secrets clean
+.PHONY: install demo test test-parts test-line check format texts screenshots secrets clean
 
 install: $(STAMP)
 
@@ -37,6 +37,10 @@ check: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Every page as a picture, light and dark, as on the wall and on a tablet; needs Debian's Chromium
+screenshots: install
+	$(BIN)/python -m tests.e2e.screenshots docs/pages
 
 # The dashboard's texts into each language's catalog, where what is new waits to be translated
 texts: install

@@ -20,9 +20,11 @@ NUMBERS = {  # as d3 takes a language's way of writing them
 }
 
 
-def spoken(chart: Drawing) -> Drawing:
-    """With numbers on axes and in tooltips as the language writes them."""
-    return chart.properties(usermeta={"embedOptions": {"formatLocale": NUMBERS[language()]}})
+def spoken(chart: Drawing, *, as_picture: bool = False) -> Drawing:
+    """With numbers on axes and in tooltips as the language writes them. as_picture: thousands of marks are then one
+    picture, whose words are the page's (`alt=`), instead of as many that each say nothing."""
+    renderer = {"renderer": "canvas"} if as_picture else {}
+    return chart.properties(usermeta={"embedOptions": {"formatLocale": NUMBERS[language()], **renderer}})
 
 
 def in_long_units() -> dict[str, Any]:

@@ -317,17 +317,7 @@ def show_history(detail: DefectDetail) -> None:
 def show_strip(detail: DefectDetail, wanted: DefectFilter) -> None:
     """Others to compare it with, to merge with it, or its own pieces to split it by."""
     item = detail.item
-    wanted_strip = st.query_params.get("show", "queue")
-    strip = st.segmented_control(
-        _("Compare with"),
-        list(STRIPS),
-        default=wanted_strip if wanted_strip in STRIPS else "queue",
-        required=True,
-        format_func=lambda strip: _(STRIPS[strip]),
-        key="one.strip",
-        label_visibility="collapsed",
-    )
-    shell.remember("show", strip or "queue", default="queue")
+    strip = shell.segments(_("Compare with"), "show", {key: _(text) for key, text in STRIPS.items()}, page="one")
     match strip:
         case "near":
             show_nearby(item)

@@ -64,7 +64,7 @@ def strip(
     layers += _series(defects, x, y)
     points = _points(defects, x, y, sizes=[18, 160], legend=True)
     if from_m is None:
-        return spoken(alt.layer(*layers, points).properties(height=STRIP_PX))
+        return spoken(alt.layer(*layers, points).properties(height=STRIP_PX), as_picture=True)
     shown = pd.DataFrame(
         [{"x_m": from_m, "x2_m": min(length_m, from_m + 3 * width_mm / 1000), "y_mm": 0.0, "y2_mm": width_mm}]
     )
@@ -74,7 +74,7 @@ def strip(
         .mark_rect(color=CHOSEN_COLOUR, opacity=0.14, stroke=CHOSEN_COLOUR, strokeWidth=2)
         .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
     )
-    return spoken(alt.layer(*layers, marked, points.add_params(window)).properties(height=STRIP_PX))
+    return spoken(alt.layer(*layers, marked, points.add_params(window)).properties(height=STRIP_PX), as_picture=True)
 
 
 def part(
@@ -116,7 +116,7 @@ def part(
         _ring(near[near["id"] == selected], x, y),
         _points(near, x, y, sizes=[70, 500], legend=False).add_params(pick, zoom),
     ]
-    return spoken(alt.layer(*layers).properties(height=PART_PX))
+    return spoken(alt.layer(*layers).properties(height=PART_PX), as_picture=True)
 
 
 def _extent(roll: RollSummary, cameras: Sequence[CameraCoverage]) -> tuple[float, float]:

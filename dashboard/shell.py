@@ -174,6 +174,24 @@ def select(
     return chosen
 
 
+def segments(label: str, name: str, options: Mapping[str, str], *, page: str, follows: bool = False) -> str:
+    """As `select`, with all choices side by side; one is always chosen. label: for screen readers only.
+    follows: what else the page does may change the address, and the choice follows."""
+    keys = list(options)
+    wanted = st.query_params.get(name, keys[0])
+    chosen = st.segmented_control(
+        label,
+        keys,
+        default=wanted if wanted in options else keys[0],
+        required=True,
+        format_func=lambda key: options.get(key, key),
+        key=f"{page}.{name}.{wanted}" if follows else f"{page}.{name}",
+        label_visibility="collapsed",
+    )
+    remember(name, chosen or keys[0], default=keys[0])
+    return chosen or keys[0]
+
+
 def remember(name: str, value: str, *, default: str = "") -> None:
     """Writes `value` into the address; the default is left out."""
     if value == default:

@@ -30,17 +30,7 @@ def show_page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(_("Review"), anchor=False, width="content")
         st.space("stretch")
-        wanted_view = st.query_params.get("view", "one")
-        view = st.segmented_control(
-            _("View"),
-            list(VIEWS),
-            default=wanted_view if wanted_view in VIEWS else "one",
-            required=True,
-            format_func=VIEWS.__getitem__,
-            key=f"review.view.{wanted_view}",
-            label_visibility="collapsed",
-        )
-        shell.remember("view", view or "one", default="one")
+        view = shell.segments(_("View"), "view", VIEWS, page="review", follows=True)
     wanted = choose_filter()
     if view == "grid":
         show_grid(wanted)
@@ -99,17 +89,7 @@ def choose(label: str, name: str, options: dict[str, str]) -> str:
 
 def choose_state() -> State | None:
     """One state; None for all."""
-    wanted = st.query_params.get("state", "unreviewed")
-    chosen = st.segmented_control(
-        _("State"),
-        list(STATE_CHOICES),
-        default=wanted if wanted in STATE_CHOICES else "unreviewed",
-        required=True,
-        format_func=lambda key: STATE_CHOICES[key],
-        key="review.state",
-        label_visibility="collapsed",
-    )
-    shell.remember("state", chosen or "unreviewed", default="unreviewed")
+    chosen = shell.segments(_("State"), "state", STATE_CHOICES, page="review")
     return next((state for state in STATES if state == chosen), None)
 
 

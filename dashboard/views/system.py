@@ -22,7 +22,7 @@ WELL = ("running", "waiting", "training", "watching", "standing by", "ended")
 
 def show_page() -> None:
     st.title(_("System"), anchor=False)
-    part = choose_part() if signed_in.may("admin") else "health"
+    part = shell.segments(_("Part"), "part", PARTS, page="system") if signed_in.may("admin") else "health"
     if part == "users":
         user_admin.show_users()
     elif part == "logs":
@@ -33,22 +33,6 @@ def show_page() -> None:
         st.fragment(show_health, run_every=REFRESH_S)()
         show_lost()
         show_versions()
-
-
-def choose_part() -> str:
-    """In the address."""
-    wanted = st.query_params.get("part", "health")
-    chosen = st.segmented_control(
-        _("Part"),
-        list(PARTS),
-        default=wanted if wanted in PARTS else "health",
-        required=True,
-        format_func=lambda key: PARTS[key],
-        key="system.part",
-        label_visibility="collapsed",
-    )
-    shell.remember("part", chosen or "health", default="health")
-    return chosen or "health"
 
 
 # --- health --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,108 @@
+"""`make screenshots`: every page as a picture, of a line that was drawn for it, light and dark, as on the wall and on a
+tablet.
+
+usage: python -m tests.e2e.screenshots FOLDER
+
+FOLDER/NAME.png is what the documents show: light, as on the wall, in few colours, under 200 kB. All others lie in
+FOLDER/all, which git does not keep.
+"""
+
+import io
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+import dashboard
+from inspection.settings import StoreSettings, load
+from storage.database import open_database
+from storage.live import Live
+from storage.redis_server import start_private_redis
+from storage.tables import FrameRow
+from tests.e2e.browser import TABLET, WALL, launch_chromium, new_page, people, serve, settle, sign_in
+from tests.integration.dashboard.plausible_line import live_camera, seed, service, strip_piece
+
+VIEWS = Path(dashboard.__file__).parent / "views"
+PAGES = {path.stem: path.stem for path in sorted(VIEWS.glob("[a-z]*.py"))} | {
+    "line": "",
+    "review-grid": "review?view=grid",
+    "system-users": "system?part=users",
+}
+MOST_BYTES = 200_000
+SHRINK = 0.75  # of what the documents show
+
+
+def take_all(folder: Path) -> None:
+    (folder / "all").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        data_dir = Path(place) / "line"
+        data_dir.mkdir()
+        store = load(StoreSettings, data_dir=data_dir, database_url="", redis_url="", pictures_url="")
+        seed(store, Path(place) / "bundles", frames=40)
+        redis = start_private_redis(data_dir, data_dir / "redis.log")
+        try:
+            with open_database(store.database) as database:
+                people(database)
+            live = Live(redis.url)
+            with serve(data_dir) as address, launch_chromium() as browser:
+                for dark in (False, True):
+                    for size in (WALL, TABLET):
+                        with new_page(browser, size=size, dark=dark) as page:
+                            sign_in(page, address)
+                            for name, path in PAGES.items():
+                                run(store, live)
+                                picture = take(page, f"{address}/{path}")
+                                look = f"{'dark' if dark else 'light'}-{size[0]}"
+                                (folder / "all" / f"{name}-{look}.png").write_bytes(picture)
+                                if not dark and size == WALL:
+                                    (folder / f"{name}.png").write_bytes(small(picture))
+                                print(f"{name}, {look}")
+        finally:
+            redis.stop()
+
+
+def run(store: StoreSettings, live: Live) -> None:
+    """What the line's processes would have stored and tell just now."""
+    now = datetime.now(UTC)
+    with open_database(store.database) as database, database.session() as session:
+        session.execute(update(FrameRow).where(FrameRow.session == "s2").values(stored_at=now))
+    for camera in (0, 1):
+        for sequence in range(30, 36):
+            kinds = [("stain", 1.7)] if (sequence + camera) % 4 == 0 else []
+            at = now - timedelta(seconds=36 - sequence)
+            live.publish_strip(strip_piece(camera, sequence=sequence, kinds=kinds, at=at))
+        live.publish_camera(live_camera(camera, sequence=35, kinds=[], position_mm=35 * 256.0))
+    live.publish_service(service("worker", "running", "cras-2024-05-19"))
+    live.publish_service(service("trainer", "waiting"))
+    live.publish_service(service("alarms", "watching"))
+
+
+def take(page: Page, address: str) -> bytes:
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1).first).to_be_visible()
+    settle(page)
+    page.wait_for_function("document.fonts.status === 'loaded'")
+    page.wait_for_timeout(1500)  # charts are drawn after the page has settled
+    return page.screenshot()
+
+
+def small(picture: bytes) -> bytes:
+    """In few colours, and smaller until it is small enough."""
+    shown, scale = Image.open(io.BytesIO(picture)).convert("RGB"), SHRINK
+    while True:
+        size = (round(shown.width * scale), round(shown.height * scale))
+        out = io.BytesIO()
+        shown.resize(size, Image.Resampling.LANCZOS).quantize(
+            256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        ).save(out, "PNG", optimize=True)
+        if out.tell() < MOST_BYTES:
+            return out.getvalue()
+        scale *= 0.9
+
+
+if __name__ == "__main__":
+    take_all(Path(sys.argv[1]))

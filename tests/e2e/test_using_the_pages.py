@@ -1,0 +1,114 @@
+"""What staff do on the pages all day, in a real browser before one dashboard: many at once, rolls, papers, alarms."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+from sqlalchemy import select
+
+from inspection.settings import StoreSettings, load
+from storage.alarms import alarm_store
+from storage.alarms.alarm_store import Signal
+from storage.alarms.rules import parse_rule
+from storage.database import Database, open_database
+from storage.tables import AlarmRow, DefectRow, ReviewRow, RollRow
+from tests.e2e.browser import new_page, serve, settle, sign_in
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, seeded_folder: Path) -> StoreSettings:
+    folder = Path(shutil.copytree(seeded_folder, tmp_path_factory.mktemp("used") / "line"))
+    return load(StoreSettings, data_dir=folder, database_url="", redis_url="", pictures_url="")
+
+
+@pytest.fixture(scope="module")
+def database(store: StoreSettings) -> Iterator[Database]:
+    rule = parse_rule({"name": "camera-down", "kind": "camera_down"})
+    with open_database(store.database) as database:
+        with database.session() as session:
+            signal = Signal(subject="cam-left", level="raise", text="camera cam-left is silent")
+            alarm_store.observe(session, rule, line="line-1", signals=[signal], at=datetime.now(UTC))
+        yield database
+
+
+@pytest.fixture(scope="module")
+def address(store: StoreSettings, database: Database) -> Iterator[str]:
+    with serve(store.data_dir) as address:
+        yield address
+
+
+def verdicts(database: Database) -> list[tuple[int, str, str]]:
+    """(defect, act, state) of all that was done by hand, in order."""
+    with database.reading() as session:
+        rows = session.scalars(select(ReviewRow).order_by(ReviewRow.id))
+        return [(row.defect_id, row.act, row.state or "") for row in rows]
+
+
+def states(database: Database) -> dict[int, str]:
+    with database.reading() as session:
+        return {row.id: row.state for row in session.scalars(select(DefectRow))}
+
+
+def test_many_are_decided_at_once_in_the_grid(chromium: Browser, address: str, database: Database) -> None:
+    with new_page(chromium) as page:
+        sign_in(page, f"{address}/review?view=grid&state=unreviewed", role="operator")
+        before = len(verdicts(database))
+        page.get_by_role("button", name="Tick this page").click()
+        expect(page.get_by_role("button", name="Untick all")).to_be_visible()
+        settle(page)
+        chosen = page.get_by_role("checkbox", name="Choose", checked=True).count()
+        assert chosen >= 2
+        page.get_by_role("button", name="Confirm", exact=False).first.click()
+        wait_for(lambda: len(verdicts(database)) == before + chosen)
+        settle(page)
+        page.get_by_role("button", name="Undo").click()
+        wait_for(lambda: all(states(database)[number] == "unreviewed" for number, _, _ in verdicts(database)[before:]))
+
+
+def test_a_roll_is_closed_and_the_next_opened_and_its_certificate_taken_along(
+    chromium: Browser, address: str, database: Database, tmp_path: Path
+) -> None:
+    def running() -> RollRow | None:
+        with database.reading() as session:
+            return session.scalar(select(RollRow).where(RollRow.closed_at.is_(None), ~RollRow.automatic))
+
+    opened = running()
+    assert opened is not None
+    with new_page(chromium) as page:
+        sign_in(page, f"{address}/roll?roll={opened.id}", role="operator")
+        page.get_by_role("button", name="Change this roll").click()
+        page.get_by_role("button", name=f"Close roll {opened.name}").click()
+        wait_for(lambda: running() is None)
+        settle(page)
+
+        page.get_by_role("button", name="Certificate").click()
+        with page.expect_download() as coming:
+            page.get_by_role("button", name="Certificate (PDF)").click()
+        coming.value.save_as(tmp_path / "roll.pdf")
+        assert (tmp_path / "roll.pdf").read_bytes().startswith(b"%PDF-")
+        assert coming.value.suggested_filename.endswith(".pdf")
+        page.keyboard.press("Escape")
+
+        page.get_by_role("button", name="Open a roll").click()
+        page.get_by_label("Roll number").fill("R-2001")
+        page.get_by_label("Roll number").press("Enter")
+        page.get_by_role("button", name="Open it").click()
+        wait_for(lambda: (now := running()) is not None and now.name == "R-2001")
+        settle(page)
+        expect(page.get_by_text("R-2001").first).to_be_visible()
+
+
+def test_an_alarm_is_acknowledged_on_the_wall_screen(chromium: Browser, address: str, database: Database) -> None:
+    with new_page(chromium) as page:
+        sign_in(page, address, role="operator")
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    with database.reading() as session:
+        [alarm] = session.scalars(select(AlarmRow))
+        assert alarm.acknowledged_by == "operator"
