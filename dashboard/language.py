@@ -17,9 +17,11 @@ import streamlit as st
 from babel import Locale, negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from sqlalchemy.exc import SQLAlchemyError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import signed_in, units
+from inspection.errors import LoomwatchError
 from storage.accounts.users import User
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
@@ -35,7 +37,10 @@ def language() -> str:
     if get_script_run_ctx(suppress_warning=True) is None:
         return "en"
     if _KEY not in st.session_state:
-        choose(signed_in.user())
+        try:
+            choose(signed_in.user())
+        except (LoomwatchError, SQLAlchemyError):  # which the page tells, in its browser's language
+            return asked_for(st.context.headers.get("Accept-Language") or "")
     return str(st.session_state[_KEY])
 
 

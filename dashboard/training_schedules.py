@@ -100,15 +100,15 @@ def show_form(schedule: Schedule | None) -> None:
         with st.form(f"{key}.form", border=False):
             name = schedule.name if schedule else st.text_input(_("Name"), key=f"{key}.name", max_chars=100)
             fields = ask(rule, kind, key)
-            if st.form_submit_button(_("Save"), type="primary", key=f"{key}.save"):
+            if st.form_submit_button(_("Save"), type="primary", key=f"{key}.save", disabled=needed is not None):
                 data.save_schedule(name, parse_rule(kind=kind, **fields), new=schedule is None)
                 st.rerun()
         if schedule is not None:
             with st.container(horizontal=True):
-                if st.button(_("Run now"), icon=":material/play_arrow:", key=f"{key}.run"):
+                if st.button(_("Run now"), icon=":material/play_arrow:", key=f"{key}.run", disabled=needed is not None):
                     data.run_schedule(schedule.name)
                     st.rerun()
-                if st.button(_("Remove"), icon=":material/delete:", key=f"{key}.remove"):
+                if st.button(_("Remove"), icon=":material/delete:", key=f"{key}.remove", disabled=needed is not None):
                     data.remove_schedule(schedule.name)
                     st.rerun()
 

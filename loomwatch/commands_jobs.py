@@ -149,7 +149,7 @@ def retrain(
         time_limit_s=time_limit_h * 3600,
         reason="asked for at the command line",
     )
-    console.print(asked.words)
+    console.print(asked.words, soft_wrap=True)
     if wait:
         follow(database, asked.job_id)
 
@@ -167,7 +167,7 @@ def follow(database: Database, job_id: str) -> None:
         bar.tell(job.progress, job.state)
     if job.state != "done":
         raise ServiceError(f"training {job.id[:8]} {job.state}: {job.message}")
-    console.print(job.message)
+    console.print(job.message, soft_wrap=True)
 
 
 def as_data(job: Job) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def run(
     with open_database(store.database) as database:
         if name:
             asked = schedules.run_schedule(database, store.redis, name, by=by)
-            console.print(asked.words)
+            console.print(asked.words, soft_wrap=True)
             if wait:
                 follow(database, asked.job_id)
             return

@@ -28,10 +28,11 @@ from cras_core.runtimes.exports import EXACT
 from cras_core.runtimes.selection import tried_before, use_runtime
 from cras_core.scoring import Scorer
 from inspection.errors import StorageError
-from inspection.settings import StoreSettings
+from inspection.settings import StoreSettings, TrainerSettings, load
 from inspection.types import Scores
 from retraining.dataset import SCALE_TOLERANCE, normal_samples
 from retraining.evidence import Looked, look_at_defect, look_at_normal, read_defect
+from retraining.guard import guard_samples
 from retraining.held_out import held_out_of
 from storage import registry
 from storage.database import Database
@@ -223,6 +224,7 @@ def run_gate(
     running = _Running(force, chosen)
     by_style: dict[str, Compared] = defaultdict(Compared)
     keep = _Keep(pictures, name)
+    guard_samples(database, pictures, limit=load(TrainerSettings).guard_limit, device=device, stop=stop)
     chosen_samples = [
         sample
         for sample in held_out_of(list_samples(database, learnable=True))

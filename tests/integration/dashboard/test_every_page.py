@@ -32,6 +32,7 @@ def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage
         "trends": "There are no trends yet",
         "reports": "No cloth passed",
         "models": "No model yet",
+        "samples": "No samples yet",
         "system": "No camera has delivered anything yet",
     }
     assert told[view] in words
@@ -67,6 +68,7 @@ def test_a_database_that_breaks_while_it_is_looked_at_is_told_in_one_line(
     with line.session() as session:
         session.execute(text("ALTER TABLE rolls RENAME TO rolls_gone"))
         session.execute(text("ALTER TABLE models RENAME TO models_gone"))
+        session.execute(text("ALTER TABLE samples RENAME TO samples_gone"))
         session.execute(text("ALTER TABLE cloth_totals RENAME TO cloth_totals_gone"))
     import streamlit as st
 

@@ -123,7 +123,7 @@ def test_a_running_training_shows_how_far_it_is(
     page = open_page("models")
     bar = page.get("progress")[0]
     assert bar.proto.value == 42
-    assert bar.proto.text == "42% · epoch 7 of 15"
+    assert bar.proto.text == "42% · Epoch 7 of 15"
     assert "No trainer answers" not in text_of(page)
     assert any(button.label == "Ask for another training" for button in page.button)
 
@@ -216,7 +216,7 @@ def test_the_page_is_drawn_again_when_a_training_has_ended(line: Database, open_
 
     st.cache_data.clear()
     page.run()
-    assert "model new is ready to be promoted" in text_of(page)
+    assert "Model new is ready to be promoted" in text_of(page)
     assert "Start training" in text_of(page)
 
 
@@ -240,7 +240,7 @@ def test_two_versions_stand_side_by_side_with_gate_and_shadow(line: Database, op
 def test_a_failed_gate_says_which_rule_and_is_overridden_with_a_reason(line: Database, open_page: OpenPage) -> None:
     page = open_page("models", right="cras-2024-05-02")
     gate = next(frame.value for frame in page.dataframe if "Rule" in frame.value)
-    assert gate["What was found"].tolist() == ["finds 29 of 31 confirmed defects, the running model 31"]
+    assert gate["What was found"].tolist() == ["Finds 29 of 31 confirmed defects, the running model 31"]
     with line.session() as session:  # it never ran
         session.execute(
             delete(PromotionRow).where(PromotionRow.id == select(func.min(PromotionRow.id)).scalar_subquery())

@@ -6,6 +6,7 @@ import pytest
 
 from inspection.settings import StoreSettings, load
 from loomwatch.cli import run
+from loomwatch.terminal import console
 from storage.database import Database, open_database, upgrade
 from storage.job_runs import fail_job, finish_job, start_job
 from storage.jobs import list_jobs
@@ -22,7 +23,7 @@ def place(tmp_path, redis_url, monkeypatch):
     monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
     monkeypatch.setenv("LOOMWATCH_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("LOOMWATCH_REPORT_TIME_ZONE", "Europe/Berlin")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
     upgrade(load(StoreSettings).database)
     return tmp_path
 

@@ -23,7 +23,7 @@ from storage.gates import Gate
 from storage.model_policy import FalseAlarmsRule, ModelPolicy, RecallRule, set_policy
 from storage.pictures import PictureStore
 from storage.reviews import review_defect
-from storage.samples import add_sample, list_samples
+from storage.samples import add_sample, decide_samples, list_samples
 from storage.tables import DefectRow
 from tests.records import encode_png, make_defect, make_header, make_report
 
@@ -50,7 +50,9 @@ def line(line_database: Database, pictures: PictureStore, cloth) -> Database:
             line_database, pictures, style="plain", png=encode_png(pixels), source="golden",
             roll_group=f"roll {number // 4}", mm_per_px=0.2, by="eva",
         )  # fmt: skip
-    assert held_out_of(list_samples(line_database))
+    samples = list_samples(line_database)
+    assert held_out_of(samples)
+    decide_samples(line_database, [sample.id for sample in samples], state="accepted", by="eva")
     header = make_header(height_px=256, mm_per_px=0.2)
     defect = make_defect(200, 100, size_px=24, style="plain")
     spoiled = cloth[0].copy()
@@ -127,5 +129,5 @@ def test_a_new_style_is_added_at_once_provisionally_and_held_out_cloth_stays_so(
     assert (force.model.name, force.styles["dark"].name) == ("plain", model.name)
     with pytest.raises(StorageError, match="was trained on style plain: retrain it"):
         add_provisional(line_store, line, pictures, "plain", by="eva", device="cpu")
-    with pytest.raises(StorageError, match="style satin has no samples"):
+    with pytest.raises(StorageError, match="style satin has no accepted samples"):
         add_provisional(line_store, line, pictures, "satin", by="eva", device="cpu")

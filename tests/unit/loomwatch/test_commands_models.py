@@ -112,4 +112,4 @@ def test_unknown_models_and_styles_are_named(fails):
     assert "there is no model x" in fails("models", "promote", "x")
     assert "there is no model x" in fails("models", "gate", "x")
     assert "model old is in charge" in fails("models", "gate", "old")
-    assert "style satin has no samples" in fails("models", "add-style", "satin")
+    assert "style satin has no accepted samples" in fails("models", "add-style", "satin")
