@@ -120,5 +120,8 @@ def test_a_viewer_sees_every_page_and_can_press_nothing_that_changes_it(
     page = open_page(view)
     assert page.title[0].value == TITLES[view]
     assert "Wall" in text_of(page)
-    acts = ("Confirm", "False alarm", "Undo", "Acknowledge", "Start training", "Add", "Save", "Disable")
+    acts = (
+        *("Confirm", "False alarm", "Undo", "Acknowledge", "Start training", "Try again", "Cancel", "Roll back"),
+        *("Promote", "Run now", "Remove", "Accept", "Refuse", "Add", "Save", "Disable"),
+    )
     assert not [button.label for button in page.button if button.label.startswith(acts) and not button.disabled]
