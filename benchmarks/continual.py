@@ -308,7 +308,10 @@ def tune(model: Model, samples: Sequence[NormalSample]) -> Model:
 
 
 def scorer_of(model: Model) -> Scorer:
-    manifest = {"styles": {name: {"threshold": facts.threshold.value} for name, facts in model.styles.items()}}
+    thresholds = {name: facts.threshold for name, facts in model.styles.items()}
+    manifest = {
+        "styles": {name: {"threshold": own.value, "threshold_set": own.to_dict()} for name, own in thresholds.items()}
+    }
     return Scorer(name="continual", backbone=model.backbone, heads=model.heads.eval(), manifest=manifest, device=CPU)
 
 

@@ -30,15 +30,16 @@ from cras_core.scoring import Scorer
 from cras_core.training import train
 from inspection.errors import LoomwatchError, SettingsError
 from loomwatch.annotated import AnnotatedFrame, find_annotated
-from retraining.guard import look_at
+from retraining.guard import limit_of, look_at
 from storage.samples import Sample
 
 log = logging.getLogger("poisoning")
 
 SHARE = 0.05  # of what is offered
 LEARNED, OFFERED = 8, 6  # normal strips a style
-LIMITS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the threshold; the guard's default is 0.8
-GUARD = 0.8
+SHARES = (0.005, 0.01, 0.02, 0.05)  # of normal tiles, that the guard may hold
+GUARD = 0.02  # its default
+LIMITS = (0.5, 0.8, 1.0)  # of the threshold, to compare with
 SETS = ("nothing more", "the normal ones", "what the guard lets through", "all that was offered")
 LEAST_PX = 64  # of a mask in a tile that counts as a defect's
 
@@ -53,13 +54,15 @@ class Tile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """held: limit -> (defects, normal tiles) that the guard holds; judged: set -> (found, false alarms, AUROC)."""
+    """held: rule -> (defects, normal tiles) that it holds; limits: style -> what the guard's rule comes to, in units of
+    the threshold; judged: set -> (found, false alarms, AUROC)."""
 
     seed: int
     defects: int
     normal: int
     held: dict[str, tuple[int, int]]
     judged: dict[str, tuple[int, int, float]]
+    limits: dict[str, float]
     tested_defects: int
     metres: float
 
@@ -108,10 +111,20 @@ def run(frames: Mapping[str, Sequence[AnnotatedFrame]], config: CrasConfig) -> R
         tested[style] = halves(style, good[LEARNED + OFFERED :] + bad[len(bad) // 2 :])
     running = scorer_of(train(learned, config, device=CPU))
     ratios = [ratio_of(running, tile) for tile in offered]
+    limits = {
+        share: {style: limit_of(running, style, share=share, tiles=1) for style in running.styles} for share in SHARES
+    }
+    rules = {of_share(share): own for share, own in limits.items()}
+    rules |= {of_limit(limit): dict.fromkeys(running.styles, limit) for limit in LIMITS}
+    held = {}
+    for rule, limit_by_style in rules.items():
+        over = [tile.defect for tile, ratio in zip(offered, ratios, strict=True) if ratio > limit_by_style[tile.style]]
+        held[rule] = (sum(over), len(over) - sum(over))
+    log.info("seed %d, held (defects, normal tiles): %s", config.seed, held)
     of = {
         SETS[0]: [],
         SETS[1]: [tile for tile in offered if not tile.defect],
-        SETS[2]: [tile for tile, ratio in zip(offered, ratios, strict=True) if ratio <= GUARD],
+        SETS[2]: [tile for tile, ratio in zip(offered, ratios, strict=True) if ratio <= limits[GUARD][tile.style]],
         SETS[3]: offered,
     }
     judged = {}
@@ -124,16 +137,13 @@ def run(frames: Mapping[str, Sequence[AnnotatedFrame]], config: CrasConfig) -> R
             statistics.fmean(each["auroc"] for each in figures),
         )
         log.info("seed %d, %s (%d tiles): %s", config.seed, name, len(tiles), judged[name])
-    held = {}
-    for limit in LIMITS:
-        over = [tile.defect for tile, ratio in zip(offered, ratios, strict=True) if ratio > limit]
-        held[f"{limit:g}"] = (sum(over), len(over) - sum(over))
     return Run(
         seed=config.seed,
         defects=sum(tile.defect for tile in offered),
         normal=sum(not tile.defect for tile in offered),
         held=held,
         judged=judged,
+        limits=limits[GUARD],
         tested_defects=int(sum(each["defects"] for each in figures)),
         metres=sum(each["metres"] for each in figures),
     )
@@ -157,8 +167,16 @@ def ratio_of(scorer: Scorer, tile: Tile) -> float:
         id=0, style=tile.style, picture=tile.strip, source="upload", roll_group=tile.strip, defect_id=None,
         mm_per_px=scorer.mm_per_px, active=True, by="", created_at=datetime.now(UTC),
     )  # fmt: skip
-    scored = look_at(scorer, sample, tile.pixels).scored
+    scored = look_at(scorer, sample, tile.pixels, share=GUARD).scored
     return scored.ratio if scored is not None else 0.0
+
+
+def of_share(share: float) -> str:
+    return f"as high as {100 * share:g} % of normal tiles"
+
+
+def of_limit(limit: float) -> str:
+    return f"{limit:g} of the threshold"
 
 
 def as_sample(tile: Tile) -> NormalSample:
@@ -170,10 +188,10 @@ def to_table(runs: Sequence[Run]) -> str:
     defects, normal = sum(each.defects for each in runs), sum(each.normal for each in runs)
     lines = [f"Offered: {normal} normal tiles, {defects} with a defect.", ""]
     lines += ["| held from | of the defects | of the normal tiles |", "| --- | --- | --- |"]
-    for limit in LIMITS:
-        wrong, right = (sum(each.held[f"{limit:g}"][place] for each in runs) for place in (0, 1))
+    for rule in runs[0].held:
+        wrong, right = (sum(each.held[rule][place] for each in runs) for place in (0, 1))
         of_defects, of_normal = f"{100 * wrong / defects:.0f} % ({wrong})", f"{100 * right / normal:.1f} % ({right})"
-        lines.append(f"| {limit:g} of the limit | {of_defects} | {of_normal} |")
+        lines.append(f"| {rule} | {of_defects} | {of_normal} |")
     lines += ["", "| learned besides | recall | false alarms per 100 m | image AUROC |", "| --- | --- | --- | --- |"]
     tested, metres = sum(each.tested_defects for each in runs), sum(each.metres for each in runs)
     for name in SETS:

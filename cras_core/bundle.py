@@ -167,7 +167,7 @@ def _facts(entry: Mapping[str, Any]) -> StyleFacts:
     return StyleFacts(
         tiles=entry["tiles"],
         groups=entry["groups"],
-        threshold=Threshold(**entry["threshold_set"]),
+        threshold=Threshold.from_dict(entry["threshold_set"]),
         kept_tiles=entry["kept_tiles"],
         learned=entry["learned"],
         provenance=entry["provenance"],

@@ -8,8 +8,9 @@ Metres are counted along the roll, as the pictures learned from show it: whole c
 whatever the camera's width, pictures of a single tile count as a lane one tile wide.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from cras_core.false_alarms import (
 from cras_core.features import Features
 from cras_core.score_map import from_logits, to_logits
 
+NORMAL_SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # of tiles, whose scores a threshold keeps
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
@@ -37,7 +40,8 @@ class Threshold:
     false alarms that fabric would give at the value; low/high_per_100m: the 95 % interval of the rate they show.
     value_low/high: 95 % interval of the value. extrapolated: by a generalized Pareto tail, because the asked rate is
     rarer than the data can show; more_metres_needed: of normal fabric, to show it. group_split: the style had one group
-    only, which had to be split into contiguous halves.
+    only, which had to be split into contiguous halves. normal_scores: what at most so many of further normal tiles are
+    expected to exceed, at each of `NORMAL_SHARES`; () where it was set before these were kept.
     """
 
     value: float
@@ -54,9 +58,22 @@ class Threshold:
     more_metres_needed: float
     group_split: bool
     calibration: str
+    normal_scores: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """Raises `TypeError` for other facts."""
+        return cls(**{**entry, "normal_scores": tuple(entry.get("normal_scores", ()))})
+
+    def exceeded_by(self, share: float) -> float | None:
+        """The score that at most this share of normal tiles exceeds, the threshold where that is lower; None when it
+        was not kept."""
+        if not self.normal_scores:
+            return None
+        return min(self.value, float(np.interp(share, NORMAL_SHARES, self.normal_scores)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,4 +165,13 @@ def set_threshold(held: HeldOut, config: CrasConfig, *, group_split: bool) -> Th
         more_metres_needed=max(0.0, LEAST_EVENTS / rate - events.metres),
         group_split=group_split,
         calibration=config.calibration,
+        normal_scores=normal_scores(held.scores),
     )
+
+
+def normal_scores(scores: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
+    """(n,) of held-out tiles -> the score at each of `NORMAL_SHARES`: one more tile like them exceeds the k-th highest
+    with probability k / (n + 1), so that it is the highest where the tiles are too few for the share."""
+    falling = np.sort(np.asarray(scores))[::-1]
+    places = [max(int(share * (len(falling) + 1)) - 1, 0) for share in NORMAL_SHARES]
+    return tuple(float(falling[place]) for place in places)

@@ -10,7 +10,7 @@ from dashboard import data
 from dashboard.signed_in import allowed
 from dashboard.stores import store
 from inspection.errors import StorageError
-from storage import sample_captures, sample_upload, samples, sensitivity
+from storage import sample_captures, sample_parts, sample_upload, samples, sensitivity
 from storage.reads import defects as defect_reads
 from storage.reads import replay
 from storage.reads.defects import DefectItem
@@ -20,6 +20,7 @@ from storage.samples import Decided, Sample, SampleFilter, SampleState
 from storage.sensitivity import Sensitivity
 
 THUMBNAIL_PX = 180
+PART_PX = 1200
 
 
 @st.cache_data(ttl=2, show_spinner=False)
@@ -62,6 +63,34 @@ def thumbnail(key: str) -> bytes | None:
     return out.getvalue()
 
 
+@st.cache_data(max_entries=20, show_spinner=False)
+def picture_size(key: str) -> tuple[int, int] | None:
+    """(width, height); None when the picture is gone or damaged."""
+    found = data.picture(key)
+    try:
+        return Image.open(io.BytesIO(found)).size if found is not None else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def part_shown(key: str, box_px: tuple[int, int, int, int]) -> bytes | None:
+    """A sample's picture as JPEG, dark where it is outside left, right, top, bottom; None as above."""
+    found = data.picture(key)
+    left, right, top, bottom = box_px
+    try:
+        with Image.open(io.BytesIO(found or b"")) as picture:
+            whole = picture.convert("RGB")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    shown = whole.point(lambda value: value * 0.35)
+    shown.paste(whole.crop((left, top, right, bottom)), (left, top))
+    shown.thumbnail((PART_PX, PART_PX))
+    out = io.BytesIO()
+    shown.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
 @st.cache_data(ttl=10, show_spinner=False)
 def sensitivities() -> list[Sensitivity]:
     return sensitivity.sensitivities(store().database)
@@ -83,6 +112,14 @@ def decide(ids: Collection[int], state: SampleState, reason: str = "") -> Decide
     done = samples.decide_samples(store().database, ids, state=state, by=allowed("quality"), reason=reason)
     data.forget_reads()
     return done
+
+
+def add_part(sample_id: int, box_px: tuple[int, int, int, int]) -> Sample:
+    """A part of a sample, left, right, top, bottom, instead of the whole."""
+    opened = store()
+    found = sample_parts.add_part(opened.database, opened.pictures, sample_id, box_px=box_px, by=allowed("quality"))
+    data.forget_reads()
+    return found
 
 
 def start_capture(camera: str, style: str, metres: int) -> SampleCapture:

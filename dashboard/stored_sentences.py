@@ -73,6 +73,8 @@ SENTENCES = (
     N_("camera {camera} takes a golden roll of {style} already: stop it first, or wait for its end"),
     N_("a capture needs the name of its style"),
     N_("a sample needs the name of its style"),
+    N_("a part is less than the whole picture, which is accepted or refused as it is"),
+    N_("a part is at least a tile of {least} px, got {width} x {height} px"),
     N_("sample {sample}: defect {defect}, which staff confirmed, lies in it"),
     N_("sample {sample}: defect {defect}, which nobody has reviewed, lies in it"),
     N_("{name} has {size} MB, {most} at most are taken"),

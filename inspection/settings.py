@@ -285,8 +285,11 @@ class TrainerSettings(_Settings):
     threads: int = Field(0, ge=0, description="CPU threads for training; 0: the library's choice")
     checkpoint_s: float = Field(30.0, ge=0, description="between two checkpoints of a training")
     schedules: bool = Field(True, description="this trainer may be the one that acts on schedules")
-    guard_limit: float = Field(
-        0.8, gt=0, le=10, description="a sample that the running model scores over so much of its limit is held"
+    guard_share: float = Field(
+        0.02, ge=0, le=0.05, description="of normal samples, which the guard may hold for a high score"
+    )
+    guard_s: float = Field(
+        30.0, ge=0, description="between looks whether samples wait for the guard; 0: it looks before trainings only"
     )
     monitor_host: str = Field("127.0.0.1", description="address of /metrics, /health and /ready")
     monitor_port: int = Field(9830, ge=0, le=65535, description="port of /metrics, /health and /ready; 0: none")

@@ -82,6 +82,7 @@ class TrainingBench:
                 "LOOMWATCH_WORKER_RUNTIME": "torch-float32",  # no others are tried, which takes minutes
                 "LOOMWATCH_TRAINER_THREADS": "1",
                 "LOOMWATCH_TRAINER_CHECKPOINT_S": "0.5",
+                "LOOMWATCH_TRAINER_GUARD_S": "0",
                 "LOOMWATCH_TRAINER_MONITOR_PORT": "0",
             }
             self._supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=environment))

@@ -39,7 +39,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(jobs, name="jobs")
     app.command(
         epilog=example(
-            "loomwatch retrain --style denim --wait", "loomwatch retrain --set epochs=30 --device cuda --time-limit-h 4"
+            "loomwatch retrain --style denim --wait",
+            "loomwatch retrain --set epochs=30 --device cuda --time-limit-h 4",
+            "loomwatch retrain --from-set 4",
         )
     )(retrain)
 
@@ -131,25 +133,33 @@ def retrain(
     wait: bool = typer.Option(False, "--wait", help="Follow it to its end; exit code 2 when it fails."),
     device: str = typer.Option("", help="Only a trainer with this device takes it: cpu or cuda."),
     setting: list[str] = typer.Option([], "--set", metavar="NAME=VALUE", help="A setting of the method, repeatable."),
+    from_set: int = typer.Option(0, "--from-set", metavar="N", help="Learn this frozen set again, with its settings."),
     time_limit_h: float = typer.Option(TIME_LIMIT_S / 3600, help="Longer, and it is ended."),
     by: str = BY,
     data_dir: Path = DATA_DIR,
 ) -> None:
     """Ask the trainers for a new model on all samples there are. It is judged by the gate, and promoted by staff."""
     from storage.jobs import request_retraining
+    from storage.sample_sets import read_set
 
+    parameters = dict(_setting(text) for text in setting)
+    if from_set and parameters:
+        raise SettingsError("--from-set learns with the settings that the set was frozen with: leave out --set")
     store, database = _open(data_dir)
+    if from_set:
+        parameters = {"set": read_set(database, from_set).id}
     asked = request_retraining(
         database,
         store.redis,
         by=by,
-        parameters=dict(_setting(text) for text in setting),
+        parameters=parameters,
         style=style,
         device=device,
         time_limit_s=time_limit_h * 3600,
         reason="asked for at the command line",
     )
-    console.print(asked.words, soft_wrap=True)
+    again = f"training {asked.job_id} learns set {from_set} again"
+    console.print(again if from_set else asked.words, soft_wrap=True)
     if wait:
         follow(database, asked.job_id)
 

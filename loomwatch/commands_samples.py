@@ -63,7 +63,7 @@ def add(
 
 def list_some(
     style: str = typer.Option("", help="Only this style's."),
-    source: str = typer.Option("", help="Only from there: golden, upload, roll, frame, review or reservoir."),
+    source: str = typer.Option("", help="Only from there: golden, upload, roll, frame, part, review or reservoir."),
     state: str = typer.Option("", help="Only these: waits, held, accepted or refused."),
     each: bool = typer.Option(False, "--each", help="One line a sample; without it, and without a filter, counts."),
     limit: int = typer.Option(100, min=1, max=100_000, help="Lines at most, the latest samples first."),
@@ -174,9 +174,9 @@ def guard(
     from storage.pictures import PictureStore
 
     store, database = _open(data_dir)
-    pictures, limit = PictureStore(store.pictures), load(TrainerSettings).guard_limit
+    pictures, share = PictureStore(store.pictures), load(TrainerSettings).guard_share
     with progress_bar("the guard") as bar:
-        done = guard_samples(database, pictures, limit=limit, device=device, tell=bar.tell)
+        done = guard_samples(database, pictures, share=share, device=device, tell=bar.tell)
     console.print(f"{done.looked} samples looked at, {done.held} held, {done.doubtful} became doubtful")
 
 

@@ -224,7 +224,7 @@ def run_gate(
     running = _Running(force, chosen)
     by_style: dict[str, Compared] = defaultdict(Compared)
     keep = _Keep(pictures, name)
-    guard_samples(database, pictures, limit=load(TrainerSettings).guard_limit, device=device, stop=stop)
+    guard_samples(database, pictures, share=load(TrainerSettings).guard_share, device=device, stop=stop)
     chosen_samples = [
         sample
         for sample in held_out_of(list_samples(database, learnable=True))
@@ -247,20 +247,25 @@ def run_gate(
             return None
         tell(0.6 * (len(held_out) + number) / total, f"gate: confirmed defects, {number} of {len(defects)}")
         _compare_defect(by_style[defect.style], candidate, running, defect, keep)
-    tell(0.6, "gate: runtimes and speed")
-    memory = store.data_dir / "runtimes"
-    problems = _find_runtimes(candidate, Path(model.path), runtime, memory, stop)
-    theirs = _find_runtimes(running.scorer, Path(force.model.path), runtime, memory, stop) if force else {}
-    if stop():
-        return None
+    rules = read_policy(database).rules
+    runtimes, speed = {}, None
+    if any(isinstance(rule, SpeedRule | ParityRule) for rule in rules):
+        tell(0.6, "gate: runtimes and speed")
+        memory = store.data_dir / "runtimes"
+        problems = _find_runtimes(candidate, Path(model.path), runtime, memory, stop)
+        theirs = _find_runtimes(running.scorer, Path(force.model.path), runtime, memory, stop) if force else {}
+        if stop():
+            return None
+        runtimes = _asked_for(problems, theirs, runtime) if force else _exact(problems)
+        speed = compare_speed(candidate, running.scorer, read_tiles(Path(model.path))) if force else None
     evidence = Evidence(
         candidate=model,
         running=force.model if force else None,
         by_style=by_style,
-        speed=compare_speed(candidate, running.scorer, read_tiles(Path(model.path))) if force else None,
-        runtimes=_asked_for(problems, theirs, runtime) if force else _exact(problems),
+        speed=speed,
+        runtimes=runtimes,
     )
-    results = judge(read_policy(database).rules, evidence)
+    results = judge(rules, evidence)
     tell(1.0, "gate: done")
     return save_gate(database, model=name, against=force.model.name if force else "", rules=results, by=by)
 

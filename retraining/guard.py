@@ -1,11 +1,12 @@
 """The contamination guard: every sample that waits is looked at by the running model before anything is learned.
 
-A pass of it begins every training, and is asked for whenever samples came in (`storage.guard_requests`). What it
+A pass of it begins every training, and a trainer makes one soon after samples came in (`retraining.guarding`). What it
 decides, and in which words, is `storage.sample_guard`; here is what needs the model: the score, and the place that
 stands out most.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from cras_core.bundle import load_bundle
+from cras_core.calibration import Threshold
 from cras_core.device import pick_device
 from cras_core.errors import CrasError
 from cras_core.pictures import Pixels, as_rgb, decode_picture
@@ -28,7 +30,7 @@ from storage import registry
 from storage.database import Database
 from storage.near_duplicates import hash_of
 from storage.pictures import PictureStore
-from storage.sample_guard import Looked, hold_doubtful, judge_sample
+from storage.sample_guard import USUAL_LIMIT, Looked, hold_doubtful, judge_sample
 from storage.samples import Sample, SampleFilter, Scored, list_samples
 
 log = logging.getLogger(__name__)
@@ -50,12 +52,13 @@ def guard_samples(
     database: Database,
     pictures: PictureStore,
     *,
-    limit: float,
+    share: float,
     device: str = "cpu",
     tell: Callable[[float, str], object] = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> GuardPass:
-    """Looks at all samples that wait, and holds or accepts them. limit: of the score, in units of the threshold.
+    """Looks at all samples that wait, and holds or accepts them. share: of normal samples, which may be held for a high
+    score.
 
     Raises `StorageError`, and `CrasError` when the running model does not load: what it would say is not guessed.
     """
@@ -75,8 +78,9 @@ def guard_samples(
             break
         tell(number / len(waiting), f"the guard looks at sample {number + 1} of {len(waiting)}")
         pixels = decode_or_none(pictures.get(sample.picture), sample.picture)
-        found = look_at(models.of(sample), sample, pixels) if pixels is not None else Looked(unreadable=True)
-        reasons = judge_sample(database, sample.id, found, limit=limit, pixels=pixels, read=read)
+        scorer = models.of(sample)
+        found = look_at(scorer, sample, pixels, share=share) if pixels is not None else Looked(unreadable=True)
+        reasons = judge_sample(database, sample.id, found, pixels=pixels, read=read)
         looked += reasons is not None
         held += bool(reasons)
     if looked or doubtful:
@@ -93,7 +97,7 @@ def decode_or_none(data: bytes, name: str) -> Pixels | None:
         return None
 
 
-def look_at(scorer: Scorer | None, sample: Sample, pixels: Pixels) -> Looked:
+def look_at(scorer: Scorer | None, sample: Sample, pixels: Pixels, *, share: float) -> Looked:
     """scorer: the model in charge of the style, None when none knows it. pixels: (H, W[, 3])."""
     own = hash_of(pixels)
     if scorer is None or min(pixels.shape[:2]) < scorer.tile_px:
@@ -102,7 +106,21 @@ def look_at(scorer: Scorer | None, sample: Sample, pixels: Pixels) -> Looked:
     ratios = ratios_of(scorer, picture, sample.style, name=sample.picture)
     threshold = float(scorer.thresholds[scorer.styles.index(sample.style)])
     scored = Scored(model=scorer.name, score=float(ratios.max()) * threshold, threshold=threshold)
-    return Looked(scored=scored, hash=own, likeness=stands_out(picture, ratios, mm_per_px=sample.mm_per_px))
+    tiles = math.prod(-(-side // scorer.tile_px) for side in picture.shape[:2])
+    return Looked(
+        scored=scored,
+        limit=limit_of(scorer, sample.style, share=share, tiles=tiles),
+        hash=own,
+        likeness=stands_out(picture, ratios, mm_per_px=sample.mm_per_px),
+    )
+
+
+def limit_of(scorer: Scorer, style: str, *, share: float, tiles: int) -> float:
+    """From which score on, in units of the threshold, a picture of so many tiles is held: of normal ones at most the
+    share exceeds it, as the tiles did that were held out when the threshold was set."""
+    threshold = Threshold.from_dict(scorer.manifest["styles"][style]["threshold_set"])
+    exceeded = threshold.exceeded_by(share / tiles)
+    return USUAL_LIMIT if exceeded is None else exceeded / threshold.value
 
 
 def stands_out(

@@ -86,7 +86,7 @@ def make_plan(
         raise StorageError(f"set must be the number of a frozen set, got {number!r}")
     again = read_set(database, number) if number else None
     if again is None:
-        guard_samples(database, pictures, limit=load(TrainerSettings).guard_limit, device=device, tell=tell, stop=stop)
+        guard_samples(database, pictures, share=load(TrainerSettings).guard_share, device=device, tell=tell, stop=stop)
         if stop():
             return None
         frozen = _freeze(database, pictures, chosen, by=by, style=style, device=device, threads=threads)

@@ -52,7 +52,7 @@ def add_provisional(
     known = running.manifest["styles"].get(style)
     if known is not None and not known.get("provisional"):
         raise StorageError(f"model {running.name} was trained on style {style}: retrain it instead")
-    guard_samples(database, pictures, limit=load(TrainerSettings).guard_limit, device=device)
+    guard_samples(database, pictures, share=load(TrainerSettings).guard_share, device=device)
     own = [sample for sample in list_samples(database, learnable=True) if sample.style == style]
     held_out = {sample.id for sample in held_out_of(own)}
     learned = [sample for sample in own if sample.id not in held_out]

@@ -36,6 +36,7 @@ from rq.worker import SpawnWorker
 from inspection.errors import LoomwatchError, ServiceError, StorageError
 from inspection.monitor import Monitor
 from inspection.settings import ReportSettings, StoreSettings, TrainerSettings, load
+from retraining.guarding import run_guarding
 from retraining.job import name_of, trainings_dir
 from retraining.scheduler import run_scheduler
 from storage.database import Database, open_database
@@ -130,12 +131,14 @@ def run_trainer(store: StoreSettings, trainer: TrainerSettings, stop: threading.
             ),
         ):
             logger.info("trainer %s waits for trainings", name)
-            scheduler = _start_scheduler(store, database, stop) if trainer.schedules else None
+            beside = [_start_scheduler(store, database, stop)] if trainer.schedules else []
+            if trainer.guard_s:
+                beside.append(_start_guarding(database, stop, name, every_s=trainer.guard_s))
             while not stop.is_set():
                 _work(store, database, stop, watch, queues)
                 stop.wait(0.0 if stop.is_set() else AGAIN_S)  # RQ's loop ended by itself: Redis was away
-            if scheduler is not None:
-                scheduler.join()
+            for thread in beside:
+                thread.join()
     logger.info("trainer stopped")
 
 
@@ -147,6 +150,17 @@ def _start_scheduler(store: StoreSettings, database: Database, stop: threading.E
         run_scheduler(store.redis, database, zone=zone, stop=stop)
 
     thread = threading.Thread(target=run, name="scheduler", daemon=True)
+    thread.start()
+    return thread
+
+
+def _start_guarding(database: Database, stop: threading.Event, name: str, *, every_s: float) -> threading.Thread:
+    """Every trainer has one too."""
+
+    def run() -> None:
+        run_guarding(database, every_s=every_s, holder=name, stop=stop)
+
+    thread = threading.Thread(target=run, name="guard", daemon=True)
     thread.start()
     return thread
 
@@ -357,4 +371,5 @@ def _environment(store: StoreSettings, trainer: TrainerSettings) -> dict[str, st
         "LOOMWATCH_TRAINER_PROCESSES": str(trainer.processes),
         "LOOMWATCH_TRAINER_THREADS": str(trainer.threads),
         "LOOMWATCH_TRAINER_CHECKPOINT_S": str(trainer.checkpoint_s),
+        "LOOMWATCH_TRAINER_GUARD_SHARE": str(trainer.guard_share),
     }

@@ -25,6 +25,7 @@ from storage.samples import Reason, Scored, as_sample, in_words
 from storage.tables import DefectRow, FragmentRow, SampleRow
 
 ALIKE_COSINE = 0.95  # of likenesses, from which on a place looks like a confirmed defect
+USUAL_LIMIT = 0.8  # of a threshold, where nobody knows what its normal tiles scored
 FALSE_ALARM_LIMIT = 2.0  # of a threshold: what staff rejected was over 1 by its nature; this high, somebody looks again
 LOOKED_THROUGH = 5000  # confirmed defects, the latest
 BY_CHANCE = {"reservoir": "chance", "frame": "choose"}  # nobody has seen the picture when it is taken
@@ -32,11 +33,12 @@ BY_CHANCE = {"reservoir": "chance", "frame": "choose"}  # nobody has seen the pi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """What was seen of a sample. scored: by the running model, None when it does not know the style; hash: of
-    `near_duplicates`; likeness: of its strongest place (`inspection.likeness`), None where nothing stands out.
-    unreadable: the picture cannot be decoded."""
+    """What was seen of a sample. scored: by the running model, None when it does not know the style; limit: the score,
+    in units of the threshold, from which on it is held; hash: of `near_duplicates`; likeness: of its strongest place
+    (`inspection.likeness`), None where nothing stands out. unreadable: the picture cannot be decoded."""
 
     scored: Scored | None = None
+    limit: float = USUAL_LIMIT
     hash: str = ""
     likeness: NDArray[np.float32] | None = None
     unreadable: bool = False
@@ -47,20 +49,18 @@ def judge_sample(
     sample_id: int,
     looked: Looked,
     *,
-    limit: float,
     pixels: Pixels | None,
     read: Callable[[str], Pixels | None],
 ) -> tuple[Reason, ...] | None:
     """Holds or accepts a sample that waits; why it is held, None when it did not wait any more.
 
-    limit: the score, in units of the threshold, from which on a sample is held; read: a sample's picture by its key,
-    None when it cannot be had.
+    read: a sample's picture by its key, None when it cannot be had.
     """
     with database.session() as session:
         row = session.get(SampleRow, sample_id, with_for_update=True)
         if row is None or row.state != "waits":
             return None
-        reasons = tuple(_reasons(session, row, looked, limit=limit, pixels=pixels, read=read))
+        reasons = tuple(_reasons(session, row, looked, pixels=pixels, read=read))
         row.look = looked.hash
         if looked.scored is not None and not row.model:
             row.model, row.score, row.threshold = looked.scored.model, looked.scored.score, looked.scored.threshold
@@ -104,7 +104,6 @@ def _reasons(
     row: SampleRow,
     looked: Looked,
     *,
-    limit: float,
     pixels: Pixels | None,
     read: Callable[[str], Pixels | None],
 ) -> list[Reason]:
@@ -116,7 +115,7 @@ def _reasons(
     elif (near := near_confirmed(session, row)) is not None:
         found.append(Reason(code="near", about=near[0], value=round(near[1], 1)))
     score = looked.scored or as_sample(row).scored
-    if score is not None and score.ratio > (FALSE_ALARM_LIMIT if row.source == "review" else limit):
+    if score is not None and score.ratio > (FALSE_ALARM_LIMIT if row.source == "review" else looked.limit):
         found.append(Reason(code="score", value=round(score.ratio, 3)))
     if (alike := _alike(session, row, looked)) is not None:
         found.append(Reason(code="alike", about=alike))

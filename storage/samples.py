@@ -1,8 +1,8 @@
 """Samples: pictures of normal fabric that models learn from, each with where it came from.
 
 Sources (`SOURCES`): files that staff give (`golden`, `upload`), a golden roll or a single frame that they take of a
-running camera (`roll`, `frame`), crops of rejected defects (`review`, `storage.reviews`), and tiles that a worker
-takes by chance (`reservoir`).
+running camera (`roll`, `frame`), a part of any of these (`part`, `storage.sample_parts`), crops of rejected defects
+(`review`, `storage.reviews`), and tiles that a worker takes by chance (`reservoir`).
 
 States: a sample *waits* until the guard has looked at it (`storage.sample_guard`), which accepts what people gave, or
 *holds* it for a second look and says why. Staff accept, refuse, or hold again. Learned is only what is accepted, and
@@ -29,8 +29,8 @@ from storage.tables import SampleRow, StyleRow
 
 PNG_HEADER = 24
 
-Source = Literal["golden", "upload", "roll", "frame", "review", "reservoir"]
-SOURCES: tuple[Source, ...] = ("golden", "upload", "roll", "frame", "review", "reservoir")
+Source = Literal["golden", "upload", "roll", "frame", "part", "review", "reservoir"]
+SOURCES: tuple[Source, ...] = ("golden", "upload", "roll", "frame", "part", "review", "reservoir")
 SampleState = Literal["waits", "held", "accepted", "refused"]
 STATES: tuple[SampleState, ...] = ("waits", "held", "accepted", "refused")
 
@@ -82,7 +82,7 @@ class Reason:
 
 
 WORDS = {
-    "score": "the running model scores it at {value:.2f} times its limit",
+    "score": "the running model scores it higher than normal fabric, at {value:.2f} times its limit",
     "confirmed": "defect {about}, which staff confirmed, lies in it",
     "near": "defect {about}, which staff confirmed, lies {value:.0f} mm from it",
     "unreviewed": "defect {about}, which nobody has reviewed, lies in it",
@@ -228,6 +228,13 @@ def to_be_learned() -> ColumnElement[bool]:
     """Accepted, or given by people and not looked at by the guard yet."""
     given = and_(SampleRow.state == "waits", SampleRow.source.not_in(("reservoir", "frame")))
     return and_(SampleRow.active, or_(SampleRow.state == "accepted", given))
+
+
+def guard_is_awaited(database: Database) -> bool:
+    """Whether samples wait for the guard that somebody gave; of tiles taken by chance it says only that they were."""
+    with database.reading() as session:
+        awaited = (SampleRow.active, SampleRow.state == "waits", SampleRow.source != "reservoir")
+        return session.scalar(select(SampleRow.id).where(*awaited).limit(1)) is not None
 
 
 def page_of_samples(database: Database, wanted: SampleFilter, *, limit: int, offset: int) -> tuple[list[Sample], int]:

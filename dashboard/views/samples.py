@@ -24,11 +24,12 @@ SOURCES = {
     "upload": N_("uploaded"),
     "roll": N_("golden roll"),
     "frame": N_("a frame chosen"),
+    "part": N_("a part chosen"),
     "review": N_("false alarm"),
     "reservoir": N_("by chance"),
 }
 REASONS = {
-    "score": N_("the running model scores it at {value} times its limit"),
+    "score": N_("the running model scores it higher than normal fabric, at {value} times its limit"),
     "confirmed": N_("confirmed defect {about} lies in it"),
     "near": N_("confirmed defect {about} lies {value} mm from it"),
     "unreviewed": N_("defect {about} lies in it, which nobody has reviewed"),
@@ -132,7 +133,7 @@ def show_gallery() -> None:
         held = ngettext("{number} sample is held", "{number} samples are held", numbers["held"])
         st.warning(_("**{held}** and not learned: {why}.", held=held, why=why), icon=":material/pan_tool:")
     if state == "waits" and numbers["waits"]:
-        st.caption(_("The guard looks at these before the next training, or at `loomwatch samples guard`."))
+        st.caption(_("The guard looks at these within a minute where a trainer runs, and before the next training."))
     page = max(0, (shell.address_number("page") or 1) - 1)
     wanted = SampleFilter(style=style, state=state, source=source, active=state != "refused")
     found, total = sample_data.page_of(wanted, A_PAGE, page * A_PAGE)
@@ -141,6 +142,8 @@ def show_gallery() -> None:
         return
     chosen = show_cards(found)
     show_acts(found, chosen, state)
+    if len(chosen) == 1:
+        show_part(next(sample for sample in found if sample.id in chosen))
     if total > A_PAGE:
         number = st.number_input(
             _("Page of {pages}", pages=-(-total // A_PAGE)),
@@ -239,6 +242,32 @@ def decide(ids: list[int], state: SampleState) -> None:
     more = " " + words.plain(" · ".join(map(told, done.refused[:3]))) if done.refused else ""
     st.session_state["samples.told"], st.session_state["samples.bad"] = changed + more, bool(done.refused)
     st.rerun()
+
+
+def show_part(sample: Sample) -> None:
+    """To learn a part of the ticked picture, and not the rest."""
+    size = sample_data.picture_size(sample.picture)
+    if size is None or sample.source == "review":
+        return
+    width, height = size
+    with st.container(border=True):
+        st.subheader(_("Only a part of sample {number}", number=sample.id), anchor=False)
+        st.caption(
+            _("The part becomes a sample of its own, with its place on the roll. The whole picture is refused then.")
+        )
+        left, right = st.slider(_("Across, px"), 0, width, (0, width), key=f"samples.across.{sample.id}")
+        top, bottom = st.slider(_("Along, px"), 0, height, (0, height), key=f"samples.along.{sample.id}")
+        box_px = left, right, top, bottom
+        if (shown := sample_data.part_shown(sample.picture, box_px)) is not None:
+            st.image(shown, alt=_("Sample {number}, dark outside the part", number=sample.id))
+        if shell.act_button(_("Take this part"), least="quality", icon=":material/crop:", key="samples.part.take"):
+            try:
+                part = sample_data.add_part(sample.id, box_px)
+            except LoomwatchError as error:
+                st.error(words.plain(told(str(error))), icon=":material/error:")
+                return
+            st.session_state["samples.told"] = _("The part waits for the guard as sample {number}.", number=part.id)
+            st.rerun()
 
 
 # --- giving --------------------------------------------------------------------------------------------------------

@@ -483,7 +483,7 @@ def look_at_samples(database: Database, pictures: PictureStore) -> None:
                 priority=0.1 * number,
             )
     for sample in samples.list_samples(database, wanted=samples.SampleFilter(state="waits")):
-        judge_sample(database, sample.id, Looked(), limit=0.8, pixels=None, read=lambda _: None)
+        judge_sample(database, sample.id, Looked(), pixels=None, read=lambda _: None)
 
 
 def review_some(database: Database, pictures: PictureStore) -> None:

@@ -4,13 +4,15 @@ import pytest
 from sqlalchemy import select
 
 from dashboard import data
+from dashboard.stores import store
 from storage.database import Database
 from storage.sample_captures import list_captures
-from storage.samples import SampleFilter, list_samples
+from storage.samples import SampleFilter, add_sample, decide_samples, list_samples, picture_size
 from storage.sensitivity import sensitivities
 from storage.tables import DefectRow
 from tests.integration.dashboard.conftest import OpenPage, SignIn
 from tests.integration.dashboard.plausible_line import LIMITS
+from tests.records import make_png
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +38,7 @@ def test_what_is_held_is_shown_with_why_and_accepted_together(line: Database, op
     page = open_page("samples", state="held")
     assert f"{len(held)} samples are held" in page.warning[0].value
     assert "nobody has looked" in page.warning[0].value
-    assert "The running model scores it at 0\\.93 times its limit" in texts(page)
+    assert "The running model scores it higher than normal fabric, at 0\\.93 times its limit" in texts(page)
     assert "R\\-1040" in texts(page)
     page.checkbox(key=f"samples.tick.{held[0]}.held").check().run()
     page.button(key="samples.accept").click().run()
@@ -54,6 +56,28 @@ def test_what_is_learned_is_taken_out(line: Database, open_page: OpenPage) -> No
     page.checkbox(key=f"samples.tick.{own[0]}.accepted").check().run()
     page.button(key="samples.refuse").click().run()
     assert [sample.id for sample in list_samples(line, learnable=True) if sample.style == style] == own[1:]
+
+
+def test_a_part_of_a_picture_is_taken_instead_of_the_whole(line: Database, open_page: OpenPage) -> None:
+    whole = add_sample(
+        line, store().pictures, style="twill navy", png=make_png(size_px=600), source="upload", roll_group="upload 1",
+        mm_per_px=0.2, by="a.keller",
+    )  # fmt: skip
+    decide_samples(line, [whole.id], state="accepted", by="a.keller")
+    page = open_page("samples", source="upload")
+    assert not [each for each in page.button if each.key == "samples.part.take"]
+    page.checkbox(key=f"samples.tick.{whole.id}.accepted").check().run()
+    page.button(key="samples.part.take").click().run()
+    assert "A part is less than the whole picture" in page.error[0].value
+    page.slider(key=f"samples.across.{whole.id}").set_value((40, 400)).run()
+    page.button(key="samples.part.take").click().run()
+    assert not page.exception
+    (part,) = list_samples(line, wanted=SampleFilter(source="part"))
+    assert (part.style, part.state, part.roll_group) == (whole.style, "waits", whole.roll_group)
+    assert page.success[0].value == f"The part waits for the guard as sample {part.id}."
+    assert whole.id in [sample.id for sample in list_samples(line, active_only=False) if not sample.active]
+    kept = data.picture(part.picture) or b""
+    assert picture_size(kept, "it") == (600, 360)
 
 
 def test_a_golden_roll_is_started_and_stopped(line: Database, open_page: OpenPage) -> None:
@@ -95,5 +119,7 @@ def test_a_viewer_sees_and_cannot_act(line: Database, sign_in: SignIn, open_page
     sign_in(line, "viewer", name="Somebody")
     page = open_page("samples", state="held")
     assert page.button(key="samples.accept").disabled
+    page.checkbox(key=f"samples.tick.{of_state(line, 'held')[0]}.held").check().run()
+    assert page.button(key="samples.part.take").disabled
     assert open_page("samples", part="give").button(key="samples.golden").disabled
     assert open_page("samples", part="sensitivity").button(key="sensitivity.save").disabled

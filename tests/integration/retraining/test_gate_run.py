@@ -75,8 +75,10 @@ def candidate(store: StoreSettings, database: Database, bundles: Path, tmp_path:
     registry.import_bundle(database, tmp_path / name, store.models_dir, source="retrained", by="eva")
 
 
-def gate(store: StoreSettings, database: Database, pictures: PictureStore, name: str) -> Gate:
-    found = run_gate(store, database, pictures, name, by="eva", device="cpu", runtime=REFERENCE)
+def gate(
+    store: StoreSettings, database: Database, pictures: PictureStore, name: str, *, runtime: str = REFERENCE
+) -> Gate:
+    found = run_gate(store, database, pictures, name, by="eva", device="cpu", runtime=runtime)
     assert found is not None
     return found
 
@@ -86,7 +88,8 @@ def test_the_gate_stops_false_alarms_and_missed_defects_and_shows_them(
 ) -> None:
     for name, value in (("same", 1.0), ("loud", 1e-3), ("deaf", 1e3)):
         candidate(line_store, line, bundles, tmp_path, name, value)
-    same = gate(line_store, line, pictures, "same")
+    same = gate(line_store, line, pictures, "same", runtime="auto")
+    assert not (line_store.data_dir / "runtimes").exists(), "no rule asks for what runtimes would have to be tried"
     assert {(rule.rule, rule.verdict) for rule in same.rules} == {("false_alarms", "passed"), ("recall", "passed")}
     assert same.rules[1].value == 1.0
 

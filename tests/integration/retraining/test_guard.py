@@ -83,21 +83,21 @@ def test_without_a_model_what_people_gave_is_accepted_and_the_rest_is_held(sqlit
     chance = add(sqlite_database, pictures, make_png(4), source="reservoir")
     damaged = add(sqlite_database, pictures, make_png(5))
     pictures.put(damaged.picture, make_png(5)[:200])
-    done = guard_samples(sqlite_database, pictures, limit=0.8)
+    done = guard_samples(sqlite_database, pictures, share=0.02)
     assert (done.looked, done.held) == (5, 3)
     assert [get_sample(sqlite_database, each.id).state for each in (given, other)] == ["accepted"] * 2
     assert codes(sqlite_database, brighter) == ["duplicate"]
     assert codes(sqlite_database, chance) == ["chance"]
     assert codes(sqlite_database, damaged) == ["unreadable"]
-    assert guard_samples(sqlite_database, pictures, limit=0.8).looked == 0
+    assert guard_samples(sqlite_database, pictures, share=0.02).looked == 0
 
 
 def test_what_looks_like_a_refused_sample_is_held(sqlite_database, pictures):
     refused = add(sqlite_database, pictures, make_png(1))
-    guard_samples(sqlite_database, pictures, limit=0.8)
+    guard_samples(sqlite_database, pictures, share=0.02)
     decide_samples(sqlite_database, [refused.id], state="refused", by="eva")
     again = add(sqlite_database, pictures, make_png(1), roll_group="another")
-    guard_samples(sqlite_database, pictures, limit=0.8)
+    guard_samples(sqlite_database, pictures, share=0.02)
     assert codes(sqlite_database, again) == ["refused_before"]
 
 
@@ -110,7 +110,7 @@ def test_the_model_holds_what_it_scores_high_and_says_how_high(sqlite_database, 
     torn[40:80, 40:80] = 255 * (np.indices((40, 40)).sum(0) % 2)
     wrong = add(sqlite_database, pictures, encode_png(torn))
     unknown = add(sqlite_database, pictures, encode_png(torn), style="plain")
-    guard_samples(sqlite_database, pictures, limit=0.01)  # the model learned for one pass only
+    guard_samples(sqlite_database, pictures, share=0.02)
     sample = get_sample(sqlite_database, wrong.id)
     assert sample.state == "held"
     assert sample.reasons[0].code == "score"
@@ -124,7 +124,7 @@ def test_cloth_near_a_confirmed_defect_is_held_and_cloth_with_an_open_alarm_too(
     store_report(sqlite_database, pictures, make_report(0, defects=(make_defect(100),)))
     (defect,) = defects(sqlite_database)
     on_it = add(sqlite_database, pictures, make_png(1), captured=place())
-    guard_samples(sqlite_database, pictures, limit=0.8)
+    guard_samples(sqlite_database, pictures, share=0.02)
     assert codes(sqlite_database, on_it) == ["unreviewed"]
     assert decide_samples(sqlite_database, [on_it.id], state="accepted", by="eva").refused == (
         f"sample {on_it.id}: defect {defect}, which nobody has reviewed, lies in it",
@@ -132,7 +132,7 @@ def test_cloth_near_a_confirmed_defect_is_held_and_cloth_with_an_open_alarm_too(
     review_defect(sqlite_database, pictures, defect, state="confirmed", by="eva")
     beside = add(sqlite_database, pictures, make_png(2), captured=place(x0_mm=60.0))
     far = add(sqlite_database, pictures, make_png(3), captured=place(frame=9))
-    guard_samples(sqlite_database, pictures, limit=0.8)
+    guard_samples(sqlite_database, pictures, share=0.02)
     assert codes(sqlite_database, beside) == ["near"]
     assert get_sample(sqlite_database, far.id).state == "accepted"
     assert decide_samples(sqlite_database, [beside.id], state="accepted", by="eva").done == 1
@@ -144,7 +144,7 @@ def test_a_false_alarm_is_held_only_when_it_scored_very_high(sqlite_database, pi
             sqlite_database, pictures, make_png(number), source="review",
             scored=Scored(model="first", score=ratio * 0.5, threshold=0.5),
         )  # fmt: skip
-    guard_samples(sqlite_database, pictures, limit=0.8)
+    guard_samples(sqlite_database, pictures, share=0.02)
     assert [sample.state for sample in list_samples(sqlite_database)] == ["accepted", "held"]
 
 
@@ -190,7 +190,7 @@ def test_whatever_staff_do_nothing_learnable_touches_a_confirmed_or_open_defect(
             state = chance.choice(("confirmed", "rejected", "rejected", "unreviewed"))
             review_defect(sqlite_database, pictures, chance.choice(defects(sqlite_database)), state=state, by="eva")
         elif act == "guard":
-            guard_samples(sqlite_database, pictures, limit=0.8)
+            guard_samples(sqlite_database, pictures, share=0.02)
         elif ids:
             decide_samples(sqlite_database, chance.sample(ids, min(3, len(ids))), state="accepted", by="eva")
     hold_doubtful(sqlite_database)  # as before every training
@@ -238,7 +238,7 @@ def test_a_set_that_was_changed_is_not_trained_from(sqlite_database, store, pict
 def test_a_filter_finds_by_state_and_source(sqlite_database, pictures):
     add(sqlite_database, pictures, make_png(1))
     add(sqlite_database, pictures, make_png(2), source="reservoir")
-    guard_samples(sqlite_database, pictures, limit=0.8)
+    guard_samples(sqlite_database, pictures, share=0.02)
     held = list_samples(sqlite_database, wanted=SampleFilter(state="held", style="twill"))
     assert [sample.source for sample in held] == ["reservoir"]
     assert asdict(held[0].reasons[0])["code"] == "chance"

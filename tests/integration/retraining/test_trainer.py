@@ -17,7 +17,7 @@ from storage.jobs import cancel_job, get_job, request_retraining
 from storage.live import Live
 from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
-from storage.samples import add_sample
+from storage.samples import add_sample, guard_is_awaited, list_samples
 from storage.tables import JobRow
 from tests.records import make_png
 from tests.waiting import wait_for
@@ -77,20 +77,22 @@ class Plant:
     def state(self, job_id):
         return get_job(self.database, job_id).state
 
-    def start(self, name=""):
+    def start(self, name="", **more):
         environment = {
             **os.environ,
             "LOOMWATCH_DATA_DIR": str(self.store.data_dir),
             "LOOMWATCH_REDIS_URL": self.store.redis,
             "LOOMWATCH_TRAINER_NAME": name,
+            "LOOMWATCH_TRAINER_GUARD_S": "0",
+            **more,
             "OMP_NUM_THREADS": "1",
         }
         return subprocess.Popen([sys.executable, "-c", TRAINER], env=environment, stderr=subprocess.PIPE, text=True)
 
     @contextmanager
-    def trainer(self, name=""):
+    def trainer(self, name="", **more):
         """A trainer that is stopped in order at the end and leaves no process behind."""
-        process = self.start(name)
+        process = self.start(name, **more)
         try:
             yield process
             children = psutil.Process(process.pid).children(recursive=True)
@@ -230,6 +232,17 @@ def test_a_request_that_redis_lost_is_found_again(tmp_path):
     with start_private_redis(folder, tmp_path / "redis.log"), plant.trainer():
         wait_for(lambda: plant.state(job_id) == "running")
     plant.database.close()
+
+
+def test_what_comes_in_is_looked_at_soon_also_while_a_training_runs(plant):
+    job_id = plant.request(epochs=10_000)
+    with plant.trainer(LOOMWATCH_TRAINER_GUARD_S="0.5"):
+        wait_for(lambda: get_job(plant.database, job_id).losses)
+        plant.add("coarse", period_px=16)
+        wait_for(lambda: {sample.state for sample in list_samples(plant.database)} == {"accepted"})
+        assert plant.state(job_id) == "running"
+        cancel_job(plant.database, job_id, by="eva")
+    assert not guard_is_awaited(plant.database)
 
 
 def test_without_redis_the_trainer_says_so(tmp_path):

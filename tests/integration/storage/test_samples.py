@@ -1,10 +1,15 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from sqlalchemy import select
 
 from inspection.errors import StorageError
-from storage.samples import add_sample, list_samples, picture_size
+from inspection.pictures import decode_picture
+from storage.sample_parts import add_part
+from storage.samples import Captured, add_sample, get_sample, list_samples, picture_size
 from storage.tables import AuditRow, SampleRow
-from tests.records import make_png
+from tests.records import START, make_png
 
 pytestmark = pytest.mark.integration
 
@@ -66,3 +71,40 @@ def test_what_is_no_sample_is_refused(sqlite_database, pictures, wrong):
 
 def test_a_pictures_size_is_read_from_its_first_bytes():
     assert picture_size(make_png(size_px=96)[:24], "it") == (96, 96)
+
+
+AT = Captured(
+    line="line-1", roll="R1", day="2026-03-14", camera="cam-1", counter="s", x0_mm=10.0, x1_mm=35.6, y0_mm=500.0,
+    y1_mm=525.6, captured_at=START,
+)  # fmt: skip
+
+
+def test_a_part_is_a_sample_with_its_own_place_and_its_whole_is_refused(database, pictures):
+    png = make_png(size_px=128)
+    whole = add(database, pictures, png=png, source="frame", roll_group="line-1/R1", captured=AT)
+    part = add_part(database, pictures, whole.id, box_px=(10, 100, 50, 128), by="ben")
+    assert (part.source, part.style, part.roll_group, part.by, part.state) == (
+        "part", "twill", "line-1/R1", "ben", "waits",
+    )  # fmt: skip
+    assert part.captured == replace(AT, x0_mm=12.0, x1_mm=30.0, y0_mm=510.0, y1_mm=525.6)
+    assert part.why == f"a part of sample {whole.id}"
+    pixels = [decode_picture(data, name="it") for data in (png, pictures.get(part.picture))]
+    np.testing.assert_array_equal(pixels[0][50:128, 10:100], pixels[1])
+    assert not get_sample(database, whole.id).active
+    assert get_sample(database, whole.id).state == "refused"
+
+
+@pytest.mark.parametrize(
+    ("source", "box", "problem"),
+    [
+        ("golden", (0, 200, 0, 64), "a part lies inside its picture of 128 x 128 px"),
+        ("golden", (0, 128, 0, 128), "a part is less than the whole picture"),
+        ("golden", (20, 20, 0, 64), "a part is at least a tile of 1 px, got 0 x 64 px"),
+        ("review", (0, 64, 0, 64), "it is learned as a whole, or not at all"),
+    ],
+)
+def test_what_is_no_part_is_refused_and_changes_nothing(sqlite_database, pictures, source, box, problem):
+    whole = add(sqlite_database, pictures, png=make_png(size_px=128), source=source)
+    with pytest.raises(StorageError, match=problem):
+        add_part(sqlite_database, pictures, whole.id, box_px=box, by="ben")
+    assert list_samples(sqlite_database, active_only=False) == [whole]

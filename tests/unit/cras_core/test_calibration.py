@@ -1,5 +1,6 @@
 """Thresholds: honest about what held-out normal fabric can show."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 from scipy.stats import genpareto, poisson
 
-from cras_core.calibration import set_threshold, split_folds
+from cras_core.calibration import NORMAL_SHARES, Threshold, normal_scores, set_threshold, split_folds
 from cras_core.config import CrasConfig
 from cras_core.errors import DataSetError
 from cras_core.false_alarms import (
@@ -313,6 +314,23 @@ def test_the_asked_rate_is_kept_on_fabric_of_the_same_kind():
     found = set_threshold(held_out(random.exponential(size=2_000)), CONFIG, group_split=False)
     seen = (random.exponential(size=50_000) > found.value).sum() / (50_000 * METRES_PER_TILE) * 100
     assert found.low_per_100m < seen < found.high_per_100m
+
+
+@pytest.mark.parametrize(("tiles", "share"), [(199, 0.02), (199, 0.05), (99, 0.01)])
+def test_the_kept_scores_are_exceeded_by_their_share_of_further_tiles(tiles, share):
+    random = np.random.default_rng(6)
+    shown = [np.interp(share, NORMAL_SHARES, normal_scores(random.exponential(size=tiles))) for _ in range(800)]
+    assert np.exp(-np.asarray(shown)).mean() == pytest.approx(share, rel=0.12)
+
+
+def test_the_kept_scores_come_back_as_they_were_and_an_older_threshold_has_none():
+    found = set_threshold(held_out(np.random.default_rng(0).exponential(size=400)), CONFIG, group_split=False)
+    entry = json.loads(json.dumps(found.to_dict()))
+    assert Threshold.from_dict(entry) == found
+    assert found.exceeded_by(0.05) < found.exceeded_by(0.015) < found.exceeded_by(0.01) <= found.value
+    assert replace(found, value=0.1).exceeded_by(0.01) == 0.1  # an alarm is held whatever normal tiles scored
+    del entry["normal_scores"]
+    assert Threshold.from_dict(entry).exceeded_by(0.02) is None
 
 
 def test_probabilities_are_extrapolated_towards_one_and_never_past_it():
