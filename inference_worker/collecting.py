@@ -1,18 +1,11 @@
-"""Samples from the running line, in a thread of low priority: the metres of a golden roll, a frame that staff asked
-for, and the reservoir of low-score tiles. The line never waits for it: a frame that comes while it is busy is not
-looked at, and whatever goes wrong here ends in the log and nowhere else."""
+"""Samples from the running line, beside it: the metres of a golden roll, a frame that staff asked for, and the
+reservoir of low-score tiles."""
 
-import contextlib
-import logging
-import os
-import queue
-import threading
-import time
 import zlib
-from typing import Self
 
 import numpy as np
 
+from inference_worker.beside import Beside
 from inference_worker.inspect import Inspected
 from inference_worker.pictures import encode
 from inspection.errors import LoomwatchError
@@ -25,64 +18,35 @@ from storage.rolls import roll_at
 from storage.sample_captures import SampleCapture, count_taken, is_taken, list_captures
 from storage.samples import Captured, Scored, add_sample
 
-log = logging.getLogger(__name__)
-
-NICENESS = 15
 LOW = 0.5  # of its threshold: a tile that scores less is offered to the reservoir
 FRAMES_WAITING = 4
 
 
-class Collector:
-    """Use with `with`. `offer` is called with every frame that was inspected and stored; it takes no time."""
+class Collector(Beside):
+    costs_a_frame = (LoomwatchError, OSError)
 
     def __init__(self, database: Database, pictures: PictureStore, *, poll_s: float, reservoir: int) -> None:
         """reservoir: tiles kept of a style, 0: none."""
-        self._database, self._pictures = database, pictures
-        self._poll_s, self._reservoir = poll_s, reservoir
+        super().__init__(name="collecting", poll_s=poll_s, frames=FRAMES_WAITING)
+        self._database, self._pictures, self._reservoir = database, pictures, reservoir
         self._captures: tuple[SampleCapture, ...] = ()
         self._metres: set[tuple[int, str, int]] = set()  # capture, counter, metre: taken by this worker
         self._limits: dict[str, float] = {}
-        self._waiting: queue.Queue[Inspected] = queue.Queue(maxsize=FRAMES_WAITING)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="collecting", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def offer(self, inspected: Inspected) -> None:
+    def wants(self, inspected: Inspected) -> bool:
         header = inspected.report.header
         wanted = any(
             capture.camera == header.camera and _metre(capture, header) not in self._metres
             for capture in self._captures
         )
-        if wanted or priority_of(header) < self._limits.get(inspected.report.style, 1.0 if self._reservoir else 0.0):
-            with contextlib.suppress(queue.Full):
-                self._waiting.put_nowait(inspected)
+        limit = self._limits.get(inspected.report.style, 1.0 if self._reservoir else 0.0)
+        return wanted or priority_of(header) < limit
 
-    # The thread. Everything below is its own.
+    def poll(self) -> None:
+        self._captures = tuple(list_captures(self._database, running=True))
+        self._metres = {each for each in self._metres if each[0] in {c.id for c in self._captures}}
 
-    def _run(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # Linux knows the priority of a thread
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        looked = 0.0
-        while not self._stop.is_set():
-            try:
-                if time.monotonic() - looked >= self._poll_s:
-                    looked = time.monotonic()
-                    self._captures = tuple(list_captures(self._database, running=True))
-                    self._metres = {each for each in self._metres if each[0] in {c.id for c in self._captures}}
-                self.collect(self._waiting.get(timeout=min(self._poll_s, 0.2)))
-            except queue.Empty:
-                continue
-            except (LoomwatchError, OSError) as error:
-                log.warning("a frame gives no sample: %s", error)
-
-    def collect(self, inspected: Inspected) -> None:
+    def see(self, inspected: Inspected) -> None:
         """Takes what is wanted of a frame. Raises `StorageError`."""
         header = inspected.report.header
         for capture in self._captures:

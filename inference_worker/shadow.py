@@ -1,18 +1,11 @@
 """A candidate beside the running model: a share of this worker's frames is scored a second time, within a budget of
-time, in a thread of low priority. The line never waits for it: a frame that comes while it is busy is not looked at,
-and whatever goes wrong here ends in the log and nowhere else.
-"""
+time."""
 
-import contextlib
 import logging
-import os
-import queue
-import threading
 import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -20,6 +13,7 @@ import torch
 from cras_core.bundle import load_bundle
 from cras_core.errors import CrasError
 from cras_core.scoring import Scorer
+from inference_worker.beside import Beside
 from inference_worker.inspect import Inspected, score_tiles
 from inference_worker.pictures import crops
 from inference_worker.regions import find_defects, stitch_frame
@@ -32,13 +26,12 @@ from storage.shadow import Apart, Comparison, Shadow, running_shadow, store_comp
 
 log = logging.getLogger(__name__)
 
-NICENESS = 15
 CREDIT_S = 10.0  # of the budget, that may be saved up while no cloth passes
 PICTURES = 24  # of each side and shadow that this worker keeps
 
 
-class ShadowScorer:
-    """Use with `with`. `offer` is called with every frame that was inspected and stored; it takes no time."""
+class ShadowScorer(Beside):
+    costs_a_frame = (LoomwatchError, CrasError, RuntimeError)
 
     def __init__(
         self,
@@ -50,55 +43,23 @@ class ShadowScorer:
         batch_size: int,
         merge_mm: float,
     ) -> None:
-        self._database, self._pictures = database, pictures
-        self._device, self._poll_s = device, poll_s
+        super().__init__(name="shadow", poll_s=poll_s, frames=1)
+        self._database, self._pictures, self._device = database, pictures, device
         self._batch_size, self._merge_mm = batch_size, merge_mm
         self._shadow: Shadow | None = None
         self._scorer: Scorer | None = None
         self._budget = Budget(0.0, now=time.monotonic())
         self._kept = {"running": 0, "candidate": 0}
         self._refused = 0  # the shadow whose candidate does not load
-        self._waiting: queue.Queue[Inspected] = queue.Queue(maxsize=1)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def offer(self, inspected: Inspected) -> None:
+    def wants(self, inspected: Inspected) -> bool:
         shadow = self._shadow
         if shadow is None or inspected.report.model != shadow.against:
-            return
-        if not is_chosen(inspected.report.header.key, share=shadow.share):
-            return
-        if self._budget.allows(now=time.monotonic()):
-            with contextlib.suppress(queue.Full):
-                self._waiting.put_nowait(inspected)
+            return False
+        chosen = is_chosen(inspected.report.header.key, share=shadow.share)
+        return chosen and self._budget.allows(now=time.monotonic())
 
-    # The thread. Everything below is its own.
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # Linux knows the priority of a thread
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        looked = 0.0
-        while not self._stop.is_set():
-            try:
-                if time.monotonic() - looked >= self._poll_s:
-                    self._look()
-                    looked = time.monotonic()
-                inspected = self._waiting.get(timeout=min(self._poll_s, 0.2))
-                self._compare(inspected)
-            except queue.Empty:
-                continue
-            except (LoomwatchError, CrasError, RuntimeError) as error:
-                log.warning("the shadow misses a frame: %s", error)
-
-    def _look(self) -> None:
+    def poll(self) -> None:
         shadow = running_shadow(self._database)
         if shadow is None or self._shadow is None or shadow.id != self._shadow.id:
             self._shadow = self._scorer = None
@@ -115,7 +76,7 @@ class ShadowScorer:
         self._shadow = shadow
         log.info("model %s runs as shadow of %s", shadow.model, shadow.against)
 
-    def _compare(self, inspected: Inspected) -> None:
+    def see(self, inspected: Inspected) -> None:
         shadow, scorer = self._shadow, self._scorer
         if shadow is None or scorer is None:
             return

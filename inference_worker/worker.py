@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from cras_core.errors import CrasError
+from inference_worker.beside import Beside
 from inference_worker.collecting import Collector
 from inference_worker.constant import ConstantSlot
 from inference_worker.figures import Figures
@@ -20,7 +21,7 @@ from inference_worker.receiver import Keys, Receiver, read_keys
 from inference_worker.screen import Screen
 from inference_worker.teller import Slot, Teller
 from inference_worker.watchdog import Watchdog
-from inference_worker.writer import Beside, Work, Writer
+from inference_worker.writer import Work, Writer
 from inspection.endpoints import parse_endpoint, refuse_plain
 from inspection.errors import SettingsError, StorageError
 from inspection.monitor import Monitor

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
+from inference_worker.beside import Beside
 from inference_worker.figures import Figures
-from inference_worker.inspect import Inspected, ScoredFrame, report_frame
+from inference_worker.inspect import ScoredFrame, report_frame
 from inference_worker.screen import Screen
 from inference_worker.watchdog import Watchdog
 from inspection.errors import RecordRefused, StorageError
@@ -31,12 +32,6 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
 TURN_S = 0.2  # between looks at what else there is to do
 
 Work = ScoredFrame | Gap | Capture
-
-
-class Beside(Protocol):
-    """What looks at frames after they are stored: `shadow.ShadowScorer`, `collecting.Collector`."""
-
-    def offer(self, inspected: Inspected) -> None: ...
 
 
 class Writer:

@@ -49,7 +49,7 @@ def test_a_golden_roll_gives_one_frame_a_metre_whoever_sees_it_and_ends(sqlite_d
     capture = start_capture(sqlite_database, camera=CAMERA, style="denim", metres=20, by="eva")
     workers = [collector(sqlite_database, pictures) for _ in range(2)]
     for sequence in range(80):
-        workers[sequence % 8 > 3].collect(inspected(sequence, position_mm=sequence * 300.0))
+        workers[sequence % 8 > 3].see(inspected(sequence, position_mm=sequence * 300.0))
     samples = [sample for sample in list_samples(sqlite_database) if sample.capture_id == capture.id]
     assert len(samples) == 20
     assert {(sample.style, sample.source, sample.state, sample.by) for sample in samples} == {
@@ -66,7 +66,7 @@ def test_a_frame_that_was_asked_for_is_one_sample(sqlite_database, pictures):
     start_capture(sqlite_database, camera=CAMERA, style="denim", by="eva", why="new yarn")
     worker = collector(sqlite_database, pictures)
     for sequence in range(3):
-        worker.collect(inspected(sequence))
+        worker.see(inspected(sequence))
     (sample,) = list_samples(sqlite_database)
     assert (sample.source, sample.why, sample.scored.model) == ("frame", "new yarn", "first")
 
@@ -91,7 +91,7 @@ def test_the_reservoir_keeps_the_lowest_priorities_and_never_grows(sqlite_databa
     worker = collector(sqlite_database, pictures, reservoir=FEW)
     frames = [inspected(sequence) for sequence in range(30)]
     for frame in frames:
-        worker.collect(frame)
+        worker.see(frame)
     samples = list_samples(sqlite_database)
     lowest = sorted(priority_of(frame.report.header) for frame in frames)[:FEW]
     kept = {sample.captured.y0_mm // 32 for sample in samples}
@@ -104,6 +104,6 @@ def test_the_reservoir_keeps_the_lowest_priorities_and_never_grows(sqlite_databa
 
 def test_nothing_of_a_frame_with_a_defect_or_of_high_score_goes_into_the_reservoir(sqlite_database, pictures):
     worker = collector(sqlite_database, pictures, reservoir=FEW)
-    worker.collect(inspected(0, defects=(make_defect(100),)))
-    worker.collect(inspected(1, low=False))
+    worker.see(inspected(0, defects=(make_defect(100),)))
+    worker.see(inspected(1, low=False))
     assert list_samples(sqlite_database) == []
