@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
 import redis
 
+from inspection.errors import StorageError
 from inspection.settings import StoreSettings, load
 from storage import registry
 from storage.database import open_database, upgrade
@@ -232,6 +233,34 @@ def test_a_request_that_redis_lost_is_found_again(tmp_path):
     with start_private_redis(folder, tmp_path / "redis.log"), plant.trainer():
         wait_for(lambda: plant.state(job_id) == "running")
     plant.database.close()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("back", ["while it trains", "after its end"])
+def test_a_training_outlives_redis_and_the_next_is_taken_when_it_is_back(tmp_path, back):
+    folder, log = tmp_path / "redis", tmp_path / "redis.log"
+    with ExitStack() as servers:
+        server = servers.enter_context(start_private_redis(folder, log))
+        plant = Plant(tmp_path, server.url)
+        servers.callback(plant.database.close)
+        first = plant.request(epochs=100)
+        with plant.trainer():
+            wait_for(lambda: get_job(plant.database, first).losses)
+            os.kill(server.pid, signal.SIGKILL)
+            with pytest.raises(StorageError, match="Redis at unix://"):
+                plant.request(seed=1)
+            if back == "after its end":
+                wait_for(lambda: plant.state(first) != "running", seconds=300)
+            servers.enter_context(start_private_redis(folder, log))
+            second = plant.request(seed=1)
+            for job_id in (first, second):
+                wait_for(lambda job_id=job_id: plant.state(job_id) in ("done", "failed"), seconds=300)
+        jobs = [get_job(plant.database, job_id) for job_id in (first, second)]
+        assert [(job.state, job.tries) for job in jobs] == [("done", 1)] * 2, [job.message for job in jobs]
+        models = registry.list_models(plant.database)
+        assert sorted(model.job_id for model in models) == sorted((first, second))
+        assert {path.name for path in plant.store.models_dir.iterdir()} == {model.name for model in models}
+        assert not list((tmp_path / "trainings").iterdir())
 
 
 def test_what_comes_in_is_looked_at_soon_also_while_a_training_runs(plant):
