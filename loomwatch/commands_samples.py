@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     samples.command("accept", epilog=example("loomwatch samples accept 17 18"))(accept)
     samples.command("refuse", epilog=example("loomwatch samples refuse 17 --reason 'a stain'"))(refuse)
     samples.command("hold", epilog=example("loomwatch samples hold 17 --reason 'is this twill?'"))(hold)
+    samples.command("part", epilog=example("loomwatch samples part 17 --right 512 --bottom 256"))(part)
     samples.command("guard", epilog=example("loomwatch samples guard"))(guard)
     samples.command("golden", epilog=example("loomwatch samples golden denim --camera cam-1 --metres 30"))(golden)
     samples.command("stop", epilog=example("loomwatch samples stop 3"))(stop)
@@ -153,6 +154,26 @@ def hold(
 ) -> None:
     """Ask for a second look at samples; they are not learned meanwhile."""
     _decide(samples, "held", by=by, reason=reason, data_dir=data_dir)
+
+
+def part(
+    sample: int = typer.Argument(help="Number of the sample."),
+    right: int = typer.Option(..., "--right", min=1, help="Where it ends across, px."),
+    bottom: int = typer.Option(..., "--bottom", min=1, help="Where it ends along the roll, px."),
+    left: int = typer.Option(0, "--left", min=0, help="Where it begins."),
+    top: int = typer.Option(0, "--top", min=0, help="Where it begins."),
+    why: str = typer.Option("", "--why", help="For the record."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Take a part of a sample's picture as a sample of its own. The whole picture is refused then."""
+    from storage.pictures import PictureStore
+    from storage.sample_parts import add_part
+
+    store, database = _open(data_dir)
+    box_px = left, right, top, bottom
+    taken = add_part(database, PictureStore(store.pictures), sample, box_px=box_px, by=by, why=why)
+    console.print(f"sample {taken.id} is a part of sample {sample}, which is refused")
 
 
 def _decide(ids: list[int], state: Any, *, by: str, reason: str, data_dir: Path | None) -> None:

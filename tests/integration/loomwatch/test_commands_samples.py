@@ -12,7 +12,7 @@ from storage.jobs import list_jobs
 from storage.pictures import PictureStore
 from storage.sample_captures import list_captures
 from storage.sample_sets import freeze_set
-from storage.samples import add_sample, get_sample, list_samples
+from storage.samples import add_sample, get_sample, list_samples, picture_size
 from storage.tables import CameraRow, LineRow
 from tests.records import START, make_png
 
@@ -84,6 +84,18 @@ def test_given_looked_at_held_refused_and_accepted(place, database, pictures, ca
     assert (get_sample(database, first).state, get_sample(database, first).decided_by) == ("refused", "ben")
     assert get_sample(database, chance.id).reasons[0].text == "ben: is this twill?"
     assert "1 more: --limit shows them" in said(capsys, "list", "--each", "--source", "golden", "--limit", "1")
+
+
+def test_a_part_is_taken_instead_of_the_whole(place, database, pictures, capsys):
+    whole = add(database, pictures, 1)
+    words = said(capsys, "part", str(whole.id), "--left", "8", "--right", "40", "--bottom", "32", "--by", "ben")
+    (part,) = list_samples(database)
+    assert words.strip() == f"sample {part.id} is a part of sample {whole.id}, which is refused"
+    assert picture_size(pictures.get(part.picture), "it") == (32, 32)
+    assert (part.source, part.by) == ("part", "ben")
+    assert "inside its picture of" in refused(
+        capsys, "samples", "part", str(whole.id), "--right", "999", "--bottom", "9"
+    )
 
 
 def test_a_golden_roll_is_asked_for_and_stopped(place, database, capsys):
