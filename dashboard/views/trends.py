@@ -18,7 +18,8 @@ from storage.trends.totals import BAND_MM
 
 SPANS = {"30": _("30 days"), "7": _("7 days"), "90": _("90 days"), "365": _("A year")}
 STEPS = {"day": _("Day by day"), "shift": _("Shift by shift")}
-SIDES = {"style": _("Style"), "shift_name": _("Shift"), "line": _("Line"), "camera": _("Camera")}
+SIDES = {"style": _("Style"), "shift_name": _("Shift"), "line": _("Line"), "camera": _("Camera"), "loom": _("Loom")}
+NAMELESS = {"style": _("no style"), "loom": _("no loom")}
 MEASURES: dict[str, tuple[str, str]] = {  # words, number format
     "defects_per_100_m2": (_("Defects per 100 {unit}²", unit=units().long), ".2f"),
     "points_per_100_m2": (_("Points per 100 {unit}²", unit=units().long), ".2f"),
@@ -238,10 +239,16 @@ def show_sides(wanted: TrendFilter) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader(_("Side by side"), anchor=False)
         by = shell.select(_("By"), "by", SIDES, page="trends", width=150, bare=True)
+    if by == "loom" and wanted.camera:
+        st.caption(_("Looms are compared over whole rolls: choose all cameras."))
+        return
     trends = data.trends(wanted, cast(By, by))
+    if not trends:
+        st.caption(_("No roll ended in these days, and looms are compared by rolls that ended."))
+        return
     table = pd.DataFrame(
         {
-            "name": [trend.name or _("no style") for trend in trends],
+            "name": [trend.name or NAMELESS.get(by, "") for trend in trends],
             "value": [own("defects_per_100_m2", trend.defects_per_100_m2) for trend in trends],
         }
     ).dropna()
@@ -250,7 +257,10 @@ def show_sides(wanted: TrendFilter) -> None:
         trend_charts.bars(table, title=label, text_format=form),
         alt=_("{label} by {side}", label=label, side=SIDES[by]),
     )
-    export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]), by)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if by == "loom":
+            st.caption(_("Of the rolls that ended in these days, by the loom that their papers name."))
+        export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]), by)
 
 
 def show_kinds(wanted: TrendFilter) -> None:

@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from storage.database import Database
+from storage.roll_details import find_roll, set_details
 from storage.trends.periods import Plant
-from storage.trends.reads import TrendFilter, read_whole
+from storage.trends.reads import TrendFilter, read_trends, read_whole
 from tests.integration.dashboard.conftest import OpenPage, text_of
 
 pytestmark = pytest.mark.integration
+PLANT = Plant(ZoneInfo("UTC"), ("early=06:00", "late=14:00", "night=22:00"))
 
 
 def figures(page):
@@ -18,12 +20,11 @@ def figures(page):
 
 
 def test_the_figures_are_those_of_the_chosen_days_and_filters(line: Database, open_page: OpenPage) -> None:
-    plant = Plant(ZoneInfo("UTC"), ("early=06:00", "late=14:00", "night=22:00"))
     last = datetime.now(UTC).date()
     for query in ({}, {"days": "7", "style": "twill navy"}, {"days": "7", "severity": "critical"}):
         days = int(query.get("days", "30"))
         chosen = {name: value for name, value in query.items() if name != "days"}
-        whole = read_whole(line, plant, TrendFilter(first=last - timedelta(days=days - 1), last=last, **chosen))
+        whole = read_whole(line, PLANT, TrendFilter(first=last - timedelta(days=days - 1), last=last, **chosen))
         assert whole is not None
         found = figures(open_page("trends", **query))
         assert found["Defects per 100 m²"] == f"{whole.defects_per_100_m2:.2f}"
@@ -43,3 +44,17 @@ def test_a_link_reproduces_the_screen_and_a_choice_makes_one(line: Database, ope
 
 def test_days_without_cloth_say_what_to_do(line: Database, open_page: OpenPage) -> None:
     assert "Nothing passed in these days" in text_of(open_page("trends", last="2001-01-01"))
+
+
+def test_looms_stand_side_by_side_by_the_rolls_that_ended(line: Database, open_page: OpenPage) -> None:
+    set_details(line, find_roll(line, name="R-1041"), by="eva", loom="loom 7")
+    page = open_page("trends", by="loom")
+    chart = next(each for each in page.get("vega_lite_chart") if "loom 7" in str(each.proto))
+    last = datetime.now(UTC).date()
+    wanted = TrendFilter(first=last - timedelta(days=29), last=last)
+    looms = [loom.name or "no loom" for loom in read_trends(line, PLANT, wanted, by="loom")]
+    assert sorted(looms) == ["loom 7", "no loom"]
+    assert all(loom in str(chart.proto) for loom in looms)
+    assert "the loom that their papers name" in text_of(page)
+    assert "choose all cameras" in text_of(open_page("trends", by="loom", camera="cam-left"))
+    assert "No roll ended in these days" in text_of(open_page("trends", by="loom", style="plain ecru"))
