@@ -343,6 +343,10 @@ class FragmentRow(Table):
     __table_args__ = (Index("ix_fragments_roll_place", "roll_id", "y0_mm"),)
 
 
+# What screens choose defects by stands in the index, so that a choice which few or none fit reads no other row.
+_OF_FILTERS = ("style", "geometry", "severity", "code", "camera", "fragments", "id")
+
+
 class DefectRow(Table):
     """All fragments that belong together (`storage.defects.together`), as one defect of one roll.
 
@@ -395,9 +399,8 @@ class DefectRow(Table):
     __table_args__ = (
         Index("ix_defects_line_time", "line", "captured_at"),
         Index("ix_defects_roll_lane", "roll_id", "lane", "y0_mm"),
-        Index("ix_defects_strength", "strength"),
-        Index("ix_defects_state_strength", "state", "strength"),
-        Index("ix_defects_style_strength", "style", "strength"),
+        Index("ix_defects_strength", "strength", "state", *_OF_FILTERS),
+        Index("ix_defects_state_strength", "state", "strength", *_OF_FILTERS),
     )
 
 
@@ -483,6 +486,7 @@ class ReviewRow(Table):
     previous: Mapped[str]
     by: Mapped[str]
     at: Mapped[datetime]
+    __table_args__ = (Index("ix_reviews_by", "by", "act", "at", "defect_id"),)
 
 
 class ClothTotalRow(Table):

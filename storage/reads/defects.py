@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from inspection.types import Roll
@@ -26,6 +26,8 @@ from storage.tables import (
     StyleRow,
 )
 
+COUNTED = 10_000  # defects of a list are counted up to here
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefectFilter:
@@ -39,7 +41,7 @@ class DefectFilter:
     geometry: str = ""
     severity: str = ""
     code: str = ""
-    by: str = ""  # who gave a verdict on it
+    by: str = ""  # who gave a verdict on it, of the last `COUNTED` that they gave
 
     def condition(self) -> ColumnElement[bool]:
         parts: list[ColumnElement[bool]] = []
@@ -48,12 +50,7 @@ class DefectFilter:
         if self.style:
             parts.append(DefectRow.style == self.style)
         if self.camera:
-            seen = exists(
-                select(FragmentRow.defect_id)
-                .where(FragmentRow.defect_id == DefectRow.id, FragmentRow.camera == self.camera)
-                .correlate(DefectRow)
-            )
-            parts.append(seen)
+            parts.append(_seen_by(self.camera))
         if self.state:
             parts.append(DefectRow.state == self.state)
         if self.min_strength > 0:
@@ -66,13 +63,27 @@ class DefectFilter:
             if value:
                 parts.append(column == value)
         if self.by:
-            acted = exists(
-                select(ReviewRow.id)
-                .where(ReviewRow.defect_id == DefectRow.id, ReviewRow.by == self.by, ReviewRow.act == "verdict")
-                .correlate(DefectRow)
+            given = (
+                select(ReviewRow.defect_id)
+                .where(ReviewRow.by == self.by, ReviewRow.act == "verdict")
+                .order_by(ReviewRow.at.desc(), ReviewRow.defect_id.desc())
+                .limit(COUNTED)
             )
-            parts.append(acted)
+            parts.append(DefectRow.id.in_(given))
         return and_(True, *parts)
+
+
+def _seen_by(camera: str) -> ColumnElement[bool]:
+    """Most defects are of one fragment, whose camera is their own: only of the others the fragments are asked, defect
+    by defect (for EXISTS beside OR, PostgreSQL would read all of the camera's)."""
+    of_it = (
+        select(FragmentRow.defect_id)
+        .where(FragmentRow.defect_id == DefectRow.id, FragmentRow.camera == camera)
+        .limit(1)
+        .correlate(DefectRow)
+        .scalar_subquery()
+    )
+    return or_(DefectRow.camera == camera, and_(DefectRow.fragments > 1, of_it.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +160,6 @@ class DefectDetail:
 
 REVIEWERS_DAYS = 90
 NEARBY_MM = 10_000.0
-COUNTED = 10_000  # defects of a list are counted up to here
 Shown = tuple[DefectRow, FragmentRow, FrameRow]  # a defect, its strongest fragment, that one's frame
 
 _WITH_PEAK = (

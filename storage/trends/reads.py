@@ -4,7 +4,7 @@ Hours are grouped by the database, and put into the plant's days and shifts here
 told apart, an hour's gap of a camera is shared among the styles that it inspected in that hour.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from storage.database import Database
@@ -22,7 +22,7 @@ from storage.trends.control import Chart, individuals_chart, u_chart
 from storage.trends.drift import EPOCH, DriftState, drift_days
 from storage.trends.looms import read_looms
 from storage.trends.periods import Calendar, Plant, calendar_of
-from storage.trends.totals import BAND_MM, KIND_SPANS, minute_of
+from storage.trends.totals import BAND_MM, DAY_MIN, KIND_SPANS, minute_of
 from storage.trends.trend import Trend as Trend
 from storage.trends.trend import TrendFilter as TrendFilter
 from storage.trends.trend import trend_of
@@ -284,7 +284,8 @@ def _range(table: type[DefectTotalRow], first: int, last: int) -> Iterator[Colum
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Hours (minutes, where hours are divided) of cameras and styles: (N,) each, sums (N, len(SUMS))."""
+    """Hours (minutes, where hours are divided; days, of defects alone) of cameras and styles: (N,) each, sums
+    (N, len(SUMS))."""
 
     start: NDArray[np.int64]
     line: NDArray[np.object_]
@@ -298,35 +299,47 @@ class _Cells:
 
 
 def _read_cells(session: Session, calendar: Calendar, wanted: TrendFilter, lines: list[str]) -> _Cells:
-    """With a severity the defects are those of `defect_totals`, which tells severities apart."""
-    place = [_C.start, _C.line, _C.camera, _C.style]
-    cloth = [getattr(_C, name) for name in SUMS]
+    """With a severity the defects are those of `defect_totals`, which tells severities apart, in cells of their own."""
+    if not wanted.severity:
+        return _cells(session, _C, SUMS, _hours(_C, calendar), wanted, lines)
+    cloth = _cells(session, _C, SUMS[:CLOTH_SUMS], _hours(_C, calendar), wanted, lines)
+    days = not any(edge % DAY_MIN for edge in calendar.edges)  # of UTC, which are kept
+    times = _range(_D, calendar.edges[0], calendar.edges[-1]) if days else _hours(_D, calendar)
+    found = _cells(session, _D, SUMS[CLOTH_SUMS:], times, wanted, lines)
+    names = [field.name for field in fields(_Cells)]
+    return _Cells(*(np.concatenate([getattr(cloth, name), getattr(found, name)]) for name in names))
+
+
+def _cells(
+    session: Session,
+    table: type[ClothTotalRow] | type[DefectTotalRow],
+    names: tuple[str, ...],
+    times: Iterable[ColumnElement[bool]],
+    wanted: TrendFilter,
+    lines: list[str],
+) -> _Cells:
+    """names: the sums that the table is asked for; the others are 0."""
+    place = [table.start, table.line, table.camera, table.style]
+    sums = [getattr(table, name) for name in names]
+    query = select(*place, *sums, _C.minutes)
+    if table is _D:
+        query = select(*place, *map(func.sum, sums), literal(0)).group_by(*place)
     rows: list[Any] = []
-    for time in _hours(_C, calendar):
-        condition = and_(time, *_chosen(_C, wanted, lines))
-        rows += session.execute(select(*place, *cloth, _C.minutes).where(condition)).all()
-    start, line, camera, style, *sums, minutes = zip(*rows, strict=True) if rows else ((),) * (5 + len(SUMS))
-    cells = _Cells(
+    for time in times:
+        # past the ORM, which is slow over tens of thousands of rows
+        rows += session.connection().execute(query.where(time, *_chosen(table, wanted, lines))).all()
+    start, line, camera, style, *values, minutes = zip(*rows, strict=True) if rows else ((),) * (5 + len(names))
+    found = np.zeros((len(rows), len(SUMS)))
+    for name, column in zip(names, values, strict=True):
+        found[:, SUMS.index(name)] = column
+    return _Cells(
         np.array(start, np.int64),
         np.array(line, object),
         np.array(camera, object),
         np.array(style, object),
-        np.array(sums, np.float64).reshape(len(SUMS), -1).T.copy(),
+        found,
         np.array(minutes, np.int64),
     )
-    if not wanted.severity:
-        return cells
-    cells.sums[:, CLOTH_SUMS:] = 0
-    index = {key: number for number, key in enumerate(zip(start, line, camera, style, strict=True))}
-    keys = [_D.start, _D.line, _D.camera, _D.style]
-    found = [func.sum(getattr(_D, name)) for name in SUMS[CLOTH_SUMS:]]
-    for time in _hours(_D, calendar):
-        condition = and_(time, *_chosen(_D, wanted, lines))
-        for at, where, seen_by, kind, *values in session.execute(
-            select(*keys, *found).where(condition).group_by(*keys)
-        ):
-            cells.sums[index[at, where, seen_by, kind], CLOTH_SUMS:] = np.asarray(values, float)
-    return cells
 
 
 def _share_gaps(cells: _Cells) -> _Cells:

@@ -85,6 +85,8 @@ def test_regions_of_two_cameras_are_one_defect_up_to_10_mm_apart(sqlite_database
     store_report(sqlite_database, pictures, frame(0, region(FABRIC_PX - 30, 40, 30, 20), camera=1))
     store_report(sqlite_database, pictures, frame(0, region(gap_px, 40, 30, 20), camera=2))
     assert count(sqlite_database) == expected
+    for camera in ("camera-1", "camera-2"):  # each shows it, or one of them
+        assert list_defects(sqlite_database, DefectFilter(camera=camera), limit=5)[1] == 1
     if expected == 1:
         [(_, derived)] = defects(sqlite_database)
         assert derived[:2] == [WIDTH_MM - 7.5, WIDTH_MM + (gap_px + 30) * MM_PER_PX]

@@ -5,6 +5,7 @@ PostgreSQL, which reads a table of a few rows as a whole, it is asked whether an
 """
 
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -95,6 +96,11 @@ def test_no_screen_reads_all_frames_or_defects(database, pictures, line):
         DefectFilter(camera=CAMERA),
         DefectFilter(state="unreviewed"),
         DefectFilter(min_strength=1.5),
+        DefectFilter(camera=CAMERA, state="unreviewed"),
+        DefectFilter(geometry="point"),
+        DefectFilter(severity="major"),
+        DefectFilter(code="hole"),
+        DefectFilter(by="eva"),
     ]
     with caught(database) as statements:
         cameras.camera_figures(database)
@@ -132,3 +138,33 @@ def test_no_write_reads_all_frames_or_defects(database, line, pictures):
         prune(database, pictures, by="eva", days=1)
     assert len(statements) > 40
     assert sequential_scans(database, statements) == []
+
+
+def test_what_fits_no_filter_is_looked_for_in_an_index_alone(database, line):
+    """Of a year's defects one after the other, so none of their rows may be read for it."""
+    filters = [
+        DefectFilter(style="denim"),
+        DefectFilter(camera="camera-9"),
+        DefectFilter(geometry="diagonal"),
+        DefectFilter(severity="critical"),
+        DefectFilter(code="hole"),
+        DefectFilter(by="nobody"),
+    ]
+    with caught(database) as statements:
+        for wanted in filters:
+            assert defects.list_defects(database, wanted, limit=5) == ([], 0)
+            assert not any(defects.count_by_state(database, replace(wanted, state="unreviewed")).values())
+    plans = []
+    with database.engine.connect() as connection:
+        sqlite = database.url.get_backend_name() == "sqlite"
+        if not sqlite:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+            connection.exec_driver_sql("SET enable_bitmapscan = off")
+        for statement, parameters in statements:
+            if "frames" not in statement.partition("WHERE")[0]:  # which asks by numbers what is shown of each
+                prefix = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
+                plans += [str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters)]
+    reads = [plan for plan in plans if "defects" in plan and ("SCAN" in plan or "SEARCH" in plan or "Scan" in plan)]
+    assert len(reads) > 20
+    allowed = ("COVERING INDEX", "INTEGER PRIMARY KEY", "Index Only Scan", "using pk_defects")
+    assert [plan for plan in reads if not any(sign in plan for sign in allowed) and "ix_fragments" not in plan] == []

@@ -210,6 +210,8 @@ def test_filters_narrow_the_list(database: Database, store: Store, pictures: Pic
     assert found(style="plaid") == 1
     assert found(camera="camera-1") == 6
     assert found(camera="camera-9") == 0
+    assert found(by="a") == 1
+    assert found(by="b") == 0
     assert found(state="confirmed") == 1
     assert found(state="unreviewed") == 5
     assert found(min_strength=1.3) == 4
