@@ -13,6 +13,8 @@ from storage.reads.roll_summary import CameraCoverage, RollSummary
 
 Drawing: TypeAlias = Any  # altair's own return types change with what is layered
 
+alt.utils.schemapi.disable_debug_mode()  # a chart is checked as a whole when it is drawn, not each of its parts before
+
 TREND_HEIGHT_PX = 110
 NUMBERS = {  # as d3 takes a language's way of writing them
     "en": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""]},

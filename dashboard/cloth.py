@@ -8,20 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dashboard.language import figure
 from dashboard.pictures import read_picture
+from dashboard.units import UnitSet
 from inspection.types import Pixels
 from storage.live import StripPiece
 
 SLACK_MM = 1.0  # frames whose ends are so near touch
 HATCH_PX = 12
 HATCH_RGB, HATCH_LINE_RGB = (206, 210, 214), (150, 157, 165)
-TICKS_MM = (100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0)
+TICKS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # m or yd
 TICK_SPACE_PX = 70  # at least, between two
 LABEL_PX = 15
 
 
-def draw_strip(pieces: Sequence[StripPiece], *, width_px: int, height_px: int) -> bytes:
-    """The newest cloth of a camera as JPEG of `width_px` x `height_px`, its end at the bottom, metres at the left.
+def draw_strip(pieces: Sequence[StripPiece], *, width_px: int, height_px: int, own: UnitSet) -> bytes:
+    """The newest cloth of a camera as JPEG of `width_px` x `height_px`, its end at the bottom, lengths at the left.
 
     pieces: in the order of their capture, at least one. Cloth that no piece shows is hatched. What was captured before
     the counter was reset is left out. Pieces that cannot be read count as missing.
@@ -41,7 +43,7 @@ def draw_strip(pieces: Sequence[StripPiece], *, width_px: int, height_px: int) -
             continue
         shown = cloth[max(0, -top) :]
         canvas[max(0, top) : max(0, top) + len(shown)] = shown
-    return _with_metres(canvas, end_mm=end_mm, scale=scale)
+    return _with_lengths(canvas, end_mm=end_mm, scale=scale, own=own)
 
 
 def _of_this_run(pieces: Sequence[StripPiece]) -> list[StripPiece]:
@@ -60,11 +62,12 @@ def _hatched(width_px: int, height_px: int) -> Pixels:
     return np.where(lines[:, :, None], HATCH_LINE_RGB, HATCH_RGB).astype(np.uint8)
 
 
-def _with_metres(canvas: Pixels, *, end_mm: float, scale: float) -> bytes:
+def _with_lengths(canvas: Pixels, *, end_mm: float, scale: float, own: UnitSet) -> bytes:
     picture = Image.fromarray(canvas)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(LABEL_PX)
     height = canvas.shape[0]
-    step = next((each for each in TICKS_MM if each * scale >= TICK_SPACE_PX), TICKS_MM[-1])
+    ticks = [own.long_mm * each for each in TICKS]
+    step = next((each for each in ticks if each * scale >= TICK_SPACE_PX), ticks[-1])
     first = np.ceil((end_mm - height / scale) / step)
     for number in np.arange(first, np.floor(end_mm / step) + 1):
         y = height - (end_mm - number * step) * scale
@@ -74,7 +77,7 @@ def _with_metres(canvas: Pixels, *, end_mm: float, scale: float) -> bytes:
         pen.line([(0, y), (14, y)], fill=(20, 20, 20), width=1)
         pen.text(
             (19, y),
-            f"{number * step / 1000:g} m",
+            f"{figure(own.along(number * step), 'g')} {own.long}",
             font=font,
             anchor="lm",
             fill=(255, 255, 255),

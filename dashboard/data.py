@@ -18,6 +18,7 @@ import streamlit as st
 from dashboard import cloth, pictures
 from dashboard.signed_in import allowed, may
 from dashboard.stores import store
+from dashboard.units import UnitSet
 from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import DashboardSettings, ReportSettings, load
 from inspection.states import CameraState
@@ -115,11 +116,13 @@ def refresh_s() -> float:
 def forget_reads() -> None:
     """After an act everybody sees the new state at once."""
     st.cache_data.clear()
+    for read in (rolls, roll_map, graded_roll, cut_plan):
+        read.clear()
 
 
 def zone() -> tzinfo:
     """The plant's, where one is set; else the viewer's, else the server's."""
-    settings = load(ReportSettings)
+    settings = report_settings()
     if "time_zone" in settings.model_fields_set:
         return ZoneInfo(settings.time_zone)
     try:
@@ -175,14 +178,15 @@ def _heard(camera: CameraFigures, told: tuple[LiveIngest, CameraState] | None) -
 
 
 @st.cache_data(ttl=0.5, max_entries=50, show_spinner=False)
-def running_cloth(line: str, camera: str, width_px: int, height_px: int) -> bytes | None:
-    """The newest cloth of a camera as JPEG; None where nothing of it is known at the moment."""
+def running_cloth(line: str, camera: str, width_px: int, height_px: int, own: UnitSet, spoken: str) -> bytes | None:
+    """The newest cloth of a camera as JPEG, its lengths in these units as that language writes them; None where nothing
+    of it is known at the moment."""
     try:
         pieces = store().live.strip(line, camera) if not _redis_problem() else []
     except StorageError:
         _redis_problem.clear()
         return None
-    return cloth.draw_strip(pieces, width_px=width_px, height_px=height_px) if pieces else None
+    return cloth.draw_strip(pieces, width_px=width_px, height_px=height_px, own=own) if pieces else None
 
 
 @st.cache_data(ttl=0.5, show_spinner=False)
@@ -201,15 +205,17 @@ def latest_defects(limit: int, line: str = "") -> list[DefectItem]:
     return defect_reads.latest_defects(store().database, limit=limit, line=line)
 
 
-@st.cache_data(ttl=2, show_spinner=False)
+@st.cache_resource(ttl=10, show_spinner=False)
 def rolls() -> list[Roll]:
+    """All of them, the same list for everybody."""
     return roll_runs.rolls_to_choose(store().database, at=datetime.now(UTC))
 
 
+@st.cache_data(ttl=2, show_spinner=False)
 def running_rolls() -> list[Roll]:
     """The open ones that staff named, and automatic ones of lines without such."""
-    now = datetime.now(UTC)
-    running = [roll for roll in rolls() if roll_runs.is_running(roll, at=now)]
+    open_now = rolls_store.list_rolls(store().database, since=datetime.now(UTC))
+    running = sorted(open_now, key=lambda roll: roll.automatic)
     named = {roll.line for roll in running if not roll.automatic}
     return [roll for roll in running if not roll.automatic or roll.line not in named]
 
@@ -219,7 +225,10 @@ def roll_summary(roll: Roll) -> RollSummary:
     return summary_reads.roll_summary(store().database, roll)
 
 
-@st.cache_data(ttl=10, show_spinner=False)
+# Of a roll with ten thousand defects, copying for each who asks would cost more than reading: nobody changes these
+
+
+@st.cache_resource(ttl=10, max_entries=20, show_spinner=False)
 def roll_map(roll: Roll) -> RollMap:
     return map_reads.roll_map(store().database, roll)
 
@@ -228,12 +237,12 @@ def roll_grade(roll: Roll) -> Grade:
     return graded_roll(roll).grade
 
 
-@st.cache_data(ttl=10, show_spinner=False)
+@st.cache_resource(ttl=10, max_entries=20, show_spinner=False)
 def graded_roll(roll: Roll) -> GradedRoll:
     return stored.grade_roll(store().database, roll)
 
 
-@st.cache_data(ttl=10, show_spinner=False)
+@st.cache_resource(ttl=10, max_entries=20, show_spinner=False)
 def cut_plan(roll: Roll) -> CutPlan:
     graded = graded_roll(roll)
     return plan_cuts(graded.profile.profile, graded.cloth, graded.grade)

@@ -31,7 +31,7 @@ _spoken: ContextVar[str] = ContextVar("language", default="")
 
 
 def language() -> str:
-    """Of the page that is being made."""
+    """Of the page that is being made, which has chosen it at its beginning."""
     if spoken := _spoken.get():
         return spoken
     if get_script_run_ctx(suppress_warning=True) is None:
@@ -46,11 +46,11 @@ def language() -> str:
 
 def choose(user: User | None) -> None:
     """For the pages of this browser: language and units as their user has set them, else as the browser asks."""
-    st.session_state[units.KEY] = user.units if user else "metric"
+    units.choose(user.units if user else "metric")
     wanted = user.language if user else ""
-    st.session_state[_KEY] = (
-        wanted if wanted in LANGUAGES else asked_for(st.context.headers.get("Accept-Language") or "")
-    )
+    spoken = wanted if wanted in LANGUAGES else asked_for(st.context.headers.get("Accept-Language") or "")
+    st.session_state[_KEY] = spoken
+    _spoken.set(spoken)  # a run of a page has a thread of its own, and words ask thousands of times
 
 
 def asked_for(header: str) -> str:
@@ -98,7 +98,7 @@ def N_(text: str) -> str:
 
 def figure(value: float, form: str) -> str:
     """A number formatted as `format` does, with the language's own marks for decimals and thousands."""
-    written = format(value, form)
+    written = format(value, form).replace("%", " %")
     return written if language() == "en" else written.translate(_marks(language()))
 
 

@@ -197,5 +197,5 @@ def _gallery(shown: list[tuple[str, str, str]]) -> None:
                 if picture is None:
                     st.caption(_("The picture was not kept."))
                 else:
-                    st.image(picture, width="stretch")
+                    st.image(picture, width="stretch", alt=text)
                 st.caption(words.plain(text))

@@ -87,7 +87,7 @@ def part(
     selected: int | None,
 ) -> Drawing:
     """From `from_m` on as much as fits, in true proportions, which zooming keeps. Clicking a defect gives its `id` in
-    "pick". defects: `RollMap.defects` with `when` in words; gaps: of `merge_gaps`; both of these cameras only."""
+    "pick". defects: of `said_on_map`; gaps: of `merge_gaps`; both of these cameras only."""
     length_m, width_mm = _extent(roll, cameras)
     last_m = from_m + WIDEST * width_mm / 1000
     near = defects[(defects["y1_mm"] >= from_m * 1000 - 1000) & (defects["y0_mm"] <= last_m * 1000)]
@@ -313,14 +313,11 @@ def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int], lege
         size=defects["size_mm"],
         severity=defects["severity"],
         rim=defects["severity"].map(RIMS),
-        form=defects["geometry"].map(words.geometry),
+        form=defects["geometry"].map({form: words.geometry(form) for form in forms}),
         fill=(defects["state"] != "rejected").map({True: 0.85, False: 0.0}),
         says=defects["says"],
-        state=defects["state"].map(words.state),
-        place=[
-            f"{words.metres(a)}, {words.millimetres(b)}"
-            for a, b in zip(defects["y0_mm"], defects["x0_mm"], strict=True)
-        ],
+        state=defects["state"].map({state: words.state(state) for state in set(defects["state"])}),
+        place=defects["place"],
         when=defects["when"],
     )
     return (

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import stored_words, words
+from dashboard import shell, stored_words, words
 from dashboard.language import _, figure, ngettext
 from dashboard.stored_sentences import told
 from dashboard.stored_words import said
@@ -25,9 +25,16 @@ def show_grade(graded: GradedRoll, plan: CutPlan) -> None:
         formula = paper_words.formula(
             profile, grade.points.total, length_mm=cloth.length_mm, width_mm=cloth.width_mm, measure=grade.measure
         )
-        lines.append(f"{words.plain(formula)} = **{figure(grade.rate, '.2f')}** {measure}")
+        own, own_measure = words.rate(grade.rate, grade.measure)
+        also = (
+            ""
+            if own_measure == words.measure(grade.measure)
+            else _(" ({rate} per {measure})", rate=own, measure=own_measure)
+        )
+        lines.append(f"{words.plain(formula)} = **{figure(grade.rate, '.2f')}** {measure}{also}")
     limits = ", ".join(
-        _("{name} up to {limit}", name=words.plain(name), limit=figure(limit, "g")) for name, limit in grade.limits
+        _("{name} up to {limit}", name=words.plain(said(name)), limit=figure(limit, "g"))
+        for name, limit in grade.limits
     )
     lines.append(_("Limits: {limits} {measure}", limits=limits, measure=measure))
     lines += [f"{words.plain(told(reason))}" for reason in grade.reasons]
@@ -40,54 +47,70 @@ def show_grade(graded: GradedRoll, plan: CutPlan) -> None:
             )
         )
     st.markdown("  \n".join(lines))
+    show_points(graded)
+
+
+@st.fragment
+def show_points(graded: GradedRoll) -> None:
+    """Put into words when somebody opens it: a long roll has thousands."""
+    with shell.told():
+        detail = st.expander(
+            _("Point by point: {points} points", points=paper_points(graded.grade.points.total)),
+            icon=":material/functions:",
+            key="roll.points",
+            on_change="rerun",
+        )
+        if detail.open:
+            with detail:
+                show_each(graded)
+
+
+def show_each(graded: GradedRoll) -> None:
+    grade, profile = graded.grade, graded.profile.profile
     counted = [each for each in grade.points.defects if not each.left_out]
-    with st.expander(
-        _("Point by point: {points} points", points=paper_points(grade.points.total)),
-        icon=":material/functions:",
-    ):
-        if not counted:
-            st.caption(_("No defect that counts."))
-        else:
-            counted.sort(key=lambda each: (each.defect.y0_mm, each.defect.id))
-            st.dataframe(
-                pd.DataFrame([row_of(each, graded) for each in counted]),
-                hide_index=True,
-                alt=_("Points of each defect that counts"),
+    if not counted:
+        st.caption(_("No defect that counts."))
+    else:
+        counted.sort(key=lambda each: (each.defect.y0_mm, each.defect.id))
+        st.dataframe(
+            pd.DataFrame([row_of(each, graded) for each in counted]),
+            hide_index=True,
+            alt=_("Points of each defect that counts"),
+        )
+    if grade.points.units:
+        st.caption(
+            _(
+                "Points of each {unit}, {most} at most; the caps took {off} off.",
+                unit=said(profile.unit),
+                most=paper_points(grade.points.cap),
+                off=paper_points(grade.points.capped_off),
             )
-        if grade.points.units:
-            st.caption(
-                _(
-                    "Points of each {unit}, {most} at most; the caps took {off} off.",
-                    unit=said(profile.unit),
-                    most=paper_points(grade.points.cap),
-                    off=paper_points(grade.points.capped_off),
-                )
+        )
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    {
+                        stored_words.sentence(profile.unit): unit.unit + 1,
+                        _("As they add up"): paper_points(unit.raw),
+                        _("Counted"): paper_points(unit.points),
+                    }
+                    for unit in grade.points.units
+                ]
+            ),
+            hide_index=True,
+            alt=_("Points of each unit of length"),
+        )
+    left: dict[str, int] = {}
+    for each in grade.points.defects:
+        if each.left_out:
+            left[each.left_out] = left.get(each.left_out, 0) + 1
+    if left:
+        st.caption(
+            _("Left out: ")
+            + ", ".join(
+                f"{figure(number, ',')} {said(paper_words.LEFT_OUT[why])}" for why, number in sorted(left.items())
             )
-            st.dataframe(
-                pd.DataFrame(
-                    [
-                        {
-                            stored_words.sentence(profile.unit): unit.unit + 1,
-                            _("As they add up"): paper_points(unit.raw),
-                            _("Counted"): paper_points(unit.points),
-                        }
-                        for unit in grade.points.units
-                    ]
-                ),
-                hide_index=True,
-                alt=_("Points of each unit of length"),
-            )
-        left: dict[str, int] = {}
-        for each in grade.points.defects:
-            if each.left_out:
-                left[each.left_out] = left.get(each.left_out, 0) + 1
-        if left:
-            st.caption(
-                _("Left out: ")
-                + ", ".join(
-                    f"{figure(number, ',')} {said(paper_words.LEFT_OUT[why])}" for why, number in sorted(left.items())
-                )
-            )
+        )
 
 
 def paper_points(points: float) -> str:

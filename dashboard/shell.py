@@ -1,7 +1,7 @@
 """What every page has: its frame with who is signed in, one line for an error, and filters in the address."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -135,7 +135,13 @@ def _show_way_in() -> None:
 
 def clock(at: datetime) -> str:
     """Local time for the viewer."""
-    return words.clock(at, zone=data.zone(), now=datetime.now(UTC))
+    return clocks([at])[0]
+
+
+def clocks(times: Iterable[datetime]) -> list[str]:
+    """The same for many."""
+    zone, now = data.zone(), datetime.now(UTC)
+    return [words.clock(at, zone=zone, now=now) for at in times]
 
 
 def seconds_since(at: datetime) -> float:

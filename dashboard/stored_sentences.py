@@ -79,6 +79,12 @@ SENTENCES = (
     N_("sample {sample}: defect {defect}, which nobody has reviewed, lies in it"),
     N_("{name} has {size} MB, {most} at most are taken"),
     N_("{name}: not a picture of a known format: save it as 8-bit PNG, or remove it"),
+    # Why something is a sample
+    N_("called a false alarm"),
+    N_("uploaded as {name}"),
+    N_("golden roll"),
+    N_("a frame of the running line"),
+    N_("by chance, of the tiles that score low"),
     # The gate
     N_("speed: the two models take tiles of different size"),
     N_("style {style}: the running model knows it, the candidate does not"),

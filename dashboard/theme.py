@@ -38,15 +38,18 @@ STREAMLIT_THEME: dict[str, str] = {
     "theme.headingFontSizes": '["1.9rem", "1.4rem", "1.15rem", "1rem"]',
     "theme.paddingTop": "3.25rem",
     "theme.light.primaryColor": "#0F6E84",
-    "theme.dark.primaryColor": "#1A869F",
+    "theme.dark.primaryColor": "#14788F",
 }
 
-# What is being redrawn stays as it is until its new content is there, instead of fading every second; small print can
-# be read by weak eyes, too (WCAG 2.2, 1.4.3); and the page leaves the width of a tablet to its content.
+# What is being redrawn stays as it is until its new content is there, instead of fading every second; small print, what
+# is chosen and a slider's value can be read by weak eyes, too (WCAG 2.2, 1.4.3); and the page leaves the width of a
+# tablet to its content.
 STYLE = """<style>
 [data-testid='stSidebar'][style*='width: 300px'] {width: 13.5rem !important;}
 [data-stale='true'] {opacity: 1 !important; transition: none !important;}
 [data-testid='stCaptionContainer'] {opacity: 0.88;}
+[data-testid='stMain'] [data-selected='true']:not([role='option']) p, [data-testid='stSliderThumbValue'] p
+ {color: light-dark(#0F6E84, #7FD0E2);}
 .stMainBlockContainer {padding-left: 2.2rem; padding-right: 2.2rem;}
 </style>"""
 

@@ -1,5 +1,6 @@
 """Metric or imperial, as who looks has set it: what is stored is metric, what is shown is converted here."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import streamlit as st
@@ -40,8 +41,19 @@ SETS: dict[Units, UnitSet] = {
 }
 
 
+_chosen: ContextVar[Units | None] = ContextVar("units", default=None)
+
+
+def choose(name: Units) -> None:
+    """For the pages of this browser."""
+    st.session_state[KEY] = name
+    _chosen.set(name)
+
+
 def units() -> UnitSet:
     """Of who looks."""
+    if (name := _chosen.get()) is not None:
+        return SETS[name]
     if get_script_run_ctx(suppress_warning=True) is None:
         return SETS["metric"]
     return SETS["imperial" if st.session_state.get(KEY) == "imperial" else "metric"]

@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import date, datetime, tzinfo
+from functools import cache
 
 from babel.dates import format_date
 
@@ -11,6 +12,7 @@ from dashboard.language import N_, _, figure, language, ngettext
 from dashboard.stored_words import said
 from dashboard.units import units
 from storage.defects.geometry import CODES
+from storage.grading.profile import MEASURE_IN_SI, Measure
 from storage.reads.defects import COUNTED, DefectItem, Series
 from storage.reads.review_state import State
 
@@ -77,9 +79,18 @@ def percent(share: float) -> str:
     return "100 %" if tenths >= 1000 else f"{figure(tenths / 10, '.1f')} %"
 
 
+def rate(points: float | None, name: Measure) -> tuple[str, str]:
+    """A grade's points in the viewer's units: how many, and per which length or area."""
+    own: dict[str, Measure] = {"100m": "100yd", "100m2": "100yd2", "100yd": "100m", "100yd2": "100m2"}
+    wanted = name if units().long in name else own[name]
+    if points is None:
+        return "–", measure(wanted)
+    return figure(points * MEASURE_IN_SI[wanted][1] / MEASURE_IN_SI[name][1], ",.1f"), measure(wanted)
+
+
 def measure(name: str) -> str:
     """What a grade's rate refers to: 100yd2 -> 100 yd²."""
-    return re.sub(r"(\d)(?=[a-z])", r"\1 ", name).replace("2", "²") if name.endswith("2") else name
+    return re.sub(r"(\d)(?=[a-z])", r"\1 ", name).replace("2", "²")
 
 
 def strength(ratio: float) -> str:
@@ -113,8 +124,13 @@ def clock(at: datetime, *, zone: tzinfo, now: datetime) -> str:
 
 def day(date: date, *, year: bool = True) -> str:
     """14 Mar 2026, 14. Mär 2026."""
-    form = {"en": "d MMM", "de": "d. MMM"}[language()] + (" y" if year else "")
-    return format_date(date, form, locale=language())
+    return _day(date, language(), year)
+
+
+@cache
+def _day(date: date, spoken: str, year: bool) -> str:
+    form = {"en": "d MMM", "de": "d. MMM"}[spoken] + (" y" if year else "")
+    return format_date(date, form, locale=spoken)
 
 
 def moment(at: datetime) -> str:

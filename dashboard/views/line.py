@@ -12,7 +12,7 @@ from storage.reads.cameras import CameraFigures
 from storage.reads.gap_words import merge_gaps, reason_in_words
 
 SILENT_S = 10.0
-STRIP_HEIGHT_PX = 600
+STRIP_HEIGHT_PX = 540
 STRIP_WIDTHS_PX = {1: 640, 2: 420}  # one camera, two cameras; more share the same room
 STRIP_ROOM_PX = 900
 MAP_S = 3.0  # between two drawings of the map
@@ -89,7 +89,9 @@ def draw_strips(cameras: list[CameraFigures]) -> None:
     width_px = STRIP_WIDTHS_PX.get(len(cameras), max(160, STRIP_ROOM_PX // max(1, len(cameras))))
     for column, camera in zip(st.columns(len(cameras), gap="small"), cameras, strict=True):
         with column:
-            picture = data.running_cloth(camera.line, camera.camera, width_px, STRIP_HEIGHT_PX)
+            picture = data.running_cloth(
+                camera.line, camera.camera, width_px, STRIP_HEIGHT_PX, units(), language.language()
+            )
             if picture is None:
                 st.info(
                     _(
@@ -145,16 +147,13 @@ def show_roll(line: str) -> None:
             return
         figures, grade = data.roll_summary(roll), data.roll_grade(roll)
         captured = figures.inspected_mm + figures.gap_mm > 0
-        st.metric(_("Metres"), words.metres(figures.length_mm), border=True)
+        st.metric(_("Length"), words.metres(figures.length_mm), border=True)
         st.metric(_("Coverage"), words.percent(figures.coverage) if captured else "–", border=True)
         st.metric(_("Defects"), figure(figures.defects, ","), border=True, help=_("Found, without the false alarms"))
         st.metric(_("Points so far"), figure(grade.points.total, "g"), border=True)
-        rate = "–" if grade.rate is None else figure(grade.rate, ".1f")
+        rate, measure = words.rate(grade.rate, grade.measure)
         st.metric(
-            _("Per {measure}", measure=words.measure(grade.measure)),
-            rate,
-            border=True,
-            help=stored_words.sentence(grade.grade),
+            _("Points per {measure}", measure=measure), rate, border=True, help=stored_words.sentence(grade.grade)
         )
 
 

@@ -95,7 +95,9 @@ def choose_day(default: date) -> date:
     except ValueError:
         wanted = default
     wanted = min(wanted, default)
-    chosen = st.date_input(_("Day it begins on"), value=wanted, max_value=default, key="reports.day", width=180)
+    chosen = st.date_input(
+        _("Day it begins on"), value=wanted, max_value=default, key="reports.day", width=180, format="YYYY-MM-DD"
+    )
     shell.remember("day", chosen.isoformat(), default=default.isoformat())
     return chosen
 
@@ -125,7 +127,9 @@ def show_lines(report: PeriodReport) -> None:
                 _("Not inspected"): words.metres(line.missed_mm),
                 _("Coverage"): words.percent(line.coverage),
                 _("Defects"): line.defects,
-                _("Per 100 {unit}²", unit=units().long): figure(units().per_100_square(line.defects_per_100_m2), ".1f"),
+                _("Defects per 100 {unit}²", unit=units().long): figure(
+                    units().per_100_square(line.defects_per_100_m2), ".1f"
+                ),
                 _("To review"): line.to_review,
                 _("False alarms"): line.false_alarms,
             }
@@ -152,17 +156,12 @@ def show_rolls(report: PeriodReport) -> None:
                 _("Defects"): graded.defects,
                 _("To review"): graded.to_review,
                 _("Points"): figure(graded.points, "g"),
-                _("Rate"): "–"
-                if graded.rate is None
-                else _(
-                    "{rate} per {measure}",
-                    rate=figure(graded.rate, ".1f"),
-                    measure=words.measure(graded.measure),
-                ),
+                _("Rate"): _("{rate} per {measure}", rate=rate, measure=measure),
                 _("Grade"): stored_words.sentence(graded.grade),
                 "": _("ended") if graded.roll.id in report.ended else _("goes on"),
             }
             for graded in report.rolls
+            for rate, measure in [words.rate(graded.rate, graded.measure)]
         ),
         hide_index=True,
         alt=_("Rolls with cloth of this time, and their grades"),

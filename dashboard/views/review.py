@@ -1,19 +1,17 @@
 """Review: the queue, worst first; one defect at a time by keyboard, or many at once in a grid."""
 
-from datetime import UTC, datetime
-
 import streamlit as st
 
 from dashboard import acts, data, shell, stored_words, words
 from dashboard.defect_cards import card_grid, chosen_of, tick_key
 from dashboard.language import _, figure, ngettext
 from dashboard.one_defect import merge_and_open, show_defect, show_undo
+from dashboard.roll_names import roll_names
 from inspection.errors import LoomwatchError
 from storage.defects.geometry import GEOMETRIES, NAMES
 from storage.grading.severity import SEVERITIES
 from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
 from storage.reads.review_state import STATES, State
-from storage.reads.roll_runs import is_running
 from storage.reviews import Act
 
 PAGE_CARDS = 24
@@ -43,19 +41,12 @@ def show_page() -> None:
 
 def choose_filter() -> DefectFilter:
     """Filters live in the address; changing one starts at the worst defect again."""
-    now = datetime.now(UTC)
     rolls = {str(roll.id): roll for roll in data.rolls()}
-    names = {
-        key: (_("Cloth without a roll, ") + f"{roll.opened_at:%-d %b %Y}" if roll.automatic else roll.name)
-        + f" · {roll.line}"
-        + (_(" · running") if is_running(roll, at=now) else "")
-        for key, roll in rolls.items()
-    }
     forms: dict[str, str] = {name: words.geometry(name) for name in GEOMETRIES}
     codes = {name.code: words.code(name.code) for name in NAMES}
     severities: dict[str, str] = {name: stored_words.sentence(name) for name in SEVERITIES}
-    with st.grid(4, min_column_width=170):
-        roll = choose(_("Roll"), "roll", {"": _("All rolls"), **names})
+    with st.grid(4, min_column_width=170, vertical_alignment="bottom"):
+        roll = choose(_("Roll"), "roll", {"": _("All rolls"), **roll_names()})
         style = choose(_("Style"), "style", {"": _("All styles"), **same(data.style_names())})
         strength = choose(_("Strength (× limit)"), "strength", STRENGTHS)
         with st.popover(_("More filters"), icon=":material/filter_alt:", width="stretch"):

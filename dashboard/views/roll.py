@@ -11,6 +11,7 @@ from dashboard.language import _, figure, ngettext
 from dashboard.on_map import said_on_map
 from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
 from dashboard.roll_grade import show_grade
+from dashboard.roll_names import roll_names
 from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from dashboard.units import units
@@ -57,9 +58,9 @@ def show_page() -> None:
 def choose(rolls: list[Roll]) -> Roll:
     """The roll of the address, else the running one, and what can be done with it."""
     by_id = {str(roll.id): roll for roll in rolls}
-    names = {key: name_of(roll) for key, roll in by_id.items()}
+    names = {key: name for key, name in roll_names().items() if key in by_id}
     box = f"roll.{st.session_state.get(OPENED_KEY, '')}"
-    chosen = by_id[shell.select("Roll", "roll", names, page=box, width=520, bare=True)]
+    chosen = by_id[shell.select(_("Roll"), "roll", names, page=box, width=520, bare=True)]
     standing = data.roll_standing(chosen)
     with st.container(horizontal=True, vertical_alignment="center"):
         if is_running(chosen, at=datetime.now(UTC)):
@@ -91,16 +92,6 @@ def choose(rolls: list[Roll]) -> Roll:
     return chosen
 
 
-def name_of(roll: Roll) -> str:
-    name = (
-        _("Cloth without a roll, {opened_at}", opened_at=words.day(roll.opened_at.date()))
-        if roll.automatic
-        else roll.name
-    )
-    when = "" if roll.automatic else f" · {shell.clock(roll.opened_at)}"
-    return f"{name} · {roll.line}" + (f" · {roll.style}" if roll.style else "") + when
-
-
 def show_figures(roll: RollSummary) -> None:
     captured = roll.inspected_mm + roll.gap_mm > 0
     several = _(" Mean of {cameras} cameras.", cameras=len(roll.cameras)) if len(roll.cameras) > 1 else ""
@@ -117,22 +108,21 @@ def show_figures(roll: RollSummary) -> None:
             help=_("Passed a camera and was not inspected; the table below says why.") + several,
         )
         st.metric(_("Coverage"), words.percent(roll.coverage) if captured else "–", border=True)
-        st.metric(_("Defects"), figure(roll.defects, ","), border=True, help=_("Found, without the false alarms"))
+        each = figure(units().per_100_long(roll.defects_per_100_m), ".1f") if captured else "–"
         st.metric(
-            _("Per 100 {unit}", unit=units().long),
-            figure(units().per_100_long(roll.defects_per_100_m), ".1f") if captured else "–",
+            _("Defects"),
+            figure(roll.defects, ","),
             border=True,
+            help=_("Found, without the false alarms: {rate} per 100 {unit}", rate=each, unit=units().long),
         )
-        rate = (
-            ""
-            if grade.rate is None
-            else _(", {rate} per {measure}", rate=figure(grade.rate, ".1f"), measure=grade.measure)
-        )
+        rate, measure = words.rate(grade.rate, grade.measure)
+        st.metric(_("Points per {measure}", measure=measure), rate, border=True)
         st.metric(
             _("Grade") if grade.state == "final" else _("Grade so far"),
             stored_words.sentence(grade.grade),
             border=True,
-            help=_("{total} points{rate}. ", total=figure(grade.points.total, "g"), rate=rate)
+            help=_("{total} points.", total=figure(grade.points.total, "g"))
+            + " "
             + " ".join(f"{told(each)}." for each in grade.reasons),
         )
 

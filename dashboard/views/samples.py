@@ -192,7 +192,7 @@ def provenance(sample: Sample) -> str:
         _("{who}, {when}", who=words.plain(sample.by), when=shell.clock(at.captured_at if at else sample.created_at))
     )
     if sample.why:
-        lines.append(words.plain(sample.why))
+        lines.append(words.plain(told(sample.why)))
     if scored is not None:
         lines.append(
             _("{ratio} of the limit by {model}", ratio=figure(scored.ratio, ".2f"), model=words.plain(scored.model))

@@ -170,9 +170,9 @@ def show_versions() -> None:
     st.subheader(_("Versions"), anchor=False)
     rows = dict(system_data.versions())
     model = data.running_model()
-    rows["Model in charge"] = model.name if model else "none"
+    rows[_("Model in charge")] = model.name if model else _("none")
     for worker in data.live_view().workers:
-        rows[f"Runtime of {worker.name}"] = worker.runtime
+        rows[_("Runtime of {worker}", worker=worker.name)] = worker.runtime
     st.dataframe(
         pd.DataFrame({_("What"): list(rows), _("Version"): list(rows.values())}),
         hide_index=True,

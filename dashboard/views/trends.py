@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import cast
+from typing import Literal, cast
 
 import pandas as pd
 import streamlit as st
@@ -93,12 +93,12 @@ def choose_filter(lines: list[str]) -> TrendFilter:
     )
 
 
-def choose_day(label: str, name: str, default: date) -> date:
+def choose_day(label: str, name: str, default: date, *, width: int | Literal["stretch"] = "stretch") -> date:
     try:
         wanted = date.fromisoformat(st.query_params.get(name, ""))
     except ValueError:
         wanted = default
-    chosen = st.date_input(label, value=wanted, key=f"trends.{name}", format="YYYY-MM-DD")
+    chosen = st.date_input(label, value=wanted, key=f"trends.{name}", format="YYYY-MM-DD", width=width)
     chosen = chosen if isinstance(chosen, date) else default
     shell.remember(name, chosen.isoformat(), default=default.isoformat())
     return chosen
@@ -108,7 +108,7 @@ def choose_earlier(wanted: TrendFilter) -> TrendFilter:
     """What the days are compared with: as many, ended on the chosen day."""
     length = wanted.last - wanted.first
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        last = choose_day(_("Compared with days until"), "before", wanted.first - timedelta(days=1))
+        last = choose_day(_("Compared with days until"), "before", wanted.first - timedelta(days=1), width=220)
         earlier = replace(wanted, first=last - length, last=last)
         st.caption(
             _(
@@ -147,9 +147,12 @@ def show_figures(wanted: TrendFilter, before: TrendFilter) -> None:
                 delta_color="normal" if name in ("coverage", "uptime") else "inverse",
                 border=True,
             )
-    st.caption(difference_in_words(found.ratio, found.p_value) if found else _("Nothing passed in the days before."))
     table = pd.DataFrame([row_of(each, when) for each, when in ((earlier, _("before")), (now, _("now"))) if each])
-    export(table, "comparison", label=_("Both periods as CSV"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            difference_in_words(found.ratio, found.p_value) if found else _("Nothing passed in the days before.")
+        )
+        export(table, "comparison", label=_("Both periods as CSV"))
 
 
 def difference_in_words(ratio: float | None, chance: float | None) -> str:
@@ -304,6 +307,7 @@ def show_width(wanted: TrendFilter) -> None:
     draw(
         trend_charts.width_map(table, band_mm=BAND_MM),
         alt=_("Defects by day and place across the cloth; a stripe is a place that makes defects again and again"),
+        as_picture=True,
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
@@ -325,7 +329,8 @@ def show_drift(wanted: TrendFilter) -> None:
     table = pd.DataFrame([asdict(each) for each in found])
     table["place"] = [" · ".join((each.camera, each.style or _("no style"))) for each in found]
     table["day"] = table["day"].astype(str)
-    draw(trend_charts.drift_strip(table, words=DRIFT_WORDS), alt=_("State of each camera's scores, day by day"))
+    alt = _("State of each camera's scores, day by day")
+    draw(trend_charts.drift_strip(table, words=DRIFT_WORDS), alt=alt, as_picture=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
             _(
@@ -337,8 +342,8 @@ def show_drift(wanted: TrendFilter) -> None:
         export(table.drop(columns="judged_at"), "drift")
 
 
-def draw(chart: Drawing, *, alt: str) -> None:
-    st.altair_chart(charts.spoken(chart), alt=alt)
+def draw(chart: Drawing, *, alt: str, as_picture: bool = False) -> None:
+    st.altair_chart(charts.spoken(chart, as_picture=as_picture), alt=alt)
 
 
 def row_of(trend: Trend, name: str) -> dict[str, object]:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 import dashboard
-from dashboard import signed_in
+from dashboard import data, signed_in
 from inspection.settings import StoreSettings, load
 from storage.accounts import sessions, users
 from storage.database import Database, open_database, upgrade
@@ -88,7 +88,7 @@ def open_page() -> OpenPage:
     """Runs one page by itself, as a link with these query parameters would."""
 
     def run(view: str, /, **query: str) -> AppTest:
-        st.cache_data.clear()  # what a test wrote just now is seen, however fast it was
+        data.forget_reads()  # what a test wrote just now is seen, however fast it was
         page = AppTest.from_file(str(FOLDER / "views" / f"{view}.py"), default_timeout=60)
         for name, value in query.items():
             page.query_params[name] = value

@@ -31,7 +31,14 @@ def test_the_cloth_of_every_camera_runs_beside_the_roll_and_its_figures(
     page = open_page("line")
     words = text_of(page)
     assert sum("Cloth of camera" in str(image.proto.imgs[0]) for image in page.image) == 2
-    for told in ("Roll R\\-1043", "Speed: 12.0 m/min", "Coverage: ", "Points so far: ", "Per 100 yd²: ", "No alarm"):
+    for told in (
+        "Roll R\\-1043",
+        "Speed: 12.0 m/min",
+        "Coverage: ",
+        "Points so far: ",
+        "Points per 100 m²: ",
+        "No alarm",
+    ):
         assert told in words, told
     assert page.get("arrow_vega_lite_chart") or page.get("vega_lite_chart"), "the roll's map"
 
@@ -42,7 +49,7 @@ def test_without_redis_the_record_is_shown_and_the_pictures_are_said_to_be_away(
     words = text_of(open_page("line"))
     assert "Live pictures away" in words
     assert "no cloth to show at the moment" in words
-    assert "Metres: " in words
+    assert "Length: " in words
 
 
 def test_a_line_that_is_not_there_is_answered_with_one_that_is(line: Database, live: Live, open_page: OpenPage) -> None:

@@ -107,6 +107,8 @@ def test_the_grade_is_told_point_by_point(line: Database, open_page: OpenPage) -
     roll = roll_named(line, "R-1041")
     graded = grade_roll(line, roll)
     page = open_page("roll", roll=str(roll.id))
+    page.session_state["roll.points"] = True  # opened
+    page.run()
     points, units, *_ = page.dataframe
     counted = {each.defect.id: each.points for each in graded.grade.points.defects if not each.left_out}
     assert dict(zip(points.value["Defect"], points.value["Points"].astype(float), strict=True)) == counted

@@ -28,8 +28,8 @@ def test_the_figures_are_those_of_the_chosen_days_and_filters(line: Database, op
         assert whole is not None
         found = figures(open_page("trends", **query))
         assert found["Defects per 100 m²"] == f"{whole.defects_per_100_m2:.2f}"
-        assert found["Coverage"] == f"{whole.coverage:.1%}"
-        assert found["Uptime"] == ("–" if "style" in query else f"{whole.uptime:.0%}")
+        assert found["Coverage"] == f"{whole.coverage * 100:.1f} %"
+        assert found["Uptime"] == ("–" if "style" in query else f"{whole.uptime * 100:.0f} %")
 
 
 def test_a_link_reproduces_the_screen_and_a_choice_makes_one(line: Database, open_page: OpenPage) -> None:

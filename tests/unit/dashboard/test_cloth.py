@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dashboard.cloth import HATCH_RGB, draw_strip
+from dashboard.units import SETS
 from storage.live import StripPiece
 
 GREY = {1: 40, 2: 110, 3: 180}
@@ -29,7 +30,7 @@ def piece(number: int, position_mm: float, *, jpeg: bytes | None = None, length_
 
 def right_edge(pieces: list[StripPiece], *, height_px: int = 200) -> np.ndarray:
     """The strip's column of red values at the right, where no metres are written. 0.5 px a mm."""
-    with Image.open(io.BytesIO(draw_strip(pieces, width_px=100, height_px=height_px))) as picture:
+    with Image.open(io.BytesIO(draw_strip(pieces, width_px=100, height_px=height_px, own=SETS["metric"]))) as picture:
         assert picture.size == (100, height_px)
         return np.asarray(picture.convert("RGB"))[:, 90, 0].astype(int)
 

@@ -29,11 +29,12 @@ def defects(number: int) -> pd.DataFrame:
             "state": STATES[k % 3],
             "camera": "a",
             "says": "a thing",
+            "place": "0.01 m, 20 mm",
             "when": "12:00:00",
         }
         for k in range(number)
     ]
-    columns = ["id", *PLACE, "size_mm", "geometry", "severity", "series", "state", "camera", "says", "when"]
+    columns = ["id", *PLACE, "size_mm", "geometry", "severity", "series", "state", "camera", "says", "place", "when"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import words
+from dashboard.units import SETS
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 
@@ -67,3 +68,12 @@ def test_states_are_counted_in_words() -> None:
     assert words.states({"unreviewed": 2, "confirmed": 0, "rejected": 1}) == (
         "2 to review · 0 confirmed · 1 false alarm"
     )
+
+
+def test_a_grade_says_its_points_in_the_units_of_who_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words.rate(40.0, "100yd2") == ("47.8", "100 m²")
+    assert words.rate(40.0, "100m2") == ("40.0", "100 m²")
+    assert words.rate(None, "100yd") == ("–", "100 m")
+    monkeypatch.setattr(words, "units", lambda: SETS["imperial"])
+    assert words.rate(40.0, "100m2") == ("33.4", "100 yd²")
+    assert words.rate(10.0, "100yd") == ("10.0", "100 yd")
