@@ -21,12 +21,16 @@ import numpy as np
 import psutil
 from sqlalchemy import func, select
 
-from dashboard.service import answer_problem
+from dashboard.service import answer_problem, check_port
+from dashboard.signed_in import cookie_name
 from inspection.endpoints import default_endpoint
 from inspection.errors import ServiceError
 from inspection.settings import CameraSettings, DashboardSettings, StoreSettings, load
 from loomwatch.supervisor import Service, Supervisor, loomwatch
-from storage.database import open_database, upgrade
+from storage.accounts import sessions, users
+from storage.accounts.roles import Role
+from storage.accounts.users import row_of
+from storage.database import Database, open_database, upgrade
 from storage.live import Live
 from storage.redis_server import start_private_redis
 from storage.tables import CaptureRow, FrameRow, GapRow
@@ -79,6 +83,38 @@ class Watched:
     @property
     def highest_mb(self) -> float:
         return max((mb for _, mb in self.rss_mb), default=0.0)
+
+
+def start_dashboard(supervisor: Supervisor, settings: DashboardSettings, environment: Mapping[str, str]) -> None:
+    """Returns when it answers. environment: the store's. Raises `ServiceError` for a port that is taken."""
+    check_port(settings.host, settings.port)  # else another dashboard there would answer
+    given = {
+        **environment,
+        "LOOMWATCH_DASHBOARD_HOST": settings.host,
+        "LOOMWATCH_DASHBOARD_PORT": str(settings.port),
+        "LOOMWATCH_DASHBOARD_REFRESH_S": str(settings.refresh_s),
+        "LOOMWATCH_DASHBOARD_MONITOR_PORT": "0",
+    }
+    supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=given))
+    deadline = time.monotonic() + START_S
+    while (problem := answer_problem(settings)) is not None:
+        supervisor.check()
+        if time.monotonic() > deadline:
+            raise ServiceError(f"the dashboard does not answer: {problem}")
+        time.sleep(0.2)
+
+
+def signed_in(database: Database, settings: DashboardSettings, role: Role) -> tuple[str, str]:
+    """Signs in a person of this role, whose account is added where it is not there: name and value of their cookie."""
+    name = f"bench {role}"
+    with database.reading() as session:
+        known = row_of(session, name) is not None
+    if not known:
+        users.add_user(database, name=name, role=role, password=None, by="bench")
+    with database.session() as session:
+        row = row_of(session, name)
+        assert row is not None
+        return cookie_name(settings), sessions.start_session(session, row, how="password")
 
 
 class BenchLine:
@@ -146,20 +182,7 @@ class BenchLine:
 
     def start_dashboard(self, settings: DashboardSettings) -> None:
         """Returns when it answers."""
-        given = {
-            **self._environment,
-            "LOOMWATCH_DASHBOARD_HOST": settings.host,
-            "LOOMWATCH_DASHBOARD_PORT": str(settings.port),
-            "LOOMWATCH_DASHBOARD_REFRESH_S": str(settings.refresh_s),
-            "LOOMWATCH_DASHBOARD_MONITOR_PORT": "0",
-        }
-        self.supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=given))
-        deadline = time.monotonic() + START_S
-        while (problem := answer_problem(settings)) is not None:
-            self.supervisor.check()
-            if time.monotonic() > deadline:
-                raise ServiceError(f"the dashboard does not answer: {problem}")
-            time.sleep(0.2)
+        start_dashboard(self.supervisor, settings, self._environment)
 
     def wait_for_frame(self) -> None:
         """Returns when one more was inspected."""

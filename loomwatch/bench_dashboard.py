@@ -3,6 +3,8 @@
 1. memory   a slow line and viewers on the page Line for hours: resident memory of the dashboard's server, flat or not
 2. load     the line as fast as it goes, with nobody looking, with viewers and reviewers, and with nobody again
 
+How long people wait for the pages is measured by `bench_pages`.
+
 The viewers (`bench_viewers`) run in this process; their own CPU is told, since on a mill's network it is elsewhere.
 """
 
@@ -16,16 +18,13 @@ from typing import Any
 
 import psutil
 
-from dashboard.signed_in import cookie_name
 from inspection.errors import ServiceError
 from inspection.settings import DashboardSettings, load
-from loomwatch.bench import LINE, BenchLine, Watched
+from loomwatch.bench import LINE, BenchLine, Watched, signed_in
 from loomwatch.bench_pipeline import FLAT_SHARE, Figure, ScorerAlone, at_most, result
 from loomwatch.bench_viewers import Viewer
 from storage import registry, rolls
-from storage.accounts import sessions, users
 from storage.accounts.roles import Role
-from storage.tables import UserRow
 
 BY = "bench"
 DEFECTS_PER_M = 2.0
@@ -61,7 +60,8 @@ class WatchedLine:
             line = self.line
             model = registry.import_bundle(line.database, self._bundle, line.store.models_dir, source="imported", by=BY)
             registry.promote(line.database, model.name, by=BY)
-            self._cookies = {role: self._session(role) for role in ("viewer", "operator")}
+            roles: tuple[Role, ...] = ("viewer", "operator")
+            self._cookies = {role: "=".join(signed_in(line.database, self._settings, role)) for role in roles}
             line.start_dashboard(self._settings)
             line.start_worker("worker-1", {"LOOMWATCH_WORKER_RUNTIME": self._runtime})
             self._stack = stack.pop_all()
@@ -110,12 +110,6 @@ class WatchedLine:
         if not children:
             raise ServiceError("the dashboard has no server process: look at its log")
         return children[0]
-
-    def _session(self, role: Role) -> str:
-        user = users.add_user(self.line.database, name=f"bench {role}", role=role, password=None, by=BY)
-        with self.line.database.session() as session:
-            secret = sessions.start_session(session, session.get_one(UserRow, user.id), how="password")
-        return f"{cookie_name(self._settings)}={secret}"
 
 
 def watch_memory(

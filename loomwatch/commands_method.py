@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
         epilog=example(
             "loomwatch bench dashboard --bundle bundles/sim --json dashboard.json",
             "loomwatch bench dashboard --bundle bundles/sim --only memory --minutes 120 --json memory.json",
+            "loomwatch bench dashboard --only pages --store sqlite:///year/loomwatch.db --json pages.json",
         ),
     )(bench_dashboard)
     bench.command("training", epilog=example("loomwatch bench training --kills 10 --json training.json"))(
@@ -206,8 +207,14 @@ def _figures_table(name: str, figures: list[dict[str, Any]]) -> Table:
 
 
 def bench_dashboard(
-    bundle: Path = typer.Option(..., "--bundle", help="Bundle folder that the line inspects with."),
-    only: list[str] = typer.Option([], "--only", help="load or memory, again for both; by default both."),
+    bundle: Path = typer.Option(
+        None, "--bundle", help="Bundle folder that the line inspects with, for load and memory.", show_default=False
+    ),
+    only: list[str] = typer.Option([], "--only", help="load, memory or pages; repeatable. By default load and memory."),
+    store: str = typer.Option(
+        "", help="URL of the store that the pages show, filled by loomwatch bench storage --folder.", show_default=False
+    ),
+    tries: int = typer.Option(20, min=2, help="Of each page and filter."),
     minutes: float = typer.Option(0.5, min=0.05, help="Minutes of each part of a run."),
     viewers: int = typer.Option(
         None, min=1, max=50, help="On the page Line; 8 for load, 4 for memory.", show_default=False
@@ -222,25 +229,36 @@ def bench_dashboard(
     port: int = typer.Option(8531, min=1, max=65535, help="The dashboard's."),
     json_file: Path = JSON,
 ) -> None:
-    """Measure what people in front of the dashboard cost the line, and the dashboard's memory over hours."""
+    """Measure what people before the dashboard cost the line, its memory over hours, and how fast its pages are."""
     from loomwatch import bench_dashboard as runs
+    from loomwatch.bench_pages import time_pages
 
-    known = ("load", "memory")
-    if wrong := [name for name in only if name not in known]:
+    known = ("load", "memory", "pages")
+    names, results = only or known[:2], dict[str, Any]()
+    if wrong := [name for name in names if name not in known]:
         raise SettingsError(f"--only takes {', '.join(known)}, got {wrong[0]!r}")
-    place, results = folder(bundle, what="bundle"), dict[str, Any]()
-    for name in only or known:
-        with runs.WatchedLine(place, style=style, runtime=runtime, width_mm=width_mm, port=port) as line:
-            if name == "load":
-                results[name] = runs.time_load(line, seconds=minutes * 60, viewers=viewers or 8, reviewers=reviewers)
-            else:
-                results[name] = runs.watch_memory(
-                    line,
-                    seconds=minutes * 60,
-                    viewers=viewers or 4,
-                    speed_m_min=speed_m_min,
-                    tell=lambda so_far: write_json(json_file, {"memory": so_far}),
-                )
+    if "pages" in names and not store:
+        raise SettingsError("--only pages needs --store URL, of a store filled by loomwatch bench storage --folder")
+    if bundle is None and set(names) != {"pages"}:
+        raise SettingsError("--bundle is missing: load and memory need a model to inspect with")
+    for name in names:
+        if name == "pages":
+            results[name] = time_pages(store, tries=tries, port=port, tell=console.print)
+        else:
+            place = folder(bundle, what="bundle")
+            with runs.WatchedLine(place, style=style, runtime=runtime, width_mm=width_mm, port=port) as line:
+                if name == "load":
+                    results[name] = runs.time_load(
+                        line, seconds=minutes * 60, viewers=viewers or 8, reviewers=reviewers
+                    )
+                else:
+                    results[name] = runs.watch_memory(
+                        line,
+                        seconds=minutes * 60,
+                        viewers=viewers or 4,
+                        speed_m_min=speed_m_min,
+                        tell=lambda so_far: write_json(json_file, {"memory": so_far}),
+                    )
         console.print(_figures_table(name, results[name]["figures"]))
         write_json(json_file, results)
 

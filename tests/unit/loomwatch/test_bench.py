@@ -1,7 +1,5 @@
 """What the benchmarks conclude from what they see; what they measure is real processes, and no matter for a test."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -50,7 +48,21 @@ def test_replayed_cloth_is_the_simulators_over_and_over() -> None:
     assert not np.array_equal(shots[0].pixels, shots[1].pixels)
 
 
-@pytest.mark.parametrize("arguments", [["--only", "speed"], ["--only", "real"]])
-def test_a_run_that_cannot_be_is_refused(arguments: list[str], tmp_path: Path, capsys) -> None:
-    assert run(["bench", "pipeline", *arguments]) == 2
-    assert "--only" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pipeline", "--only", "speed"], "--only"),
+        (["pipeline", "--only", "real"], "--only"),
+        (["dashboard", "--only", "speed"], "--only"),
+        (["dashboard", "--only", "load"], "--bundle"),
+        (["dashboard", "--only", "pages"], "--store"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(arguments: list[str], told: str, capsys) -> None:
+    assert run(["bench", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_pages_of_a_store_without_cloth_are_not_timed(sqlite_url: str, capsys) -> None:
+    assert run(["bench", "dashboard", "--only", "pages", "--store", sqlite_url]) == 2
+    assert "no rolls to look at" in capsys.readouterr().err
