@@ -38,7 +38,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Every page as a picture, light and dark, as on the wall and on a tablet; needs Debian's Chromium
+# Every page as a picture, light and dark, as on the wall and on a tablet, in each language; needs Debian's Chromium
 screenshots: install
 	$(BIN)/python -m tests.e2e.screenshots docs/pages
 

@@ -4,7 +4,6 @@ The fixtures are in `conftest.py` beside this file; what a test says to a page i
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from argon2 import PasswordHasher
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from storage.accounts import users
 from storage.accounts.roles import ROLES
@@ -24,41 +23,19 @@ from storage.database import Database
 from storage.tables import SessionRow, UserRow
 from tests.waiting import wait_for
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WALL, TABLET = (1920, 1080), (1180, 820)  # px
 PATIENCE_S = 180.0  # a deadline, not a pause
 expect.set_options(timeout=PATIENCE_S * 1000)
 PASSWORD = "linen warp 1887"
 
 
-def chromium_path() -> str:
-    """Where Debian's Chromium lies, "" where it is missing."""
-    return shutil.which("chromium") or ""
-
-
 @contextmanager
-def launch_chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-@contextmanager
-def new_page(browser: Browser, *, size: tuple[int, int] = WALL, dark: bool = False) -> Iterator[Page]:
-    """A page of a person of its own: no cookies of others. size: width and height in px."""
+def new_page(
+    browser: Browser, *, size: tuple[int, int] = WALL, dark: bool = False, language: str = "en"
+) -> Iterator[Page]:
+    """A page of a person of its own: no cookies of others. size: width and height in px; language: the browser's."""
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", locale=language
     )
     context.set_default_timeout(PATIENCE_S * 1000)
     try:

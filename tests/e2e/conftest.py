@@ -1,8 +1,8 @@
 """Browser tests: one Chromium a test file, and a seeded line to look at."""
 
-import importlib.util
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
+from inspection.errors import SettingsError
 from inspection.settings import StoreSettings, load
+from loomwatch.chromium import launch_chromium
 from storage.database import open_database
 from storage.tables import FrameRow
 from tests.conftest import IN_CI
@@ -23,16 +25,11 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
     """Chromium, started once a test file; missing, it is a failure in CI and a skip elsewhere."""
-    missing = ""
-    if importlib.util.find_spec("playwright") is None:
-        missing = "the package playwright is not installed"
-    elif shutil.which("chromium") is None:
-        missing = "there is no Chromium: apt-get install chromium"
-    if missing:
-        pytest.fail(missing) if IN_CI else pytest.skip(missing)
-    from tests.e2e.browser import launch_chromium
-
-    with launch_chromium() as browser:
+    with ExitStack() as stack:
+        try:
+            browser = stack.enter_context(launch_chromium())
+        except SettingsError as missing:
+            pytest.fail(str(missing)) if IN_CI else pytest.skip(str(missing))
         yield browser
 
 

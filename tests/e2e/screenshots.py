@@ -1,5 +1,5 @@
 """`make screenshots`: every page as a picture, of a line that was drawn for it, light and dark, as on the wall and on a
-tablet.
+tablet, in each language.
 
 usage: python -m tests.e2e.screenshots FOLDER
 
@@ -8,6 +8,7 @@ FOLDER/all, which git does not keep.
 """
 
 import io
+import itertools
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -18,12 +19,14 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
 import dashboard
+from dashboard.language import LANGUAGES
 from inspection.settings import StoreSettings, load
+from loomwatch.chromium import launch_chromium
 from storage.database import open_database
 from storage.live import Live
 from storage.redis_server import start_private_redis
 from storage.tables import FrameRow
-from tests.e2e.browser import TABLET, WALL, launch_chromium, new_page, people, serve, settle, sign_in
+from tests.e2e.browser import TABLET, WALL, new_page, people, serve, settle, sign_in
 from tests.integration.dashboard.plausible_line import live_camera, seed, service, strip_piece
 
 VIEWS = Path(dashboard.__file__).parent / "views"
@@ -49,18 +52,17 @@ def take_all(folder: Path) -> None:
                 people(database)
             live = Live(redis.url)
             with serve(data_dir) as address, launch_chromium() as browser:
-                for dark in (False, True):
-                    for size in (WALL, TABLET):
-                        with new_page(browser, size=size, dark=dark) as page:
-                            sign_in(page, address)
-                            for name, path in PAGES.items():
-                                run(store, live)
-                                picture = take(page, f"{address}/{path}")
-                                look = f"{'dark' if dark else 'light'}-{size[0]}"
-                                (folder / "all" / f"{name}-{look}.png").write_bytes(picture)
-                                if not dark and size == WALL:
-                                    (folder / f"{name}.png").write_bytes(small(picture))
-                                print(f"{name}, {look}")
+                for language, dark, size in itertools.product(LANGUAGES, (False, True), (WALL, TABLET)):
+                    look = f"{language}-{'dark' if dark else 'light'}-{size[0]}"
+                    with new_page(browser, size=size, dark=dark, language=language) as page:
+                        sign_in(page, address)
+                        for name, path in PAGES.items():
+                            run(store, live)
+                            picture = take(page, f"{address}/{path}")
+                            (folder / "all" / f"{name}-{look}.png").write_bytes(picture)
+                            if look == f"en-light-{WALL[0]}":
+                                (folder / f"{name}.png").write_bytes(small(picture))
+                            print(f"{name}, {look}")
         finally:
             redis.stop()
 

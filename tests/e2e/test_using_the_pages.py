@@ -1,12 +1,13 @@
 """What staff do on the pages all day, in a real browser before one dashboard: many at once, rolls, papers, alarms."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
 from inspection.settings import StoreSettings, load
@@ -112,3 +113,86 @@ def test_an_alarm_is_acknowledged_on_the_wall_screen(chromium: Browser, address:
     with database.reading() as session:
         [alarm] = session.scalars(select(AlarmRow))
         assert alarm.acknowledged_by == "operator"
+
+
+def shown(page: Page) -> int:
+    """The defect in view."""
+    settle(page)
+    return int(page.get_by_role("heading", name=re.compile(r"Defect \d+")).inner_text().split()[-1])
+
+
+def test_a_review_by_keyboard_alone(chromium: Browser, address: str, database: Database) -> None:
+    def defect(number: int) -> DefectRow:
+        with database.reading() as session:
+            return session.get_one(DefectRow, number)
+
+    with new_page(chromium) as page:
+        sign_in(page, f"{address}/review", role="operator")
+        first = shown(page)
+        severity = defect(first).severity
+        page.keyboard.press("2")
+        wait_for(lambda: defect(first).code)
+        settle(page)
+        page.keyboard.press("s")
+        wait_for(lambda: defect(first).severity != severity)
+        settle(page)
+        page.keyboard.press("d")
+        wait_for(lambda: defect(first).state == "confirmed")
+        second = shown(page)
+        page.keyboard.press("f")
+        wait_for(lambda: defect(second).state == "rejected")
+        third = shown(page)
+        assert len({first, second, third}) == 3
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("heading", name=f"Defect {third}", exact=True)).to_have_count(0)
+        settle(page)
+        page.keyboard.press("ArrowLeft")
+        expect(page.get_by_role("heading", name=f"Defect {third}", exact=True)).to_be_visible()
+        for number in (second, first):  # the false alarm, then the confirmed one, its severity and its name
+            settle(page)
+            page.keyboard.press("u")
+            expect(page.get_by_role("heading", name=f"Defect {number}", exact=True)).to_be_visible()
+            wait_for(lambda number=number: defect(number).state == "unreviewed")  # type: ignore[misc]
+        for back in (lambda: defect(first).severity == severity, lambda: not defect(first).code):
+            settle(page)
+            page.keyboard.press("u")
+            wait_for(back)
+
+        # and everything can be reached by the tabulator and pressed by Enter
+        settle(page)
+        reached = set()
+        page.get_by_role("heading", level=1).click()
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''"))
+            if page.evaluate("document.activeElement.innerText.includes('Confirm defect')"):
+                page.keyboard.press("Enter")
+                break
+        wait_for(lambda: defect(first).state == "confirmed")
+        assert any("All rolls" in name or "Roll" in name for name in reached)
+
+
+def seen(page: Page) -> str:
+    """All that is on a page, as a screen reader tells it: words, figures, what is chosen."""
+    return page.get_by_test_id("stMain").aria_snapshot()
+
+
+def test_a_link_shows_another_person_the_same_screen(chromium: Browser, address: str) -> None:
+    choices = {
+        "trends": {"Style": "twill navy", "Measure": "Coverage", "Days": "7 days"},
+        "review": {"Style": "twill navy"},
+    }
+    for path, chosen in choices.items():
+        with new_page(chromium) as page, new_page(chromium) as other:
+            sign_in(page, f"{address}/{path}", role="operator")
+            for label, option in chosen.items():
+                page.get_by_role("combobox", name=label).first.click()
+                page.get_by_role("option", name=option, exact=True).click()
+                expect(page).to_have_url(re.compile(f"{label.lower()}="))
+                settle(page)
+            if path == "review":
+                page.get_by_role("radio", name="All", exact=True).click()
+                expect(page).to_have_url(re.compile("state=all"))
+                settle(page)
+            sign_in(other, page.url, role="quality")
+            wait_for(lambda: seen(other) == seen(page))

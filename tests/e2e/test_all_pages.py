@@ -1,0 +1,126 @@
+"""Every page, looked at once in a real browser: nothing left in English before who speaks German, and nothing that
+keeps somebody out who sees badly or uses no mouse."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from babel import Locale
+from babel.messages.pofile import read_po
+from playwright.sync_api import Browser, Page, expect
+
+from dashboard import language
+from inspection.settings import StoreSettings, load
+from storage.live import Live
+from storage.redis_server import start_private_redis
+from tests.e2e.browser import new_page, serve, settle, sign_in
+from tests.e2e.screenshots import PAGES, run
+
+pytestmark = pytest.mark.e2e
+
+PLACES = PAGES | {
+    "system-logs": "system?part=logs",
+    "system-audit": "system?part=audit",
+    "samples-give": "samples?part=give",
+    "samples-sensitivity": "samples?part=sensitivity",
+}
+# What people, machines and records are called is the same in every language
+DATA = re.compile(
+    r"[\w.+-]*[a-z][\w+-]*[._:/-]\w[\w./:+-]*"  # roll.open, cam-left, m.ivanova, torch-float32, /a/file
+    r"|\w+:/+\S*|twill navy|plaid red|plain ecru|R-\d+|\b(admin|early|late|night)\b"
+)
+# Streamlit's own words, which it has in English only
+STREAMLIT = re.compile(
+    r"^(Show data|Download as PNG|Copy Vega-Lite spec|Fullscreen)(?=:|$)|^(year|month|day)(?=, )"
+    r"|^(Open|Shortcut|Choose date|Choose an option|Help for|Skip to main content|Upload|Drag and drop files? here)\b"
+    r"|\d+MB per file|^Press Enter to .*"
+)
+WORDS = """() => {
+  const found = [];
+  const skipped = '[data-testid=stIconMaterial], [translate=no], [data-testid=stHeader], script, style, code';
+  const walk = document.createTreeWalker(document.querySelector('[data-testid=stApp]'), NodeFilter.SHOW_TEXT);
+  for (let node; (node = walk.nextNode());)
+    if (!node.parentElement.closest(skipped)) found.push(node.textContent);
+  for (const name of ['aria-label', 'alt', 'title', 'placeholder'])
+    for (const each of document.querySelectorAll(`[data-testid=stMain] [${name}]`))
+      if (!each.closest(skipped)) found.push(each.getAttribute(name));
+  return found;
+}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What was found on a page. violations: (look, rule, where) of the serious and the critical ones."""
+
+    words: frozenset[str]
+    violations: tuple[tuple[str, str, str], ...]
+
+
+@pytest.fixture(scope="module")
+def looked(chromium: Browser, seeded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Looked]:
+    """All pages in German, light and dark."""
+    folder = Path(shutil.copytree(seeded_folder, tmp_path_factory.mktemp("looked") / "line"))
+    store = load(StoreSettings, data_dir=folder, database_url="", redis_url="", pictures_url="")
+    found = {}
+    with (
+        start_private_redis(folder, folder / "redis.log") as redis,
+        serve(folder) as address,
+        new_page(chromium, language="de") as page,
+    ):
+        live = Live(redis.url)
+        sign_in(page, address)
+        for name, path in PLACES.items():
+            run(store, live)
+            page.emulate_media(color_scheme="light")
+            page.goto(f"{address}/{path}")
+            expect(page.get_by_role("heading", level=1).first).to_be_visible()
+            settle(page)
+            words = frozenset(words_of(page))
+            light = tuple(violations(page, "light"))
+            page.emulate_media(color_scheme="dark")
+            found[name] = Looked(words=words, violations=(*light, *violations(page, "dark")))
+        live.close()
+    return found
+
+
+def words_of(page: Page) -> Iterator[str]:
+    for text in page.evaluate(WORDS):
+        yield from re.findall(r"[A-Za-zÄÖÜäöüß]{3,}", DATA.sub(" ", STREAMLIT.sub(" ", text)))
+
+
+def violations(page: Page, look: str) -> Iterator[tuple[str, str, str]]:
+    answer: dict[str, Any] = Axe().run(page).response
+    for found in answer["violations"]:
+        if found["impact"] in ("serious", "critical"):
+            for node in found["nodes"]:
+                yield look, found["id"], f"{node['target']} {node['html'][:300]}"
+
+
+def german() -> set[str]:
+    """All words of the catalog, and those of dates."""
+    locale = Locale("de")
+    texts = [name for form in ("wide", "abbreviated") for name in locale.days["format"][form].values()]
+    texts += [name for form in ("wide", "abbreviated") for name in locale.months["format"][form].values()]
+    with (language.FOLDER / "de" / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
+        for message in read_po(file, locale="de"):
+            texts += message.string if isinstance(message.string, tuple | list) else [message.string]
+    return {
+        word.lower() for text in texts for word in re.findall(r"[A-Za-zÄÖÜäöüß]{3,}", re.sub(r"\{\w+\}", " ", text))
+    }
+
+
+@pytest.mark.timeout(600)
+def test_a_page_in_german_has_no_english_word_left(looked: dict[str, Looked]) -> None:
+    known = german()
+    left = {(name, word) for name, page in looked.items() for word in page.words if word.lower() not in known}
+    assert not left, "\n".join(f"{name}: {word}" for name, word in sorted(left))
+
+
+def test_axe_finds_nothing_serious_on_any_page(looked: dict[str, Looked]) -> None:
+    found = [(name, *each) for name, page in looked.items() for each in page.violations]
+    assert not found, "\n".join(map(str, found))
