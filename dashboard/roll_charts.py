@@ -27,6 +27,8 @@ STRIP_PX, PART_PX = 260, 360
 HATCHED_GAPS = 200  # more are drawn as plain bands
 HATCH_LINES = 12  # across a band
 WIDEST = 8  # what is sent of the part, in widths of the cloth; a screen shows less
+STRIP_MARKS = 2000  # more are thinned out: they would lie on each other, and dragging over them would not be smooth
+STRIP_CELLS = (160, 10)  # along, across: of each the most severe one is drawn then
 PLAN_SHARE = 0.22  # of the cloth's width, below it, for the cut plan
 RIMS = {"critical": 4.0, "major": 1.5, "minor": 0.5}  # px: severity is not told by colour alone
 FIRST_COLOUR, SECOND_COLOUR = "#1A869F", "#4F5763"
@@ -62,7 +64,7 @@ def strip(
     if low and plan is not None:
         layers += _plan(plan, low, width_mm, x, y)
     layers += _series(defects, x, y)
-    points = _points(defects, x, y, sizes=[18, 160], legend=True)
+    points = _points(thinned(defects, length_m, width_mm), x, y, sizes=[18, 160], legend=True)
     if from_m is None:
         return spoken(alt.layer(*layers, points).properties(height=STRIP_PX), as_picture=True)
     shown = pd.DataFrame(
@@ -117,6 +119,22 @@ def part(
         _points(near, x, y, sizes=[70, 500], legend=False).add_params(pick, zoom),
     ]
     return spoken(alt.layer(*layers).properties(height=PART_PX), as_picture=True)
+
+
+def thinned(defects: pd.DataFrame, length_m: float, width_mm: float) -> pd.DataFrame:
+    """What the strip draws of so many: of those that would lie on each other the most severe."""
+    if len(defects) <= STRIP_MARKS:
+        return defects
+    middles = _middles(defects)
+    rank = defects["severity"].map({name: place for place, name in enumerate(SEVERITY_COLOURS)})
+    cells = pd.DataFrame(
+        {
+            "along": (middles["x_m"] / length_m * STRIP_CELLS[0]).astype(int),
+            "across": (middles["y_mm"] / width_mm * STRIP_CELLS[1]).astype(int),
+            "rank": rank + len(SEVERITY_COLOURS) * (defects["state"] == "rejected"),
+        }
+    ).sort_values("rank", kind="stable")
+    return defects.loc[cells.drop_duplicates(["along", "across"]).index.sort_values()]
 
 
 def _extent(roll: RollSummary, cameras: Sequence[CameraCoverage]) -> tuple[float, float]:

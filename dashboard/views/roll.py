@@ -183,6 +183,11 @@ def show_map(roll: Roll) -> None:
                 if total > len(defects)
                 else ""
             )
+            + (
+                _("On the strip one mark may stand for several that lie close together. ")
+                if len(defects) > roll_charts.STRIP_MARKS
+                else ""
+            )
             + _(
                 "Drag over the strip to see that part in true proportions; click a defect there to "
                 "see it, turn the wheel to zoom. Hatched: not inspected. Hollow: false alarms. Heavy "

@@ -1,6 +1,6 @@
 """Trends: how quality goes, where defects lie and of which kinds they are, and whether scores drift."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
 
@@ -12,6 +12,7 @@ from dashboard.charts import Drawing
 from dashboard.language import _, figure, ngettext
 from dashboard.units import units
 from storage.grading.severity import SEVERITIES
+from storage.trends.drift import DriftState
 from storage.trends.periods import today
 from storage.trends.reads import By, Measure, Trend, TrendFilter, chart_of
 from storage.trends.totals import BAND_MM
@@ -326,7 +327,8 @@ def show_drift(wanted: TrendFilter) -> None:
     if not found:
         st.caption(_("A camera is judged after its first hundred frames of a day."))
         return
-    table = pd.DataFrame([asdict(each) for each in found])
+    names = [field.name for field in fields(DriftState)]
+    table = pd.DataFrame([[getattr(each, name) for name in names] for each in found], columns=names)
     table["place"] = [" · ".join((each.camera, each.style or _("no style"))) for each in found]
     table["day"] = table["day"].astype(str)
     alt = _("State of each camera's scores, day by day")

@@ -154,3 +154,11 @@ def test_a_chart_speaks_german() -> None:
     assert "Entlang der Rolle (m)" in made
     assert "datum.label == 'critical' ? \\\"kritisch\\\"" in made
     assert '"decimal": ","' in made
+
+
+def test_a_strip_of_thousands_keeps_the_most_severe_of_those_that_lie_on_each_other() -> None:
+    many = defects(10_000).assign(state="unreviewed")
+    drawn = roll_charts.thinned(many, 100.0, 400.0)
+    assert len(drawn) <= roll_charts.STRIP_CELLS[0] * roll_charts.STRIP_CELLS[1]
+    assert (drawn["severity"] == "critical").all(), "one lies in every cell"
+    assert len(roll_charts.thinned(many.head(100), 100.0, 400.0)) == 100
