@@ -38,9 +38,9 @@ def show_page() -> None:
         show_opening(None)
         return
     roll = choose(rolls)
-    drawn = data.roll_map(roll)
-    show_figures(drawn.summary)
-    if not drawn.summary.cameras:
+    summary = data.roll_summary(roll)
+    show_figures(summary)
+    if not summary.cameras:
         st.info(
             _("**Nothing was captured on this roll yet.** As soon as a camera delivers cloth, its map is drawn here."),
             icon=":material/hourglass_empty:",
@@ -50,9 +50,9 @@ def show_page() -> None:
     show_grade(data.graded_roll(roll), data.cut_plan(roll))
     with st.grid(2, min_column_width=420):
         with st.container():
-            show_cameras(drawn.summary)
+            show_cameras(summary)
         with st.container():
-            show_gaps(drawn)
+            show_gaps(data.roll_map(roll))
 
 
 def choose(rolls: list[Roll]) -> Roll:
@@ -95,7 +95,6 @@ def choose(rolls: list[Roll]) -> Roll:
 def show_figures(roll: RollSummary) -> None:
     captured = roll.inspected_mm + roll.gap_mm > 0
     several = _(" Mean of {cameras} cameras.", cameras=len(roll.cameras)) if len(roll.cameras) > 1 else ""
-    grade = data.roll_grade(roll.roll)
     with st.grid(7, min_column_width=128):
         st.metric(_("Length"), words.metres(roll.length_mm), border=True, help=_("Captured so far, along the roll"))
         st.metric(
@@ -115,6 +114,7 @@ def show_figures(roll: RollSummary) -> None:
             border=True,
             help=_("Found, without the false alarms: {rate} per 100 {unit}", rate=each, unit=units().long),
         )
+        grade = data.roll_grade(roll.roll)  # of a long roll takes a moment, in which the rest is there already
         rate, measure = words.rate(grade.rate, grade.measure)
         st.metric(_("Points per {measure}", measure=measure), rate, border=True)
         st.metric(
