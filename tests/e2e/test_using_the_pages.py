@@ -117,8 +117,10 @@ def test_an_alarm_is_acknowledged_on_the_wall_screen(chromium: Browser, address:
 
 def shown(page: Page) -> int:
     """The defect in view."""
+    heading = page.get_by_role("heading", name=re.compile(r"Defect \d+"))
+    expect(heading).to_be_visible()
     settle(page)
-    return int(page.get_by_role("heading", name=re.compile(r"Defect \d+")).inner_text().split()[-1])
+    return int(heading.inner_text().split()[-1])
 
 
 def test_a_review_by_keyboard_alone(chromium: Browser, address: str, database: Database) -> None:

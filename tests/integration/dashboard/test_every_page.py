@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
-from dashboard import signed_in
+from dashboard import data, signed_in
 from inspection.settings import StoreSettings
 from storage.database import Database
 from tests.integration.dashboard.conftest import FOLDER, TITLES, VIEWS, OpenPage, SignIn, text_of
@@ -70,9 +70,7 @@ def test_a_database_that_breaks_while_it_is_looked_at_is_told_in_one_line(
         session.execute(text("ALTER TABLE models RENAME TO models_gone"))
         session.execute(text("ALTER TABLE samples RENAME TO samples_gone"))
         session.execute(text("ALTER TABLE cloth_totals RENAME TO cloth_totals_gone"))
-    import streamlit as st
-
-    st.cache_data.clear()
+    data.forget_reads()
     page.run()
     assert not page.exception
     assert "no such table" in page.error[0].value
