@@ -54,11 +54,7 @@ class WinogradConv(nn.Module):
         down, across = -(-height // STEP), -(-width // STEP)
         around = (1, STEP * across + 1 - width, 1, STEP * down + 1 - height)
         padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, *around))  # (N, 4 down + 2, 4 across + 2, C)
-        of_tile, of_row, of_pixel, of_channel = padded.stride()
-        patches = padded.as_strided(
-            (PATCH, PATCH, count, down, across, channels),
-            (of_row, of_pixel, of_tile, STEP * of_row, STEP * of_pixel, of_channel),
-        )
+        patches = padded.unfold(1, PATCH, STEP).unfold(2, PATCH, STEP).permute(4, 5, 0, 1, 2, 3)
         changed = (self.forth @ patches.reshape(PATCH * PATCH, -1)).view(PATCH * PATCH, -1, channels)
         summed = torch.bmm(changed, self.weights)  # (36, N down across, O)
         results = (self.back @ summed.flatten(1)).view(STEP, STEP, count, down, across, -1)

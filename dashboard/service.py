@@ -187,7 +187,8 @@ def environment(settings: DashboardSettings, store: StoreSettings) -> dict[str, 
         "LOOMWATCH_DASHBOARD_SESSION_IDLE_H": str(settings.session_idle_h),
         "LOOMWATCH_DASHBOARD_SESSION_H": str(settings.session_h),
     }
-    return {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
+    # Streamlit runs each page in a thread of its own; glibc would keep freed memory apart for every one of them
+    return {"MALLOC_ARENA_MAX": "2", **os.environ, **given, "PYTHONUNBUFFERED": "1"}
 
 
 def _watch_signals(ended: threading.Event) -> dict[int, Any]:
