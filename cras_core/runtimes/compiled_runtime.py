@@ -33,8 +33,8 @@ def export(graph: ScoringGraph, place: Path, *, precision: str) -> None:
     """Writes both parts to the folder. Not while another thread scores with `graph`."""
     graph = copy.deepcopy(graph).eval().requires_grad_(False).in_precision(PRECISIONS[precision])
     tiles = torch.zeros(graph.tiles_at_once, graph.tile_px, graph.tile_px, 3, dtype=torch.uint8)
-    levels, _ = graph.embed(graph.start(tiles))
     _compile(_Embed(graph), (tiles,), place / "embed.pt2")
+    levels, _ = _load(place / "embed.pt2")(tiles)  # as they lie in memory there: the code takes no other layout
     _compile(_Compare(graph), (levels, list(graph.heads.constants(0))), place / "compare.pt2")
     (place / MADE_FOR).write_text(processor() + "\n")
 
