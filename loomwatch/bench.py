@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,14 +61,15 @@ class Watched:
     _pid: int = 0
     _last_cpu_s: float = 0.0
 
-    def sample(self, pid: int | None, at_s: float) -> None:
+    def sample(self, pid: int | None, at_s: float, *, counted: bool = True) -> None:
+        """counted: whether the processor time since the last sample is this one's to add."""
         with contextlib.suppress(psutil.Error):
             if pid is None:
                 return
             process = psutil.Process(pid)
             times, rss = process.cpu_times(), process.memory_info().rss
             cpu_s = times.user + times.system
-            if pid == self._pid:
+            if pid == self._pid and counted:
                 self.cpu_s += cpu_s - self._last_cpu_s
             self._pid, self._last_cpu_s = pid, cpu_s
             self.rss_mb.append((at_s, rss / 1e6))
@@ -191,7 +192,47 @@ class BenchLine:
             self.supervisor.check()
             if time.monotonic() > deadline:
                 raise ServiceError("no frame was inspected: look at the logs")
-            time.sleep(0.1)
+            time.sleep(0.02)
+
+    def wait_for_runtime(self, name: str, runtime: str) -> None:
+        """Returns when the worker has made, checked and taken it. Raises `ServiceError` when it does not pass."""
+        deadline = time.monotonic() + START_S
+        while not any(worker.name == name and worker.runtime == runtime for worker in self.live.workers()):
+            self.supervisor.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{name} does not run {runtime} after {START_S:.0f} s: does it pass its check?")
+            time.sleep(0.2)
+
+    @contextlib.contextmanager
+    def standing(self, names: Sequence[str]) -> Iterator[None]:
+        """These services do nothing meanwhile. For seconds: who hears nothing of another for longer gives it up."""
+        pids = [pid for name in names if (pid := self.supervisor.pid(name)) is not None]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def frames_per_s(self, seconds: float, watched: Mapping[str, Watched]) -> float:
+        """Between two frames, at least `seconds` apart, the first of them two frames from now."""
+        for _ in range(2):
+            self.wait_for_frame()
+        started, before = time.monotonic(), self.frames()
+        for name, service in watched.items():
+            service.sample(self.supervisor.pid(name), 0.0, counted=False)
+        time.sleep(seconds)
+        for name, service in watched.items():
+            service.sample(self.supervisor.pid(name), seconds)
+        self.wait_for_frame()
+        return (self.frames() - before) / (time.monotonic() - started)
+
+    def stop_camera(self) -> Account:
+        """In order: what was captured is inspected. -> what became of it."""
+        self.supervisor.stop("ingest")
+        self._wait_for_the_last_count()
+        return self.account()
 
     def watch(
         self,
@@ -226,8 +267,7 @@ class BenchLine:
             time.sleep(SAMPLE_S)
         rate = (self.frames() - before) / (time.monotonic() - started)
         self.began = began
-        self.supervisor.stop("ingest")
-        self._wait_for_the_last_count()
+        self.stop_camera()
         return watched, rate
 
     def frames(self) -> int:
