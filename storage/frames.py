@@ -229,8 +229,11 @@ def store_gap(database: Database, gap: Gap) -> bool:
 
 def store_capture(database: Database, capture: Capture) -> None:
     """Stores a camera session's count; one that comes late never sets a later one back. Raises `StorageError`."""
-    if not math.isfinite(capture.captured_mm):
-        raise RecordRefused(f"session {capture.session} of camera {capture.camera}: captured_mm {capture.captured_mm}")
+    for field, value in (("captured_mm", capture.captured_mm), ("frames", capture.frames)):
+        if not math.isfinite(value) or value < 0:
+            raise RecordRefused(
+                f"session {capture.session} of camera {capture.camera}: {field} must be at least 0, got {value}"
+            )
     now = datetime.now(UTC)
     with database.session() as session:
         _ensure_names(database, session, [capture])

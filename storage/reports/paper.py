@@ -195,6 +195,9 @@ def listing(
     for last, row in enumerate(rows, start=1 - len(rows)):
         looks = (SUM, SUM_NUMBER) if total and last == 0 else (BODY, NUMBER)
         cells.append([paragraph(text, looks[k in numbers]) for k, text in enumerate(row)])
+    apart = [
+        ("LEFTPADDING", (k, 0), (k, -1), 10) for k in range(1, len(head)) if k - 1 in numbers and k not in numbers
+    ]  # else a number and the words behind it run together
     table = Table(cells, colWidths=list(widths), repeatRows=1)
     table.setStyle(
         TableStyle(
@@ -206,6 +209,7 @@ def listing(
                 ("RIGHTPADDING", (0, 0), (-1, -1), 3),
                 ("LINEBELOW", (0, 0), (-1, 0), 0.8, QUIET),
                 ("LINEBELOW", (0, 1), (-1, -1), 0.3, LINE),
+                *apart,
             ]
         )
     )

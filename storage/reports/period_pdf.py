@@ -62,7 +62,7 @@ def _figures(report: PeriodReport, width: float) -> Any:
     cells = [
         [paragraph(label, LABEL), paragraph(value, large), paragraph(below, SMALL)] for label, value, below in shown
     ]
-    shares = (0.18, 0.16, 0.18, 0.18, 0.30)
+    shares = (0.15, 0.21, 0.18, 0.18, 0.28)
     table = Table([cells], colWidths=[width * share for share in shares])
     table.setStyle(
         TableStyle(
@@ -124,11 +124,12 @@ def _rolls(report: PeriodReport, width: float) -> Story:
             ]
         )
     head = ["Roll", "Line", "Style · lot", "Ended", "Length", "Coverage", "Points", "Rate", "Grade"]
-    shares = (0.13, 0.09, 0.16, 0.09, 0.12, 0.1, 0.08, 0.07, 0.16)
+    shares = (0.12, 0.09, 0.15, 0.08, 0.11, 0.09, 0.07, 0.07, 0.22)
     measures = sorted({words.MEASURES[graded.measure] for graded in report.rolls})
     return [
         paragraph("Rolls", HEADING),
         _table(head, rows, shares, width, numbers=(4, 5, 6, 7)),
+        Spacer(1, 3),
         paragraph(
             f"Length, points and grade are of the whole roll, also where a part of it passed at another time. "
             f"Rate: {' or '.join(measures)}, as the roll's profile says.",

@@ -167,7 +167,8 @@ def _grade(report: RollReport, width: float) -> Any:
             widths=[inner - 38 * mm, 18 * mm, 20 * mm],
             numbers=(1, 2),
             total=True,
-        )
+        ),
+        Spacer(1, 3),
     ]
     if grade.rate is not None:
         formula = words.formula(
@@ -278,7 +279,12 @@ def _pictures(report: RollReport, numbered: dict[int, int], width: float) -> Sto
     rows: list[list[Any]] = [cells[k : k + PICTURES_A_ROW] for k in range(0, len(cells), PICTURES_A_ROW)]
     rows[-1] += [""] * (PICTURES_A_ROW - len(rows[-1]))
     table = Table(rows, colWidths=[each_width] * PICTURES_A_ROW)
-    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("BOTTOMPADDING", (0, 0), (-1, -1), 8)]))
+    looks = [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("ALIGN", (0, 0), (-1, -1), "CENTER"),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
+    ]
+    table.setStyle(TableStyle(looks))
     return [paragraph("Worst defects", HEADING), table]
 
 
@@ -302,7 +308,9 @@ def _caption(report: RollReport, each: DefectPoints, number: int) -> Story:
     name = defect.code.replace("_", " ") or ("hole" if defect.hole else words.geometry(defect.geometry))
     return [
         markup(f"<b>{number} · {plain(name)}, {words.size(defect.size_mm)}</b>", CAPTION),
-        paragraph(f"at {words.place(defect.y0_mm, unit)}, {(defect.x0_mm + defect.x1_mm) / 2:,.0f} mm in", CAPTION),
+        paragraph(
+            f"at {words.place(defect.y0_mm, unit)}, {(defect.x0_mm + defect.x1_mm) / 2:,.0f} mm from left", CAPTION
+        ),
         paragraph(f"{points} point{'' if points == '1' else 's'} · {words.STATUS[defect.status]}", CAPTION),
     ]
 

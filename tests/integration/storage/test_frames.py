@@ -183,6 +183,13 @@ def test_a_gap_of_an_impossible_length_is_refused(sqlite_database, length_mm):
     assert count(sqlite_database, GapRow) == 0
 
 
+@pytest.mark.parametrize(("field", "value"), [("captured_mm", -1.0), ("captured_mm", float("nan")), ("frames", -1)])
+def test_an_impossible_count_is_refused_with_the_field_and_value(sqlite_database, field, value):
+    with pytest.raises(RecordRefused, match=f"{field} must be at least 0, got {value}"):
+        store_capture(sqlite_database, replace(make_capture(3), **{field: value}))
+    assert count(sqlite_database, CaptureRow) == 0
+
+
 def test_a_count_only_ever_grows(database):
     for capture in (make_capture(5), make_capture(9), make_capture(7), make_capture(9, ended=True), make_capture(8)):
         store_capture(database, capture)
