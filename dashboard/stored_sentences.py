@@ -85,6 +85,35 @@ SENTENCES = (
     N_("golden roll"),
     N_("a frame of the running line"),
     N_("by chance, of the tiles that score low"),
+    # Cameras
+    N_("camera {camera}: there is no {path}: give {kinds}"),
+    N_("camera {camera}: {path} is no picture or video by its name: known are {endings}"),
+    N_("{path} holds no pictures ({endings}): put some there, or set follow to wait for them"),
+    N_("camera {camera}: no stream answers at {address}: check address, user, password and network"),
+    N_("camera {camera} gave no picture that can be read ({why})"),
+    N_(
+        "camera {camera} answers, but gave no picture within {seconds} s: a line-scan camera gives one only while the "
+        "cloth moves"
+    ),
+    N_("camera {camera} gave no picture within {seconds} s"),
+    N_("camera {camera}: no fabric was found in {number} frames in a row"),
+    N_("camera {camera} gave no frame with fabric"),
+    N_(
+        "camera {camera} shows {size} px of fabric, a tile has {tile} px: take a larger picture, or one nearer to the "
+        "cloth"
+    ),
+    N_("a camera basler://... needs pypylon: pip install 'loomwatch[basler]'"),
+    N_("its camera is not set up any more"),
+    N_("this kind of camera is named in loomwatch.toml, not here"),
+    N_("the line needs a name"),
+    N_("the style needs a name"),
+    N_("no model knows style {style} yet: train one first"),
+    N_("there is no camera {camera}: see the page Line"),
+    # Trainings
+    N_("waits for the trainer"),
+    N_("model {model} is ready to be promoted, no model runs that the gate could compare it with"),
+    N_("model {model} is trained, but the gate could not judge it: {why}"),
+    N_("model {model} knows style {style} provisionally and is ready to be promoted"),
     # The gate
     N_("speed: the two models take tiles of different size"),
     N_("style {style}: the running model knows it, the candidate does not"),

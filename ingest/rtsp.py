@@ -14,6 +14,7 @@ import numpy as np
 from ingest.live_source import LiveSource
 from ingest.shots import Shot
 from ingest.track import Grab
+from inspection.endpoints import without_password
 from inspection.errors import SourceAwayError, SourceError
 from inspection.settings import CameraSettings
 
@@ -27,7 +28,7 @@ class RtspSource(LiveSource):
 
     def __init__(self, camera: CameraSettings) -> None:
         super().__init__(camera)
-        self._shown = shown(camera.source)
+        self._shown = without_password(camera.source)
         if not urlsplit(camera.source).hostname:
             raise SourceError(f"camera {camera.name}: {self._shown} names no host: give rtsp://HOST/PATH")
         if camera.encoder_mm_per_tick or camera.features:
@@ -81,11 +82,3 @@ class FrameNumbers:
             self._steps.append(step_ms)
         self._number += max(1, round(step_ms / usual_ms)) if step_ms > 0 and usual_ms > 0 else 1
         return self._number
-
-
-def shown(url: str) -> str:
-    """The address without its password, for logs and screens."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()

@@ -12,6 +12,7 @@ from ingest.folder import FolderSource
 from ingest.shots import Shot, Source
 from ingest.simulator import SCHEME, SimulatedCamera, read_url
 from ingest.video import VIDEO_SUFFIXES, VideoSource
+from inspection.endpoints import without_password
 from inspection.errors import SourceError
 from inspection.pictures import PICTURE_SUFFIXES
 from inspection.settings import CameraSettings
@@ -43,7 +44,7 @@ def open_source(camera: CameraSettings) -> Source:
 
         return GenicamSource(camera)
     if "://" in source:
-        raise SourceError(f"camera {camera.name}: unknown kind of source {rtsp.shown(source)!r}: give {KINDS}")
+        raise SourceError(f"camera {camera.name}: unknown kind of source {without_password(source)!r}: give {KINDS}")
     path = Path(source).expanduser()
     if not source or not path.exists():
         raise SourceError(f"camera {camera.name}: there is no {source!r}: give {KINDS}")

@@ -6,6 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from inspection.errors import SettingsError
 
@@ -73,3 +74,11 @@ def refuse_plain(endpoint: Endpoint, *, keys: bool, allow_plain_tcp: bool, prefi
             f"{endpoint.address} is plain tcp, which anyone on the network can read and take frames from: make keys "
             f"with `loomwatch keys new` and set {prefix}KEYS_DIR, or set {prefix}ALLOW_PLAIN_TCP=true if that is meant"
         )
+
+
+def without_password(url: str) -> str:
+    """An address for logs and screens."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()

@@ -48,10 +48,11 @@ def up(
     data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine."),
     port: int = typer.Option(None, help="Port of the dashboard."),
 ) -> None:
-    """Run worker, trainer, dashboard and the cameras of loomwatch.toml under one supervisor."""
+    """Run worker, trainer, dashboard and cameras, of loomwatch.toml or of the page Set up, under one supervisor."""
     from dashboard.service import refuse_open_house
     from inspection.logs import start_logging
     from loomwatch.commands_users import show_way_in, way_in
+    from loomwatch.followed_line import FollowedLine
     from loomwatch.machine import Machine
     from loomwatch.stopping import stop_on_signal
     from storage.database import open_database, schema_status, upgrade
@@ -64,21 +65,24 @@ def up(
     if schema_status(store.database).state == "empty":
         upgrade(store.database)
     refuse_open_house(settings, store)
-    with open_database(store.database) as database:  # one of another version is refused before anything starts
-        link = way_in(database, f"http://{settings.host}:{settings.port}", demo=False)
     start_logging("up", level=store.log_level, file=store.logs_dir / "up.log")
     with (
         stop_on_signal() as stop,
+        open_database(store.database) as database,  # one of another version is refused before anything starts
         Machine(
             store, dashboard=settings, cameras=bool(cameras), each=each, monitor_port=ingest.monitor_port
         ) as machine,
     ):
+        machine.wait_for_dashboard(stop)
         console.print(f"dashboard: {machine.address}   data: {store.data_dir}   (Ctrl+C stops everything)")
-        show_way_in(link, store)
-        if not cameras:
-            console.print("no cameras yet: name them in loomwatch.toml, see README, then start again")
+        show_way_in(way_in(database, machine.address, demo=False), store)
+        following = FollowedLine(machine, store, database) if not cameras else None
+        if following is not None and not following.setup().runs:
+            console.print("nothing runs yet: the dashboard's page Set up leads from here to a watched line")
         while not stop.wait(1.0):
             machine.check()
+            if following is not None:
+                following.look()
 
 
 def doctor(data_dir: Path = typer.Option(None, help="Folder of everything kept on this machine.")) -> None:

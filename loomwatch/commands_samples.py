@@ -8,7 +8,7 @@ from rich.table import Table
 
 from inspection.errors import SettingsError
 from inspection.settings import StoreSettings, TrainerSettings, load
-from loomwatch.terminal import console, example, folder, progress_bar, write_json
+from loomwatch.terminal import console, example, folder, log_to_terminal, progress_bar, write_json
 from storage.database import Database, open_database
 
 DATA_DIR = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine.")
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     samples.command("part", epilog=example("loomwatch samples part 17 --right 512 --bottom 256"))(part)
     samples.command("guard", epilog=example("loomwatch samples guard"))(guard)
     samples.command("golden", epilog=example("loomwatch samples golden denim --camera cam-1 --metres 30"))(golden)
+    samples.command("record", hidden=True)(record)
     samples.command("stop", epilog=example("loomwatch samples stop 3"))(stop)
     sets = typer.Typer(help="Frozen sets: what each training learned from.", no_args_is_help=True)
     sets.command("list", epilog=example("loomwatch samples sets list"))(list_sets)
@@ -217,6 +218,22 @@ def golden(
     _, database = _open(data_dir)
     capture = start_capture(database, camera=camera, style=style, metres=metres, why=why, by=by)
     console.print(f"capture {capture.id}: the next {metres} m of camera {camera} are {style}")
+
+
+def record(capture: int = typer.Argument(help="Number of the capture."), data_dir: Path = DATA_DIR) -> None:
+    """Take a golden roll from the camera of a line that does not run yet; the supervisor starts this by itself."""
+    from inspection.line_setup import read_setup
+    from loomwatch.golden_roll import record_golden_roll
+    from loomwatch.stopping import stop_on_signal
+    from loomwatch.supervisor import watch_parent
+    from storage.pictures import PictureStore
+
+    store, database = _open(data_dir)
+    log_to_terminal("golden roll", store.log_level)
+    with stop_on_signal() as stopping:
+        watch_parent(stopping)
+        setup, pictures = read_setup(store.data_dir), PictureStore(store.pictures)
+        record_golden_roll(database, pictures, setup, capture, stopping)
 
 
 def stop(capture: int = typer.Argument(help="Number of the capture."), by: str = BY, data_dir: Path = DATA_DIR) -> None:

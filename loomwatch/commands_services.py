@@ -1,7 +1,9 @@
 """The services by themselves: ingest, worker, trainer, dashboard, which the supervisor starts by these same commands;
 and how they are."""
 
+import base64
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from rich.text import Text
 from inspection.endpoints import default_endpoint
 from inspection.errors import StorageError
 from inspection.settings import (
+    CameraSettings,
     DashboardSettings,
     IngestSettings,
     StoreSettings,
@@ -27,6 +30,7 @@ REFRESH_S = 1.0
 
 def register(app: typer.Typer) -> None:
     app.command(epilog=example("loomwatch ingest --camera left=/data/frames --mm-per-px 0.2"))(ingest)
+    app.command(epilog=example("loomwatch look /frames/left --out picture.jpg", "loomwatch look basler://"))(look)
     app.command(epilog=example("loomwatch worker --ingestors tcp://127.0.0.1:5701 --device cuda"))(worker)
     app.command(epilog=example("loomwatch trainer --data-dir /var/lib/loomwatch"))(trainer)
     app.command(epilog=example("loomwatch dashboard --port 8600"))(dashboard)
@@ -66,6 +70,34 @@ def ingest(
     with stop_on_signal() as stop:
         watch_parent(stop)
         run_ingest(settings, stop)
+
+
+def look(
+    source: str = typer.Argument(help="As a camera's source; -: a camera's settings from standard input, as JSON."),
+    out: Path = typer.Option(None, help="Write the picture to this JPEG file."),
+    mm_per_px: float = typer.Option(0.2, min=0.001, max=99.0, help="Size of a pixel on the cloth in mm."),
+) -> None:
+    """Take one picture of a camera, and say where it sees fabric: to try it before it is set up."""
+    from ingest.look import look_at
+
+    if source == "-":  # an address on the command line would show its password to every user of this machine
+        seen = look_at(CameraSettings.model_validate_json(sys.stdin.buffer.read()))
+        facts = {
+            **{"width_px": seen.width_px, "height_px": seen.height_px, "fabric": seen.fabric, "level": seen.level},
+            "jpeg": base64.b64encode(seen.jpeg).decode(),
+        }
+        print(json.dumps(facts))
+        return
+    camera = CameraSettings(name="camera", source=source, mm_per_px=mm_per_px)
+    seen = look_at(camera)
+    found = "no fabric found"
+    if seen.fabric is not None:
+        left, right = seen.fabric
+        wide_mm = (right - left) * mm_per_px
+        found = f"fabric from {left} to {right} px, {wide_mm:.0f} mm wide, mean level {seen.level:.0f}"
+    console.print(f"{seen.width_px} x {seen.height_px} px, {found}")
+    if out is not None:
+        out.write_bytes(seen.jpeg)
 
 
 def _camera(text: str, mm_per_px: float | None) -> dict[str, object]:

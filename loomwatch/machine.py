@@ -2,17 +2,21 @@
 and cameras."""
 
 import json
+import socket
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from inspection.endpoints import default_endpoint
 from inspection.errors import ServiceError
+from inspection.line_setup import LineSetup
 from inspection.settings import CameraSettings, DashboardSettings, StoreSettings
 from loomwatch.doctor import port_is_free
-from loomwatch.supervisor import Service, Supervisor, loomwatch
+from loomwatch.supervisor import ACTIVE, Service, Supervisor, loomwatch
 from storage.live import Live
 from storage.redis_server import start_private_redis
+
+INGEST, RECORDING = "ingest", "golden-roll"  # names of services
 
 
 class Machine:
@@ -52,21 +56,23 @@ class Machine:
                 redis_url = redis.url
             self._redis_url = redis_url
             stack.enter_context(self.supervisor)
-            self._start_services(redis_url)
+            self._start_services()
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _start_services(self, redis_url: str) -> None:
-        store = self._store
-        shared = {
-            "LOOMWATCH_DATA_DIR": str(store.data_dir),
-            "LOOMWATCH_DATABASE_URL": store.database,
-            "LOOMWATCH_REDIS_URL": redis_url,
-            "LOOMWATCH_PICTURES_URL": store.pictures,
+    def _stores(self) -> dict[str, str]:
+        return {
+            "LOOMWATCH_DATA_DIR": str(self._store.data_dir),
+            "LOOMWATCH_DATABASE_URL": self._store.database,
+            "LOOMWATCH_REDIS_URL": self._redis_url,
+            "LOOMWATCH_PICTURES_URL": self._store.pictures,
         }
+
+    def _start_services(self) -> None:
+        store, shared = self._store, self._stores()
         endpoints = [default_endpoint(store.data_dir, camera=camera.name) for camera in self._each]
         ingestors = ",".join(endpoints or [default_endpoint(store.data_dir)])
         worker = {**shared, "LOOMWATCH_WORKER_INGESTORS": ingestors, "LOOMWATCH_WORKER_NAME": "worker-1"}
@@ -92,17 +98,42 @@ class Machine:
         if self._cameras and not self._each:
             self._start_ingest({})
 
-    def _start_ingest(self, environment: dict[str, str], *, camera: str = "") -> None:
+    def _start_ingest(self, environment: dict[str, str], *, camera: str = "", essential: bool = True) -> None:
         """One process; `camera`: the only one in it, which then has an address and a spool of its own."""
         place = {
             "LOOMWATCH_INGEST_ENDPOINT": default_endpoint(self._store.data_dir, camera=camera),
             "LOOMWATCH_INGEST_SPOOL_DIR": str(self._store.data_dir / (f"spool-{camera}" if camera else "spool")),
         }
-        name = f"ingest-{camera}" if camera else "ingest"
+        name = f"{INGEST}-{camera}" if camera else INGEST
         place["LOOMWATCH_INGEST_NAME"] = name
         self.supervisor.start(
-            Service(name=name, command=loomwatch("ingest"), environment={**place, **environment}, stop_s=60.0)
+            Service(
+                name=name,
+                command=loomwatch("ingest"),
+                environment={**place, **environment},
+                stop_s=60.0,
+                essential=essential,
+            )
         )
+
+    @property
+    def redis_url(self) -> str:
+        return self._redis_url
+
+    def start_set_up(self, setup: LineSetup) -> None:
+        """The camera that was set on the page Set up. What it refuses is told there, and stops nothing else."""
+        cameras = [] if setup.camera is None else [setup.camera.model_dump()]
+        environment = {
+            "LOOMWATCH_INGEST_LINE": setup.line,
+            "LOOMWATCH_INGEST_CAMERAS": json.dumps(cameras),
+            "LOOMWATCH_INGEST_TILE_PX": str(setup.tile_px),
+        }
+        self._start_ingest(environment, essential=False)
+
+    def start_recording(self, capture_id: int) -> None:
+        """A golden roll, from the camera of a line that does not run yet."""
+        command = loomwatch("samples", "record", str(capture_id))
+        self.supervisor.start(Service(name=RECORDING, command=command, environment=self._stores(), essential=False))
 
     def run_cameras(self, cameras: Sequence[CameraSettings], *, line: str, tile_px: int, stop: threading.Event) -> None:
         """Runs cameras until their sources end and all is inspected, or in order to their stop."""
@@ -113,13 +144,24 @@ class Machine:
                 "LOOMWATCH_INGEST_TILE_PX": str(tile_px),
             }
         )
-        while self.supervisor.states()["ingest"] in ("starting", "running", "waiting"):
+        while self.supervisor.states()[INGEST] in ACTIVE:
             if stop.wait(0.2):
-                self.supervisor.stop("ingest")
+                self.supervisor.stop(INGEST)
 
     def check(self) -> None:
         """Raises `ServiceError` when a service has refused its settings."""
         self.supervisor.check()
+
+    def wait_for_dashboard(self, stop: threading.Event) -> None:
+        """Returns when somebody who follows a link to it finds it there, or when stopped. Raises `ServiceError`."""
+        dashboard = self._dashboard
+        while dashboard and not stop.is_set():
+            self.check()
+            try:
+                socket.create_connection((dashboard.host, dashboard.port), timeout=1.0).close()
+                return
+            except OSError:
+                stop.wait(0.2)
 
     def wait_for_worker(self, stop: threading.Event) -> None:
         """Returns when the worker runs a model, so that a camera starts with someone to inspect, or when stopped."""

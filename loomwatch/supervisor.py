@@ -26,16 +26,19 @@ BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0  # a service that ran this long starts again without delay
 PARENT = "LOOMWATCH_PARENT"
 REFUSED = 2
+ACTIVE = ("starting", "running", "waiting")  # states of a service that is not over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What to run, with `environment` on top of ours. `stop_s`: patience before SIGKILL."""
+    """What to run, with `environment` on top of ours. `stop_s`: patience before SIGKILL. `essential`: without it there
+    is no point in running the others."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_s: float = 30.0
+    essential: bool = True
 
 
 def loomwatch(*arguments: str) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ class Supervisor:
     def start(self, service: Service) -> None:
         """Starts a service; its output goes to LOGS/NAME.log. A finished one of the same name is replaced."""
         former = self._running.get(service.name)
-        if former is not None and former.state in ("starting", "running", "waiting"):
+        if former is not None and former.state in ACTIVE:
             raise ServiceError(f"service {service.name} is already running")
         self._running[service.name] = _Running(service, self._logs_dir)
 
@@ -164,10 +167,14 @@ class Supervisor:
     def restarts(self) -> dict[str, int]:
         return {name: running.restarts for name, running in self._running.items()}
 
+    def reason(self, name: str) -> str:
+        """The last line that a service logged."""
+        return self._running[name].reason()
+
     def check(self) -> None:
-        """Raises `ServiceError` with its reason when a service has refused its settings."""
+        """Raises `ServiceError` with its reason when an essential service has refused its settings."""
         for name, running in self._running.items():
-            if running.state == "refused":
+            if running.state == "refused" and running.service.essential:
                 raise ServiceError(f"{name} does not start: {running.reason()} (log: {running.log_file})")
 
 

@@ -15,7 +15,7 @@ from retraining.parent import end_with_parent
 from storage import registry
 from storage.database import Database, open_database
 from storage.job_runs import fail_job, finish_job, start_job, try_again
-from storage.jobs import Job
+from storage.jobs import PROVISIONAL, Job
 from storage.pictures import PictureStore
 
 logger = logging.getLogger(__name__)
@@ -71,11 +71,17 @@ def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, j
     """In one line what came out, "" when it was called off. An earlier try's model is not trained again."""
     from retraining.after import after_training
     from retraining.progress import Shown
+    from retraining.provisional import add_provisional
     from retraining.team_training import count_processes, train_together
     from retraining.training import train_candidate
 
     pictures, processes = PictureStore(store.pictures), count_processes(trainer)
     with Shown(database, store.redis, job, holder=job.holder) as shown:
+        if job.parameters == PROVISIONAL:
+            added = add_provisional(
+                store, database, pictures, job.style, by=job.by, device=trainer.device, tell=shown.tell
+            )
+            return f"model {added.name} knows style {job.style} provisionally and is ready to be promoted"
         model = registry.model_of_job(database, job.id)
         if model is None:
             model = train_candidate(

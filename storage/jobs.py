@@ -28,6 +28,7 @@ from storage.tables import JobRow, SampleRow
 TIME_LIMIT_S = 24 * 3600.0
 DEVICES = ("", "cpu", "cuda")
 OPEN = ("queued", "running")
+PROVISIONAL = {"provisional": True}  # parameters: the style is added to the running model, nothing is trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

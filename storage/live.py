@@ -5,6 +5,7 @@ the line: it answers False at once while Redis is away, and tries again after `R
 """
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -95,13 +96,18 @@ class LiveWorker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """A service's own word on how it is; `kind` is worker, trainer or alarms."""
+    """A service's own word on how it is; `kind` is worker, trainer, alarms or supervisor."""
 
     name: str
     kind: str
     state: str
     detail: str
     at_ns: int
+
+
+def supervisor_name() -> str:
+    """What this machine's supervisor is called: others of the plant may share the Redis."""
+    return f"up on {socket.gethostname()}"
 
 
 class Live:

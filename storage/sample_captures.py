@@ -18,7 +18,7 @@ GOLDEN_METRES = (20, 50)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleCapture:
-    """`taken`: metres so far, each one sample; `state`: running, done or stopped."""
+    """`taken`: metres so far, each one sample; `state`: running, done, stopped, or failed, and `why` says of what."""
 
     id: int
     source: str
@@ -35,9 +35,10 @@ class SampleCapture:
 
 
 def start_capture(
-    database: Database, *, camera: str, style: str, by: str, metres: int = 0, why: str = ""
+    database: Database, *, camera: str, style: str, by: str, metres: int = 0, why: str = "", line: str = ""
 ) -> SampleCapture:
-    """A golden roll of 20 to 50 `metres`; 0: the camera's next frame.
+    """A golden roll of 20 to 50 `metres`; 0: the camera's next frame. line: of a camera that may not have delivered
+    anything yet, which somebody is setting up.
 
     Raises `StorageError` for an unknown camera, a style without a name, another length, and while a golden roll of the
     camera runs.
@@ -51,7 +52,7 @@ def start_capture(
     with database.session() as session:
         database.lock(session, "sample_captures")
         known = session.get(CameraRow, camera)
-        if known is None:
+        if known is None and not line:
             raise StorageError(f"there is no camera {camera}: see the page Line")
         running = session.scalar(_running().where(SampleCaptureRow.camera == camera, SampleCaptureRow.source == source))
         if running is not None:
@@ -60,7 +61,7 @@ def start_capture(
         database.insert_new(session, StyleRow, name=style, created_at=datetime.now(UTC))
         row = SampleCaptureRow(
             source=source,
-            line=known.line,
+            line=known.line if known is not None else line,
             camera=camera,
             style=style,
             metres=metres or 1,
@@ -83,6 +84,22 @@ def stop_capture(database: Database, capture_id: int, *, by: str) -> None:
         if not _end(session, capture_id, "stopped"):
             raise StorageError(f"capture {capture_id} does not run any more")
         audit.record(session, by=by, action="sample.capture.stop", subject=f"capture {capture_id}", detail={})
+
+
+def get_capture(database: Database, capture_id: int) -> SampleCapture:
+    """Raises `StorageError` for an unknown one."""
+    with database.reading() as session:
+        row = session.get(SampleCaptureRow, capture_id)
+        if row is None:
+            raise StorageError(f"there is no capture {capture_id}")
+        return _capture(row, _taken(session, [capture_id]).get(capture_id, 0))
+
+
+def end_capture(database: Database, capture_id: int, *, state: str, why: str = "") -> None:
+    """By who takes it: done, or failed, and why. One that does not run any more stays as it is."""
+    with database.session() as session:
+        if _end(session, capture_id, state) and why:
+            session.get_one(SampleCaptureRow, capture_id).why = why
 
 
 def list_captures(database: Database, *, running: bool = False, limit: int = 20) -> list[SampleCapture]:

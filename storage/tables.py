@@ -622,7 +622,7 @@ class SampleCaptureRow(Table):
     camera: Mapped[str]
     style: Mapped[str]
     metres: Mapped[int]  # asked for; of a frame 1
-    state: Mapped[str]  # running, done, stopped
+    state: Mapped[str]  # running, done, stopped, failed
     why: Mapped[str]
     by: Mapped[str]
     started_at: Mapped[datetime]

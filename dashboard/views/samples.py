@@ -314,7 +314,7 @@ def show_captures() -> None:
 def show_running() -> None:
     """Captures that run, and how the last ones ended. Redrawn in place."""
     with shell.told():
-        ends = {"done": _("done"), "stopped": _("stopped")}
+        ends = {"done": _("done"), "stopped": _("stopped"), "failed": _("failed")}
         for capture in sample_data.captures():
             what = _("Golden roll") if capture.source == "roll" else _("One frame")
             text = f"{what}: **{words.plain(capture.style)}**, {words.plain(capture.camera)}, " + _(

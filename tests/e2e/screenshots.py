@@ -20,7 +20,8 @@ from sqlalchemy import update
 
 import dashboard
 from dashboard.language import LANGUAGES
-from inspection.settings import StoreSettings, load
+from inspection.line_setup import change_setup
+from inspection.settings import CameraSettings, StoreSettings, load
 from loomwatch.chromium import launch_chromium
 from storage.database import open_database
 from storage.live import Live
@@ -34,8 +35,10 @@ PAGES = {path.stem: path.stem for path in sorted(VIEWS.glob("[a-z]*.py"))} | {
     "line": "",
     "review-grid": "review?view=grid",
     "system-users": "system?part=users",
+    "setup": "setup?step=camera",
 }
 MOST_BYTES = 200_000
+SET_UP = CameraSettings(name="camera-1", source="sim://denim?seed=7&speed_m_min=30")
 SHRINK = 0.75  # of what the documents show
 
 
@@ -50,6 +53,7 @@ def take_all(folder: Path) -> None:
         try:
             with open_database(store.database) as database:
                 people(database)
+            change_setup(data_dir, line="line-1", camera=SET_UP.model_dump())
             live = Live(redis.url)
             with serve(data_dir) as address, launch_chromium() as browser:
                 for language, dark, size in itertools.product(LANGUAGES, (False, True), (WALL, TABLET)):
@@ -87,6 +91,10 @@ def take(page: Page, address: str) -> bytes:
     page.goto(address)
     expect(page.get_by_role("heading", level=1).first).to_be_visible()
     settle(page)
+    if "/setup" in address:
+        page.locator(".st-key-setup-look button").click()  # in whatever language
+        expect(page.get_by_test_id("stImage").first).to_be_visible()
+        settle(page)
     page.wait_for_function("document.fonts.status === 'loaded'")
     page.wait_for_timeout(1500)  # charts are drawn after the page has settled
     return page.screenshot()

@@ -20,8 +20,11 @@ from storage.tables import FrameRow, UserRow
 from tests.integration.dashboard.plausible_line import seed
 
 FOLDER = Path(dashboard.__file__).parent
-VIEWS = ("line", "live", "roll", "review", "trends", "reports", "samples", "models", "system")
-TITLES = {view: view.capitalize() for view in VIEWS} | {"line": "line\\-1"}  # the wall screen's is the line's name
+VIEWS = ("line", "live", "roll", "review", "trends", "reports", "samples", "models", "system", "setup")
+TITLES = {view: view.capitalize() for view in VIEWS} | {
+    "line": "line\\-1",
+    "setup": "Set up",
+}  # the wall screen's is the line's name
 NAME = "Anna Keller"  # who is signed in
 OpenPage = Callable[..., AppTest]
 SignIn = Callable[..., None]

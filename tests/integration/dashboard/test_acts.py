@@ -2,6 +2,7 @@
 below the page and nothing is written."""
 
 import ast
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 import dashboard
-from dashboard import data, sample_data, signed_in, system_data
+from dashboard import data, sample_data, setup_data, signed_in, system_data
 from inspection.types import Roll
 from storage import gates, jobs, registry
 from storage.accounts import users
@@ -107,6 +108,13 @@ def a_style(database: Database) -> str:
     return sensitivities(database)[0].style
 
 
+def start_line(database: Database) -> None:
+    """Of a style that the model in charge knows."""
+    with contextlib.suppress(NotAllowed):
+        setup_data.set_style(a_style(database))
+    setup_data.start_line()
+
+
 @dataclass(frozen=True)
 class Act:
     least: Role
@@ -149,6 +157,15 @@ ACTS: dict[str, Act] = {
     "set_sensitivity": Act(
         "quality", lambda line: sample_data.set_sensitivity(a_style(line), 1.1, 2.0, 30.0, "calmer")
     ),
+    "set_line": Act("admin", lambda line: setup_data.set_line("loom hall 2")),
+    "save_camera": Act(
+        "admin", lambda line: setup_data.save_camera({"name": "new", "source": "rtsp://staff:secret@10.0.0.9/"})
+    ),
+    "set_style": Act("quality", lambda line: setup_data.set_style("denim")),
+    "start_golden_roll": Act("quality", lambda line: setup_data.start_golden_roll(20)),
+    "start_training": Act("quality", lambda line: setup_data.start_training(careful=False)),
+    "start_line": Act("admin", start_line),
+    "stop_line": Act("admin", lambda line: setup_data.stop_line()),
     "promote": Act("quality", lambda line: data.promote("cras-2024-05-02", style="", reason="calmer", override=True)),
     "roll_back": Act("quality", lambda line: data.roll_back("false alarms")),
     "set_preferences": Act("viewer", lambda line: data.set_preferences("de", "imperial")),
@@ -158,7 +175,7 @@ ACTS: dict[str, Act] = {
     "set_disabled": Act("admin", lambda line: system_data.set_disabled("Anna Keller", True)),
 }
 # Each asks for nothing but what a page shows, or for what `ACTS` holds already
-NO_ACTS = {"see_alarms", "log_files", "list_users", "audit_entries", "audit_csv", "audit_names", "audit_kinds"}
+NO_ACTS = {"look", "see_alarms", "log_files", "list_users", "audit_entries", "audit_csv", "audit_names", "audit_kinds"}
 TABLES = (DefectRow, JobRow, PromotionRow, SampleRow, UserRow)
 
 

@@ -34,6 +34,7 @@ def test_an_empty_line_says_what_to_do(empty_line: Database, open_page: OpenPage
         "models": "No model yet",
         "samples": "No samples yet",
         "system": "No camera has delivered anything yet",
+        "setup": "From nothing to a watched line",
     }
     assert told[view] in words
 

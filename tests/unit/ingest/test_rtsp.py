@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ingest.rtsp import FrameNumbers, RtspSource, shown
+from ingest.rtsp import FrameNumbers, RtspSource
 from ingest.sources import open_source
 from inspection.errors import SourceAwayError, SourceError
 from inspection.settings import CameraSettings
@@ -59,16 +59,6 @@ def test_a_stream_that_is_cut_is_away_and_comes_back() -> None:
             assert next(again.shots()).pixels is not None
 
 
-def test_passwords_are_not_shown() -> None:
-    assert shown("rtsp://staff:secret@10.0.0.9:554/stream?x=1") == "rtsp://staff:***@10.0.0.9:554/stream?x=1"
-    assert shown("rtsp://10.0.0.9/stream") == "rtsp://10.0.0.9/stream"
-    with RtspServer(picture) as server:
-        server.cut()
-        with pytest.raises(SourceAwayError) as caught:
-            RtspSource(camera(server.url.replace("rtsp://", "rtsp://staff:secret@")))
-    assert "secret" not in str(caught.value)
-
-
 @pytest.mark.parametrize("more", [{"encoder_mm_per_tick": 1.0}, {"features": {"Width": 3}}])
 def test_settings_an_rtsp_camera_cannot_have_are_refused(more: dict[str, object]) -> None:
     with pytest.raises(SourceError, match="is set, but an RTSP camera knows none"):
@@ -87,3 +77,11 @@ def test_frame_numbers_follow_the_streams_times_and_small_jitter_is_no_loss() ->
 def test_a_stream_without_times_is_counted_frame_by_frame() -> None:
     numbers = FrameNumbers()
     assert [numbers.next(0.0) for _ in range(4)] == [1, 2, 3, 4]
+
+
+def test_an_error_does_not_tell_the_password() -> None:
+    with RtspServer(picture) as server:
+        server.cut()
+        with pytest.raises(SourceAwayError) as caught:
+            RtspSource(camera(server.url.replace("rtsp://", "rtsp://staff:secret@")))
+    assert "secret" not in str(caught.value)

@@ -1,6 +1,6 @@
 import pytest
 
-from inspection.endpoints import is_this_machine, parse_endpoint, refuse_plain
+from inspection.endpoints import is_this_machine, parse_endpoint, refuse_plain, without_password
 from inspection.errors import SettingsError
 
 
@@ -44,3 +44,10 @@ def test_plain_tcp_beyond_this_machine_needs_keys_or_a_setting_that_says_so() ->
     refuse_plain(far, keys=False, allow_plain_tcp=True, prefix="")
     refuse_plain(near, keys=False, allow_plain_tcp=False, prefix="")
     refuse_plain(file, keys=False, allow_plain_tcp=False, prefix="")
+
+
+def test_passwords_are_not_shown() -> None:
+    shown = without_password("rtsp://staff:secret@10.0.0.9:554/stream?x=1")
+    assert shown == "rtsp://staff:***@10.0.0.9:554/stream?x=1"
+    assert without_password("rtsp://10.0.0.9/stream") == "rtsp://10.0.0.9/stream"
+    assert without_password("/frames/left") == "/frames/left"
