@@ -39,7 +39,7 @@ def record(database: Database, pictures: PictureStore, setup: LineSetup, capture
 
 def write(folder: Path, number: int) -> None:
     frames = normal_frames("plain", seed=1, length_m=number * 0.0512, frame_lines=256, width_mm=80)
-    for place, pixels in enumerate(frames):
+    for place, pixels in enumerate(frames[:number]):
         cv2.imwrite(str(folder / f"{place}.png"), pixels[..., ::-1])
 
 
@@ -66,13 +66,11 @@ def test_a_folder_that_holds_fewer_gives_what_it_has(
 
 
 def test_a_camera_gives_one_picture_of_each_metre(sqlite_database: Database, pictures: PictureStore) -> None:
-    setup = setup_of("sim://plain?width_mm=80&speed_m_min=600&length_m=3.2&defects_per_m=0")
+    setup = setup_of("sim://plain?width_mm=80&speed_m_min=60&length_m=3.2&defects_per_m=0")
     ended = record(sqlite_database, pictures, setup, ask(sqlite_database))
-    assert ended.state == "done"
-    assert {int(sample.captured.y0_mm // 1000) for sample in list_samples(sqlite_database) if sample.captured} == {
-        *range(ended.taken)
-    }
-    assert 1 <= ended.taken <= 4
+    metres = [int(sample.captured.y0_mm // 1000) for sample in list_samples(sqlite_database) if sample.captured]
+    assert (ended.state, ended.taken) == ("done", len(metres))
+    assert 1 <= len(metres) == len(set(metres)) <= 4
 
 
 def test_it_says_why_there_is_none(sqlite_database: Database, pictures: PictureStore, tmp_path: Path) -> None:
