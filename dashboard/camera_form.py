@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import streamlit as st
 
@@ -161,9 +161,11 @@ def ask_basler(saved: CameraSettings | None) -> str:
 def ask_sim(saved: CameraSettings | None) -> str:
     parts = urlsplit(saved.source) if saved is not None else None
     cloth = parts.netloc if parts is not None and parts.netloc in SIM_STYLES else SIM_STYLES[0]
+    told_speed = parse_qs(parts.query).get("speed_m_min", ["6"])[0] if parts is not None else "6"
+    speed = min(max(float(told_speed), 0.5), 60.0)
     left, right = st.columns(2)
     chosen = left.selectbox(_("Cloth"), SIM_STYLES, index=SIM_STYLES.index(cloth), key="setup.sim")
-    speed = right.number_input(_("Metres a minute"), 0.5, 60.0, 6.0, step=0.5, key="setup.sim.speed")
+    speed = right.number_input(_("Metres a minute"), 0.5, 60.0, speed, step=0.5, key="setup.sim.speed")
     return f"sim://{chosen}?seed=7&speed_m_min={speed:g}"
 
 

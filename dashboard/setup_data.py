@@ -29,7 +29,7 @@ from storage.sample_captures import SampleCapture
 
 STEPS = ("line", "camera", "style", "golden", "train", "start")
 ENOUGH = 8  # samples; whether they are tiles enough, the training says
-LOOK_S = 40.0  # for a picture; the command itself gives up before
+LOOK_S = 60.0  # for a picture; the command itself gives up before
 # Beside paths. A GenICam producer is a program that would be loaded: it is named in the file only.
 SERVED = ("sim://", "rtsp://", "rtsps://", "basler://")
 # Explicit, so that a later training does not take over what was chosen for a first look

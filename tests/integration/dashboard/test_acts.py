@@ -2,7 +2,6 @@
 below the page and nothing is written."""
 
 import ast
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 from sqlalchemy import func, select
 
 import dashboard
-from dashboard import data, sample_data, setup_data, signed_in, system_data
+from dashboard import data, sample_data, setup_data, signed_in, stores, system_data
+from inspection.line_setup import change_setup
 from inspection.types import Roll
 from storage import gates, jobs, registry
 from storage.accounts import users
@@ -110,8 +110,7 @@ def a_style(database: Database) -> str:
 
 def start_line(database: Database) -> None:
     """Of a style that the model in charge knows."""
-    with contextlib.suppress(NotAllowed):
-        setup_data.set_style(a_style(database))
+    change_setup(stores.store().settings.data_dir, style=a_style(database))
     setup_data.start_line()
 
 
