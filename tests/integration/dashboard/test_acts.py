@@ -104,6 +104,14 @@ def running_capture(database: Database) -> int:
     return next((capture.id for capture in list_captures(database, running=True)), 1)
 
 
+def a_picture(database: Database) -> int:
+    """A sample that may be cut; where nobody may upload one, that of another."""
+    try:
+        return sample_data.upload("y.png", make_png(2, size_px=640), style="denim", mm_per_px=0.2).id
+    except NotAllowed:
+        return list_samples(database)[0].id
+
+
 def a_style(database: Database) -> str:
     return sensitivities(database)[0].style
 
@@ -153,6 +161,7 @@ ACTS: dict[str, Act] = {
     "upload": Act(
         "quality", lambda line: sample_data.upload("x.png", make_png(1, size_px=128), style="denim", mm_per_px=0.2)
     ),
+    "add_part": Act("quality", lambda line: sample_data.add_part(a_picture(line), (0, 512, 0, 512))),
     "set_sensitivity": Act(
         "quality", lambda line: sample_data.set_sensitivity(a_style(line), 1.1, 2.0, 30.0, "calmer")
     ),
