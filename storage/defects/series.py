@@ -6,6 +6,7 @@ missed, its roll ends or its counter starts anew.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,16 +138,27 @@ def check_roll(session: Session, roll_id: int) -> list[Periodic]:
             [*own, *(event for side in sides for event in by_lane.get((like, side), []))],
             key=lambda event: (event.y_mm, event.id),
         )
+        places = [event.y_mm for event in around]
         for event in own:
-            lane = [other for other in around if same_lane(event, other) and other.y_mm <= event.y_mm]
+            lane = _lane_up_to(event, around[: bisect_right(places, event.y_mm)])
             if len(lane) >= MIN_HITS and lane[-1].id == event.id:
-                lane = lane[-WINDOW_EVENTS:]
                 series = find_periodic([other.y_mm for other in lane], through=len(lane) - 1)
                 if series is not None:
                     hits = tuple(lane[hit].id for hit in series.hits)
                     found = {known: each for known, each in found.items() if not set(known) & set(hits)}
                     found[hits] = series
     return list(found.values())
+
+
+def _lane_up_to(event: Event, before: Sequence[Event]) -> list[Event]:
+    """Of those up to the event along the roll, in order: its lane's last that `find_periodic` counts."""
+    lane: list[Event] = []
+    for other in reversed(before):
+        if len(lane) == WINDOW_EVENTS or event.y_mm - other.y_mm > WINDOW_MM:
+            break
+        if same_lane(event, other):
+            lane.append(other)
+    return lane[::-1]
 
 
 def event_of(row: Any) -> Event | None:

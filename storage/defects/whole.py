@@ -76,6 +76,8 @@ def strength(score: float, threshold: float) -> float:
 
 
 def join(parts: Sequence[Whole]) -> Whole:
+    if len(parts) == 1:
+        return parts[0]
     holes = [part.hole for part in parts]
     return Whole(
         outline=join_outlines(part.outline for part in parts),
