@@ -1,6 +1,7 @@
 """A GenICam camera unplugged in the middle and plugged in again, at the GenTL interface: a producer of the test's own
 (`unpluggable_producer.c`), which is the virtual camera of `test_genicam_source` but for its cable."""
 
+import os
 import shutil
 import subprocess
 import threading
@@ -26,7 +27,7 @@ from tests.unit.ingest.test_genicam_source import CTI
 from tests.waiting import wait_for
 
 COMPILER = shutil.which("cc")
-if COMPILER is None:
+if COMPILER is None and not os.environ.get("CI"):
     pytest.skip("no C compiler is installed", allow_module_level=True)
 
 LINES, WIDTH, MM_PER_PX = 200, 400, 0.5
