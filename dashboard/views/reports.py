@@ -77,7 +77,7 @@ def choose(settings: ReportSettings) -> tuple[Period, str]:
     lines = data.line_names()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = shell.select(_("Report of"), "of", kinds | {DAY: _("Whole day")}, page="reports", width=220)
-        day = choose_day(running.day)
+        day = choose_day(running.day, latest=datetime.now(zone).date())
         line = ""
         if len(lines) > 1:
             line = shell.select(
@@ -88,15 +88,16 @@ def choose(settings: ReportSettings) -> tuple[Period, str]:
     return shift_period(settings.shifts, zone, day=day, name=kind), line
 
 
-def choose_day(default: date) -> date:
-    """Of the address; something that is no day counts as the default."""
+def choose_day(default: date, *, latest: date) -> date:
+    """Of the address; something that is no day counts as the default. latest: today, where the shift that runs may have
+    begun yesterday."""
     try:
         wanted = date.fromisoformat(st.query_params.get("day", ""))
     except ValueError:
         wanted = default
-    wanted = min(wanted, default)
+    wanted = min(wanted, latest)
     chosen = st.date_input(
-        _("Day it begins on"), value=wanted, max_value=default, key="reports.day", width=180, format="YYYY-MM-DD"
+        _("Day it begins on"), value=wanted, max_value=latest, key="reports.day", width=180, format="YYYY-MM-DD"
     )
     shell.remember("day", chosen.isoformat(), default=default.isoformat())
     return chosen

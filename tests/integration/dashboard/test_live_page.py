@@ -52,7 +52,7 @@ def test_capture_and_inspection_are_shown_with_their_counts(line: Database, live
     live.publish_ingest(LiveIngest(state=state, at_ns=now_ns), part="cam-left")
     live.publish_worker(live_worker(name="gpu-1", model="cras-2024-05-19", at_ns=now_ns))
     words = text_of(open_page("live"))
-    capture = "4.9 frames/s · 50.0 Mpx/s · 6 waiting · spool 15% full · credit 5 · 7 gaps · 3 dropped · 3 reconnects"
+    capture = "4.9 frames/s · 50.0 Mpx/s · 6 waiting · spool 15 % full · credit 5 · 7 gaps · 3 dropped · 3 reconnects"
     assert capture in words
     assert "away, being opened again" in words
     assert "gpu-1" in words
