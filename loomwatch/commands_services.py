@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import typer
+from pydantic import ValidationError
 from rich.text import Text
 
 from inspection.endpoints import default_endpoint
-from inspection.errors import StorageError
+from inspection.errors import SettingsError, StorageError
 from inspection.settings import (
     CameraSettings,
     DashboardSettings,
@@ -81,7 +82,13 @@ def look(
     from ingest.look import look_at
 
     if source == "-":  # an address on the command line would show its password to every user of this machine
-        seen = look_at(CameraSettings.model_validate_json(sys.stdin.buffer.read()))
+        try:
+            camera = CameraSettings.model_validate_json(sys.stdin.buffer.read())
+        except ValidationError as error:  # whose own words would quote the address
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "standard input"
+            raise SettingsError(f"{place}: {first['msg']}: give a camera's settings as JSON") from None
+        seen = look_at(camera)
         facts = {
             **{"width_px": seen.width_px, "height_px": seen.height_px, "fabric": seen.fabric, "level": seen.level},
             "jpeg": base64.b64encode(seen.jpeg).decode(),

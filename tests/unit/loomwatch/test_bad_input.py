@@ -1,5 +1,6 @@
 """Bad input: one clear line that names the thing and the way out, exit code 2, nothing stored is lost."""
 
+import io
 import json
 import os
 import resource
@@ -423,3 +424,19 @@ def test_help_of_every_command_has_an_example(capfd: pytest.CaptureFixture[str])
         capfd.readouterr()
         assert run([*words, "--help"]) == 0
         assert f"$ loomwatch {' '.join(words)}" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (b"", "standard input: Invalid JSON"),
+        (b"no json", "standard input: Invalid JSON"),
+        (b'{"name": 3, "source": "rtsp://staff:secret@10.0.0.9/"}', "name: Input should be a valid string"),
+        (b'{"name": "left", "source": "rtsp://staff:secret@10.0.0.9/", "width": 3}', "width: "),
+    ],
+)
+def test_a_camera_from_standard_input_is_refused_without_quoting_its_address(fails, monkeypatch, given, named):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    words = fails("look", "-")
+    assert named in words
+    assert "secret" not in words
