@@ -63,7 +63,6 @@ class SetUp:
     running: Model | None
     knows: bool
     candidate: Model | None
-    delivered: bool
 
     @property
     def usable(self) -> int:
@@ -113,7 +112,6 @@ def state() -> SetUp:
         running=running,
         knows=bool(style) and any(_knows(each, style) for each in models if each.running or style in each.styles),
         candidate=next((each for each in models if style and _knows(each, style)), None),
-        delivered=bool(camera_names(database)),
     )
 
 
@@ -159,13 +157,17 @@ def _job_of(style: str) -> Job | None:
 # --- acts: line and camera are an admin's, samples and models quality's -----------------------------------------------
 
 
+def _keep(action: str, *, by: str, **changes: object) -> None:
+    opened = store()
+    keep_setup(opened.database, opened.settings.data_dir, action=action, by=by, **changes)
+    data.forget_reads()
+
+
 def set_line(name: str) -> None:
     name = " ".join(name.split())
     if not name:
         raise SettingsError("the line needs a name")
-    opened = store()
-    keep_setup(opened.database, opened.settings.data_dir, action="line.name", by=allowed("admin"), line=name)
-    data.forget_reads()
+    _keep("line.name", by=allowed("admin"), line=name)
 
 
 def look(wanted: Mapping[str, Any]) -> Picture:
@@ -197,17 +199,9 @@ def look(wanted: Mapping[str, Any]) -> Picture:
 
 def save_camera(wanted: Mapping[str, Any]) -> None:
     """It takes effect at once where the line runs."""
-    opened, camera, model = store(), checked(wanted), data.running_model()
+    camera, model = checked(wanted), data.running_model()
     tile = {} if model is None else {"tile_px": int(model.manifest["tile_px"])}
-    keep_setup(
-        opened.database,
-        opened.settings.data_dir,
-        action="line.camera",
-        by=allowed("admin"),
-        camera=camera.model_dump(),
-        **tile,
-    )
-    data.forget_reads()
+    _keep("line.camera", by=allowed("admin"), camera=camera.model_dump(), **tile)
 
 
 def checked(wanted: Mapping[str, Any]) -> CameraSettings:
@@ -226,9 +220,7 @@ def set_style(name: str) -> None:
     name = " ".join(name.split())
     if not name:
         raise SettingsError("the style needs a name")
-    opened = store()
-    keep_setup(opened.database, opened.settings.data_dir, action="line.style", by=allowed("quality"), style=name)
-    data.forget_reads()
+    _keep("line.style", by=allowed("quality"), style=name)
 
 
 def start_golden_roll(metres: int) -> SampleCapture:
@@ -272,19 +264,9 @@ def start_line() -> None:
         style = now.setup.style if now.joins_a_model else ""
         registry.promote(opened.database, chosen.name, by=allowed("admin"), style=style, reason="set up")
         tile_px = int(chosen.manifest["tile_px"])
-    keep_setup(
-        opened.database,
-        opened.settings.data_dir,
-        action="line.start",
-        by=allowed("admin"),
-        runs=now.setup.camera is not None,
-        tile_px=tile_px,
-    )
-    data.forget_reads()
+    _keep("line.start", by=allowed("admin"), runs=now.setup.camera is not None, tile_px=tile_px)
 
 
 def stop_line() -> None:
     """Nothing is inspected from now on."""
-    opened = store()
-    keep_setup(opened.database, opened.settings.data_dir, action="line.stop", by=allowed("admin"), runs=False)
-    data.forget_reads()
+    _keep("line.stop", by=allowed("admin"), runs=False)

@@ -1,6 +1,7 @@
 """A part of a sample's picture, chosen by staff, as a sample of its own: where not all of a frame is normal cloth."""
 
 import io
+from dataclasses import replace
 
 from PIL import Image
 
@@ -64,17 +65,10 @@ def add_part(
 
 def _place(whole: Sample, *, left: int, right: int, top: int, bottom: int) -> Captured | None:
     at, scale = whole.captured, whole.mm_per_px
-    if at is None:
-        return None
-    return Captured(
-        line=at.line,
-        roll=at.roll,
-        day=at.day,
-        camera=at.camera,
-        counter=at.counter,
+    return at and replace(
+        at,
         x0_mm=at.x0_mm + left * scale,
         x1_mm=at.x0_mm + right * scale,
         y0_mm=at.y0_mm + top * scale,
         y1_mm=at.y0_mm + bottom * scale,
-        captured_at=at.captured_at,
     )

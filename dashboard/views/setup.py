@@ -1,5 +1,7 @@
 """Set up: from nothing to a watched line, step by step. How far it is follows from what is there (`setup_data`)."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from dashboard import camera_form, data, sample_data, setup_data, shell, words
@@ -8,6 +10,7 @@ from dashboard.language import N_, _, figure, ngettext
 from dashboard.setup_data import ENOUGH, STEPS, SetUp
 from dashboard.stored_sentences import told
 from dashboard.trainings import loss_chart, trainer_is_off
+from storage.accounts.roles import Role
 from storage.jobs import OPEN, Job
 from storage.sample_captures import GOLDEN_METRES
 
@@ -118,14 +121,23 @@ def show_line(now: SetUp) -> None:
     st.markdown(_("What is the machine called, at which the cloth passes the camera? Rolls and reports name it so."))
     if now.elsewhere:
         return show_elsewhere(now)
-    with st.form("setup.line", border=False):
-        name = st.text_input(_("Name of the line"), now.setup.line or "line-1", max_chars=64, key="setup.line.name")
-        needed = shell.needs("admin")
+    ask_name(
+        "line", _("Name of the line"), now.setup.line or "line-1", most=64, label=_("Save line"), least="admin",
+        save=setup_data.set_line,
+    )  # fmt: skip
+
+
+def ask_name(
+    key: str, title: str, name: str, *, most: int, label: str, least: Role, save: Callable[[str], None]
+) -> None:
+    with st.form(f"setup.{key}", border=False):
+        chosen = st.text_input(title, name, max_chars=most, key=f"setup.{key}.name")
+        needed = shell.needs(least)
         sent = st.form_submit_button(
-            _("Save line"), type="primary", icon=":material/check:", key="setup.line.save",
-            disabled=needed is not None, help=needed,
+            label, type="primary", icon=":material/check:", key=f"setup.{key}.save", disabled=needed is not None,
+            help=needed,
         )  # fmt: skip
-    if sent and attempt(lambda: setup_data.set_line(name)):
+    if sent and attempt(lambda: save(chosen)):
         go_on()
 
 
@@ -169,15 +181,10 @@ def show_style(now: SetUp) -> None:
             ),
             icon=":material/model_training:",
         )
-    with st.form("setup.style", border=False):
-        name = st.text_input(_("Name of the style"), now.setup.style, max_chars=120, key="setup.style.name")
-        needed = shell.needs("quality")
-        sent = st.form_submit_button(
-            _("Save style"), type="primary", icon=":material/check:", key="setup.style.save",
-            disabled=needed is not None, help=needed,
-        )  # fmt: skip
-    if sent and attempt(lambda: setup_data.set_style(name)):
-        go_on()
+    ask_name(
+        "style", _("Name of the style"), now.setup.style, most=120, label=_("Save style"), least="quality",
+        save=setup_data.set_style,
+    )  # fmt: skip
 
 
 def show_golden(now: SetUp) -> None:
