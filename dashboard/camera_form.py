@@ -12,6 +12,7 @@ from dashboard.setup_data import Picture, SetUp
 from dashboard.stored_sentences import told
 from inspection.endpoints import without_password
 from inspection.errors import LoomwatchError
+from inspection.pictures import VIDEO_SUFFIXES
 from inspection.settings import CameraSettings
 
 KINDS = {
@@ -29,7 +30,6 @@ EXPLAINED = {
     "sim": N_("No camera at all: cloth is drawn yarn by yarn, with a defect now and then. To get to know loomwatch."),
 }
 SIM_STYLES = ("plain", "twill", "plaid", "denim", "herringbone")
-VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
 DARK, BRIGHT = 30.0, 235.0  # mean levels from which on a picture is hardly worth inspecting
 SEEN_KEY = "setup.seen"  # (what was tried, its picture or why there is none)
 
@@ -88,7 +88,7 @@ def kind_of(source: str) -> str:
     for kind in ("sim", "basler", "rtsp"):
         if source.startswith(kind):
             return kind
-    return "video" if source.lower().endswith(VIDEOS) else "folder"
+    return "video" if source.lower().endswith(tuple(VIDEO_SUFFIXES)) else "folder"
 
 
 def ask(kind: str, saved: CameraSettings | None, now: SetUp) -> dict[str, Any]:

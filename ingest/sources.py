@@ -11,10 +11,10 @@ from ingest import rtsp
 from ingest.folder import FolderSource
 from ingest.shots import Shot, Source
 from ingest.simulator import SCHEME, SimulatedCamera, read_url
-from ingest.video import VIDEO_SUFFIXES, VideoSource
+from ingest.video import VideoSource
 from inspection.endpoints import without_password
 from inspection.errors import SourceError
-from inspection.pictures import PICTURE_SUFFIXES
+from inspection.pictures import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from inspection.settings import CameraSettings
 
 __all__ = ["Shot", "Source", "open_source"]

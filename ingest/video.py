@@ -14,8 +14,6 @@ from inspection.types import Pixels
 
 log = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts"))
-
 
 class VideoSource(Source):
     """Raises `SourceError` when the file cannot be opened, or not one frame of it decoded.

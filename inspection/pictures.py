@@ -10,6 +10,7 @@ from inspection.errors import ImageError
 from inspection.types import Pixels
 
 PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"))
+VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts"))
 
 _OTHER_MODES = {
     "La": "has premultiplied transparency",

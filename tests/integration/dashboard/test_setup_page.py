@@ -10,7 +10,6 @@ from dashboard import camera_form, setup_data
 from dashboard.signed_in import NotAllowed
 from ingest.cloth_styles import STYLES
 from ingest.simulator import normal_frames
-from ingest.video import VIDEO_SUFFIXES
 from inspection.errors import SettingsError
 from inspection.line_setup import LineSetup, change_setup, read_setup
 from inspection.settings import CameraSettings, StoreSettings
@@ -214,4 +213,3 @@ def test_cameras_that_are_set_elsewhere_are_told_of(line: Database, open_page: O
 
 def test_what_can_be_chosen_is_what_ingest_knows() -> None:
     assert set(camera_form.SIM_STYLES) == set(STYLES)
-    assert set(camera_form.VIDEOS) == set(VIDEO_SUFFIXES)
