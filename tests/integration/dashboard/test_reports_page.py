@@ -47,3 +47,14 @@ def test_a_day_without_cloth_and_one_that_is_none_are_said_in_words(line: Databa
     old = (datetime.now(UTC) - timedelta(days=900)).date().isoformat()
     assert "No cloth passed" in text_of(open_page("reports", of="day", day=old))
     assert "Reports" in text_of(open_page("reports", day="yesterday", of="nothing"))
+
+
+def test_today_can_be_chosen_while_the_shift_that_runs_began_yesterday(
+    line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    starts = now + timedelta(minutes=2)  # the only shift, all round the clock
+    monkeypatch.setenv("LOOMWATCH_REPORT_SHIFTS", f"all={starts:%H:%M}")
+    today = now.date().isoformat()
+    page = open_page("reports", of="day", day=today)
+    assert [str(each.value) for each in page.date_input] == [today]
