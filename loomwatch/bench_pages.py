@@ -184,6 +184,7 @@ def _addresses(store: Store) -> dict[str, Callable[[int], str]]:
         "Samples": lambda _: "samples",
         "Models": lambda _: "models",
         "System": lambda _: "system",
+        "Set up": lambda _: "setup",
     }
 
 
