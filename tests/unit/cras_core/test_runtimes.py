@@ -74,9 +74,7 @@ def test_a_runtime_decides_as_the_reference(scorer, small_bundle, exports, name)
         assert parity.problem(exact=True) == ""
 
 
-def test_a_compiled_graph_scores_as_the_one_it_was_made_of(tmp_path, monkeypatch):
-    if not compiled_runtime.supported():
-        pytest.fail("CI needs g++") if os.environ.get("CI") else pytest.skip("there is no g++ to compile with")
+def little_graph() -> ScoringGraph:
     config = CrasConfig(tile_px=64, levels=(1,), centers_per_style=8)  # few layers: each is compiled
     extractor = Extractor(build_backbone(config.backbone, levels=config.levels), config, device=CPU)
     heads = Heads(
@@ -88,7 +86,29 @@ def test_a_compiled_graph_scores_as_the_one_it_was_made_of(tmp_path, monkeypatch
     ).eval()
     heads.centers.normal_(generator=torch.Generator().manual_seed(1))
     heads.routing_weights.normal_(generator=torch.Generator().manual_seed(2))
-    graph = ScoringGraph(extractor.backbone, extractor.embedding, heads, grids_px=extractor.grids_px).eval()
+    return ScoringGraph(extractor.backbone, extractor.embedding, heads, grids_px=extractor.grids_px).eval()
+
+
+def test_the_second_compiled_part_is_made_for_the_first_ones_results_as_they_lie(tmp_path, monkeypatch):
+    """Its code reads them so, whatever their strides; of which networks they change is the compiler's affair."""
+    graph, made = little_graph(), {}
+
+    def first(tiles):
+        levels, routed = graph.embed(graph.start(tiles))
+        return [level.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0) for level in levels], routed
+
+    monkeypatch.setattr(compiled_runtime, "_compile", lambda _, example, file: made.update({file.stem: example}))
+    monkeypatch.setattr(compiled_runtime, "_load", lambda _: first)
+    compiled_runtime.export(graph, tmp_path, precision="float32")
+    levels, _ = made["compare"]
+    wanted, _ = first(torch.zeros(graph.tiles_at_once, 64, 64, 3, dtype=torch.uint8))
+    assert [level.stride() for level in levels] == [level.stride() for level in wanted]
+
+
+def test_a_compiled_graph_scores_as_the_one_it_was_made_of(tmp_path, monkeypatch):
+    if not compiled_runtime.supported():
+        pytest.fail("CI needs g++") if os.environ.get("CI") else pytest.skip("there is no g++ to compile with")
+    graph = little_graph()
     compiled_runtime.export(graph, tmp_path, precision="float32")
     compiled = CompiledRuntime(graph, tmp_path, precision="float32")
     tiles = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3)).astype(np.uint8)
