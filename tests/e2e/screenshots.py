@@ -11,6 +11,7 @@ import io
 import itertools
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from inspection.line_setup import change_setup
 from inspection.settings import CameraSettings, StoreSettings, load
 from loomwatch.chromium import launch_chromium
 from storage.database import open_database
-from storage.live import Live
+from storage.live import Live, supervisor_name
 from storage.redis_server import start_private_redis
 from storage.tables import FrameRow
 from tests.e2e.browser import TABLET, WALL, new_page, people, serve, settle, sign_in
@@ -85,6 +86,7 @@ def run(store: StoreSettings, live: Live) -> None:
     live.publish_service(service("worker", "running", "cras-2024-05-19"))
     live.publish_service(service("trainer", "waiting"))
     live.publish_service(service("alarms", "watching"))
+    live.publish_service(replace(service("supervisor", "running"), name=supervisor_name()))
 
 
 def take(page: Page, address: str) -> bytes:
