@@ -116,7 +116,7 @@ def refresh_s() -> float:
 def forget_reads() -> None:
     """After an act everybody sees the new state at once."""
     st.cache_data.clear()
-    for read in (rolls, roll_map, graded_roll, cut_plan):
+    for read in (rolls, roll_map, graded_roll, cut_plan, _passed):
         read.clear()
 
 
@@ -409,19 +409,26 @@ def line_names() -> list[str]:
     return trend_reads.line_names(store().database)
 
 
-@st.cache_data(ttl=60, show_spinner=False)
+@st.cache_resource(ttl=50, max_entries=8, show_spinner=False)
+def _passed(wanted: TrendFilter, kind: trend_reads.PeriodKind) -> trend_reads.Passed:
+    """Read once for all that a screen groups; nobody changes it."""
+    return trend_reads.read_passed(store().database, plant(), wanted, kind=kind)
+
+
+@st.cache_data(ttl=10, show_spinner=False)
 def trends(wanted: TrendFilter, by: By) -> list[Trend]:
-    return trend_reads.read_trends(store().database, plant(), wanted, by=by)
+    if by == "loom":
+        return trend_reads.read_trends(store().database, plant(), wanted, by=by)
+    passed = _passed(replace(wanted, style="", shift=""), trend_reads.kind_of(wanted, by))
+    return trend_reads.trends_of(passed, wanted, by=by)
 
 
-@st.cache_data(ttl=60, show_spinner=False)
 def trend_difference(first: TrendFilter, second: TrendFilter) -> Difference | None:
-    return trend_reads.compare_cloth(store().database, plant(), first, second)
+    return trend_reads.difference_of(trend_whole(first), trend_whole(second))
 
 
-@st.cache_data(ttl=60, show_spinner=False)
 def trend_whole(wanted: TrendFilter) -> Trend | None:
-    return trend_reads.read_whole(store().database, plant(), wanted)
+    return trend_reads.whole_of(trends(wanted, "line"))
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -60,7 +60,7 @@ const picture = now => {
 };
 requestAnimationFrame(picture);
 """
-CONTENT = ("stMetric", "stDataFrame", "stVegaLiteChart", "stImage", "stAlert", "stProgress")
+CONTENT = ("stMetric", "stDataFrame", "stVegaLiteChart", "stImage", "stAlert", "stProgress", "stRadio")
 STANDS_THERE = """([title, content]) => {
   const main = document.querySelector('[data-testid=stMain]');
   const there = main && [...main.querySelectorAll('h1')].some(each => each.innerText.trim() === title)

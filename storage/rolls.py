@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Result, Select, and_, bindparam, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Result, Row, Select, and_, bindparam, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from inspection.errors import StorageError
@@ -158,14 +158,14 @@ def list_rolls(
     """All rolls, the latest first; of the automatic ones only those with cloth no other roll covers (any more). since,
     until: only those that were open in between."""
     with database.reading() as session:
-        query = select(RollRow).order_by(RollRow.opened_at.desc(), RollRow.id.desc())
+        query = select(_ROLLS).order_by(RollRow.opened_at.desc(), RollRow.id.desc())  # rows: thousands, for a list
         if line is not None:
             query = query.where(RollRow.line == line)
         if since is not None:
             query = query.where(or_(RollRow.closed_at.is_(None), RollRow.closed_at > since))
         if until is not None:
             query = query.where(RollRow.opened_at < until)
-        rolls = [as_roll(row) for row in session.scalars(query)]
+        rolls = [as_roll(row) for row in session.execute(query)]
         return [roll for roll in rolls if not roll.automatic or _has_cloth(session, roll)]
 
 
@@ -454,7 +454,7 @@ def _refuse_overlap(
         )
 
 
-def as_roll(row: RollRow) -> Roll:
+def as_roll(row: RollRow | Row[Any]) -> Roll:
     return Roll(
         id=row.id,
         line=row.line,

@@ -172,21 +172,25 @@ _WITH_PEAK = (
 def list_defects(
     database: Database, wanted: DefectFilter, *, limit: int, offset: int = 0
 ) -> tuple[list[DefectItem], int]:
-    """A page of defects, worst first, and how many there are in all, `COUNTED` at most."""
+    """A page of defects, worst first, and how many there are in all, `COUNTED` at most.
+
+    What comes after the page is counted from there on: no part of a year's defects is looked through twice."""
     condition = wanted.condition()
     with database.reading() as session:
-        total = _count(session, condition)
-        ids = session.scalars(
-            select(DefectRow.id)
+        page = session.execute(
+            select(DefectRow.id, DefectRow.strength)
             .where(condition)
             .order_by(DefectRow.strength.desc(), DefectRow.id)
             .limit(limit)
             .offset(offset)
         ).all()
-        rows = session.execute(
-            _WITH_PEAK.where(DefectRow.id.in_(ids)).order_by(DefectRow.strength.desc(), DefectRow.id)
-        ).all()
-        return _items(session, [(row, peak, frame) for row, peak, frame in rows]), total
+        total = offset + len(page) if page else _count(session, condition) if offset else 0
+        if len(page) == limit and total < COUNTED:
+            last = page[-1]
+            after = or_(DefectRow.strength < last.strength, DefectRow.id > last.id)
+            total += _count(session, and_(condition, DefectRow.strength <= last.strength, after))
+        items = {item.id: item for item in items_of(session, [row.id for row in page])}
+        return [items[row.id] for row in page], min(total, COUNTED)
 
 
 def _count(session: Session, condition: ColumnElement[bool]) -> int:
@@ -377,11 +381,17 @@ def nearby_defects(database: Database, defect_id: int, *, limit: int) -> list[De
 
 
 def reviewers(database: Database) -> list[str]:
-    """Who gave verdicts in the last `REVIEWERS_DAYS` days."""
-    since = datetime.now(UTC) - timedelta(days=REVIEWERS_DAYS)
+    """Who gave verdicts in the last `REVIEWERS_DAYS` days, from name to name along the index: of each its newest."""
+    since, found = datetime.now(UTC) - timedelta(days=REVIEWERS_DAYS), list[str]()
     with database.reading() as session:
-        query = select(ReviewRow.by).where(ReviewRow.act == "verdict", ReviewRow.at >= since).distinct()
-        return sorted(session.scalars(query))
+        last = session.scalar(select(func.min(ReviewRow.by)))
+        while last is not None:
+            newest = select(func.max(ReviewRow.at)).where(ReviewRow.by == last, ReviewRow.act == "verdict")
+            at = session.scalar(newest)
+            if at is not None and at >= since:
+                found.append(last)
+            last = session.scalar(select(func.min(ReviewRow.by)).where(ReviewRow.by > last))
+    return found
 
 
 def style_names(database: Database) -> list[str]:

@@ -5,7 +5,7 @@ told apart, an hour's gap of a camera is shared among the styles that it inspect
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -27,6 +27,7 @@ from storage.trends.trend import Trend as Trend
 from storage.trends.trend import TrendFilter as TrendFilter
 from storage.trends.trend import trend_of
 
+PeriodKind = Literal["day", "shift"]
 By = Literal["day", "shift", "shift_name", "line", "style", "camera", "loom"]
 GROUPINGS: tuple[By, ...] = get_args(By)
 Measure = Literal[
@@ -68,32 +69,58 @@ class Difference:
 # --- questions -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What passed in the days, of the lines and the camera of a filter, hour by hour: read once for all groupings that
+    `kind_of` says the same of. styles, shifts: all of them."""
+
+    calendar: Calendar
+    lines: tuple[str, ...]
+    cells: "_Cells"
+
+
 def read_trends(
     database: Database, plant: Plant, wanted: TrendFilter, *, by: By, now: datetime | None = None
 ) -> list[Trend]:
     """In order of time, or worst first. Periods without any cloth are left out. Looms are those of the rolls that ended
     then (`storage.trends.looms`)."""
-    calendar = _calendar(plant, wanted, by)
+    kind = kind_of(wanted, by)
     if by == "loom":
-        return read_looms(database, calendar, wanted)
+        return read_looms(database, calendar_of(plant, kind, first=wanted.first, last=wanted.last), wanted)
+    return trends_of(read_passed(database, plant, wanted, kind=kind), wanted, by=by, now=now)
+
+
+def kind_of(wanted: TrendFilter, by: By) -> PeriodKind:
+    """The periods that are told apart."""
+    return "shift" if by in ("shift", "shift_name") or wanted.shift else "day"
+
+
+def read_passed(database: Database, plant: Plant, wanted: TrendFilter, *, kind: PeriodKind) -> Passed:
+    """wanted: its style and shift are left aside."""
+    calendar = calendar_of(plant, kind, first=wanted.first, last=wanted.last)
     with database.reading() as session:
         lines = _lines(session, wanted)
-        cells = _read_cells(session, calendar, wanted, lines)
+        return Passed(calendar, tuple(lines), _read_cells(session, calendar, wanted, lines))
+
+
+def trends_of(passed: Passed, wanted: TrendFilter, *, by: By, now: datetime | None = None) -> list[Trend]:
+    """As `read_trends`, but of looms, of what was read for this filter and `kind_of` it."""
+    calendar, cells = passed.calendar, passed.cells
     period = np.searchsorted(calendar.edges, cells.start, side="right") - 1
     asked = np.array([wanted.shift in ("", each.name) for each in calendar.periods])
     kept = asked[period]
     cells, period = cells.taken(kept), period[kept]
     if by == "style" or wanted.style:
         cells = _share_gaps(cells)
-        kept = cells.style == wanted.style if wanted.style else np.ones(len(cells.start), bool)
-        cells, period = cells.taken(kept), period[kept]
-    names = {"line": cells.line, "style": cells.style, "camera": cells.camera}
-    if by in IN_TIME:
-        keys: Any = period
-    elif by == "shift_name":
-        keys = np.array([each.name for each in calendar.periods], object)[period]
-    else:
-        keys = names[by]
+        if wanted.style:
+            kept = cells.style == cells.number_of(wanted.style)
+            cells, period = cells.taken(kept), period[kept]
+    keys, names = period, [f"{each.day.isoformat()} {each.name}".strip() for each in calendar.periods]
+    if by == "shift_name":
+        names = sorted({each.name for each in calendar.periods})
+        keys = np.array([names.index(each.name) for each in calendar.periods])[period]
+    elif by not in IN_TIME:
+        keys, names = {"line": cells.line, "style": cells.style, "camera": cells.camera}[by], list(cells.names)
     groups, group = np.unique(keys, return_inverse=True)
     sums = {
         name: np.bincount(group, weights=cells.sums[:, number], minlength=len(groups))
@@ -105,14 +132,13 @@ def read_trends(
     for number, key in enumerate(groups):
         inside = [calendar.periods[key]] if by in IN_TIME else chosen
         if by == "shift_name":
-            inside = [each for each in chosen if each.name == key]
-        there = 1 if by == "line" else max(1, len(lines))
+            inside = [each for each in chosen if each.name == names[key]]
+        there = 1 if by == "line" else max(1, len(passed.lines))
         minutes = _minutes(inside, now or datetime.now(UTC)) * there
         known = by != "style" and not wanted.style and minutes > 0
-        name = " ".join((inside[0].day.isoformat(), inside[0].name)).strip() if by in IN_TIME else str(key)
         trends.append(
             trend_of(
-                name,
+                names[key],
                 inside[0].start,
                 inside[-1].end,
                 {each: float(values[number]) for each, values in sums.items()},
@@ -141,7 +167,7 @@ def individual_chart_of(trends: list[Trend], measure: Measure) -> Chart:
 
 def read_kinds(database: Database, plant: Plant, wanted: TrendFilter) -> list[Kind]:
     """For the Pareto chart: the most frequent first."""
-    calendar = _calendar(plant, wanted, "shift" if wanted.shift else "day")
+    calendar = calendar_of(plant, kind_of(wanted, "day"), first=wanted.first, last=wanted.last)
     keys: list[Any] = [_D.geometry, _D.code]
     sums = [func.sum(_D.found - _D.rejected), func.sum(_D.points_1000)]
     found: dict[tuple[str, str], list[float]] = {}
@@ -209,6 +235,11 @@ def read_drift(database: Database, wanted: TrendFilter) -> list[DriftState]:
 def compare_cloth(database: Database, plant: Plant, first: TrendFilter, second: TrendFilter) -> Difference | None:
     """Two stretches of cloth; None when one of them has none."""
     before, after = (read_whole(database, plant, wanted) for wanted in (first, second))
+    return difference_of(before, after)
+
+
+def difference_of(before: Trend | None, after: Trend | None) -> Difference | None:
+    """None when nothing passed in one of them."""
     if before is None or after is None or before.area_m2 <= 0 or after.area_m2 <= 0:
         return None
     from scipy.stats import binomtest  # slow to import, and needed by nobody else
@@ -222,7 +253,7 @@ def compare_cloth(database: Database, plant: Plant, first: TrendFilter, second: 
 
 def read_whole(database: Database, plant: Plant, wanted: TrendFilter) -> Trend | None:
     """All lines together; None when nothing passed."""
-    return _whole(read_trends(database, plant, wanted, by="line"))
+    return whole_of(read_trends(database, plant, wanted, by="line"))
 
 
 def line_names(database: Database) -> list[str]:
@@ -236,11 +267,6 @@ def line_names(database: Database) -> list[str]:
 def _lines(session: Session, wanted: TrendFilter) -> list[str]:
     """Named, because the totals' key begins with the line."""
     return [wanted.line] if wanted.line else list(session.scalars(select(LineRow.name).order_by(LineRow.name)))
-
-
-def _calendar(plant: Plant, wanted: TrendFilter, by: By) -> Calendar:
-    kind: Literal["day", "shift"] = "shift" if by in ("shift", "shift_name") or wanted.shift else "day"
-    return calendar_of(plant, kind, first=wanted.first, last=wanted.last)
 
 
 def _chosen(
@@ -285,68 +311,71 @@ def _range(table: type[DefectTotalRow], first: int, last: int) -> Iterator[Colum
 @dataclass(frozen=True, slots=True)
 class _Cells:
     """Hours (minutes, where hours are divided; days, of defects alone) of cameras and styles: (N,) each, sums
-    (N, len(SUMS))."""
+    (N, len(SUMS)). line, camera and style are numbers of `names`, which are in order."""
 
     start: NDArray[np.int64]
-    line: NDArray[np.object_]
-    camera: NDArray[np.object_]
-    style: NDArray[np.object_]
+    line: NDArray[np.int64]
+    camera: NDArray[np.int64]
+    style: NDArray[np.int64]
     sums: NDArray[np.float64]
     minutes: NDArray[np.int64]
+    names: tuple[str, ...]
 
     def taken(self, kept: NDArray[np.bool_]) -> "_Cells":
-        return _Cells(*(getattr(self, field.name)[kept] for field in fields(self)))
+        places = self.start[kept], self.line[kept], self.camera[kept], self.style[kept]
+        return _Cells(*places, self.sums[kept], self.minutes[kept], self.names)
+
+    def number_of(self, name: str) -> int:
+        """-1 for one that does not occur."""
+        return self.names.index(name) if name in self.names else -1
 
 
 def _read_cells(session: Session, calendar: Calendar, wanted: TrendFilter, lines: list[str]) -> _Cells:
     """With a severity the defects are those of `defect_totals`, which tells severities apart, in cells of their own."""
-    if not wanted.severity:
-        return _cells(session, _C, SUMS, _hours(_C, calendar), wanted, lines)
-    cloth = _cells(session, _C, SUMS[:CLOTH_SUMS], _hours(_C, calendar), wanted, lines)
-    days = not any(edge % DAY_MIN for edge in calendar.edges)  # of UTC, which are kept
-    times = _range(_D, calendar.edges[0], calendar.edges[-1]) if days else _hours(_D, calendar)
-    found = _cells(session, _D, SUMS[CLOTH_SUMS:], times, wanted, lines)
-    names = [field.name for field in fields(_Cells)]
-    return _Cells(*(np.concatenate([getattr(cloth, name), getattr(found, name)]) for name in names))
+    if wanted.severity:
+        days = not any(edge % DAY_MIN for edge in calendar.edges)  # of UTC, which are kept
+        times = _range(_D, calendar.edges[0], calendar.edges[-1]) if days else _hours(_D, calendar)
+        rows = _rows(session, _C, SUMS[:CLOTH_SUMS], _hours(_C, calendar), wanted, lines)
+        rows += _rows(session, _D, SUMS[CLOTH_SUMS:], times, wanted, lines)
+    else:
+        rows = _rows(session, _C, SUMS, _hours(_C, calendar), wanted, lines)
+    start, line, camera, style, *sums, minutes = zip(*rows, strict=True) if rows else ((),) * (5 + len(SUMS))
+    names = tuple(sorted({*line, *camera, *style}))
+    numbers = {name: number for number, name in enumerate(names)}
+    in_line, of_camera, of_style = (
+        np.array([numbers[name] for name in column], np.int64) for column in (line, camera, style)
+    )
+    found = np.array(sums, np.float64).T
+    return _Cells(np.array(start, np.int64), in_line, of_camera, of_style, found, np.array(minutes, np.int64), names)
 
 
-def _cells(
+def _rows(
     session: Session,
     table: type[ClothTotalRow] | type[DefectTotalRow],
     names: tuple[str, ...],
     times: Iterable[ColumnElement[bool]],
     wanted: TrendFilter,
     lines: list[str],
-) -> _Cells:
-    """names: the sums that the table is asked for; the others are 0."""
+) -> list[Any]:
+    """start, line, camera, style, the sums, minutes. names: the sums that the table is asked for; the others are 0."""
     place = [table.start, table.line, table.camera, table.style]
-    sums = [getattr(table, name) for name in names]
+    sums: list[Any] = [getattr(table, name) if name in names else literal(0) for name in SUMS]
     query = select(*place, *sums, _C.minutes)
     if table is _D:
-        query = select(*place, *map(func.sum, sums), literal(0)).group_by(*place)
+        sums = [func.sum(getattr(table, name)) if name in names else literal(0) for name in SUMS]
+        query = select(*place, *sums, literal(0)).group_by(*place)
     rows: list[Any] = []
     for time in times:
-        # past the ORM, which is slow over tens of thousands of rows
-        rows += session.connection().execute(query.where(time, *_chosen(table, wanted, lines))).all()
-    start, line, camera, style, *values, minutes = zip(*rows, strict=True) if rows else ((),) * (5 + len(names))
-    found = np.zeros((len(rows), len(SUMS)))
-    for name, column in zip(names, values, strict=True):
-        found[:, SUMS.index(name)] = column
-    return _Cells(
-        np.array(start, np.int64),
-        np.array(line, object),
-        np.array(camera, object),
-        np.array(style, object),
-        found,
-        np.array(minutes, np.int64),
-    )
+        # the driver's own rows: to make SQLAlchemy's of tens of thousands takes as long as all the rest
+        with session.connection().execute(query.where(time, *_chosen(table, wanted, lines))) as found:
+            rows += found.cursor.fetchall() if found.cursor is not None else []
+    return rows
 
 
 def _share_gaps(cells: _Cells) -> _Cells:
     """Gaps go to the styles that their camera inspected in the same hour; to none where it inspected nothing."""
     inspected, gap = cells.sums[:, SUMS.index("inspected_um")], cells.sums[:, SUMS.index("gap_um")]
-    _, camera = np.unique(cells.camera, return_inverse=True)
-    _, place = np.unique(cells.start * (camera.max(initial=0) + 1) + camera, return_inverse=True)  # unique in the plant
+    _, place = np.unique(cells.start * len(cells.names) + cells.camera, return_inverse=True)  # unique in the plant
     seen, missed = np.bincount(place, weights=inspected), np.bincount(place, weights=gap)
     share = np.divide(inspected, seen[place], out=np.zeros(len(inspected)), where=seen[place] > 0)
     sums = cells.sums.copy()
@@ -364,17 +393,16 @@ def _minutes_run(cells: _Cells, group: NDArray[np.intp], groups: int) -> NDArray
     """(groups,) minutes in which cloth passed, of a line's cameras together."""
     if not len(group):
         return np.zeros(groups, np.int64)
-    _, line = np.unique(cells.line, return_inverse=True)
-    order = np.lexsort((cells.start, line, group))
-    keys = np.stack([group[order], line[order], cells.start[order]])
+    order = np.lexsort((cells.start, cells.line, group))
+    keys = np.stack([group[order], cells.line[order], cells.start[order]])
     firsts = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
     masks = np.bitwise_or.reduceat(cells.minutes[order], firsts)
     bits = np.unpackbits(masks.view(np.uint8).reshape(len(masks), 8), axis=1).sum(axis=1)
     return np.bincount(keys[0, firsts], weights=bits, minlength=groups).astype(np.int64)
 
 
-def _whole(trends: list[Trend]) -> Trend | None:
-    """All lines together."""
+def whole_of(trends: list[Trend]) -> Trend | None:
+    """Of lines: all of them together; None for none."""
     if not trends:
         return None
     sums = {
