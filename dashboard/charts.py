@@ -1,8 +1,12 @@
-"""Every chart. Colours of the marks suit the light and the dark background; axes and text follow Streamlit's theme."""
+"""Every chart. Colours of the marks suit the light and the dark background; axes and text follow Streamlit's theme.
 
+Charts are Vega-Lite specifications written out: to make the same by Altair, which checks each of their parts against
+its schema, takes longer than everything else on a page.
+"""
+
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import altair as alt
 import pandas as pd
 
 from dashboard import words
@@ -11,9 +15,8 @@ from dashboard.theme import LIMIT_COLOUR, SCORE_COLOUR, STATE_COLOURS
 from dashboard.units import units
 from storage.reads.roll_summary import CameraCoverage, RollSummary
 
-Drawing: TypeAlias = Any  # altair's own return types change with what is layered
-
-alt.utils.schemapi.disable_debug_mode()  # a chart is checked as a whole when it is drawn, not each of its parts before
+Drawing: TypeAlias = dict[str, Any]  # a Vega-Lite specification, or a part of one
+TYPES = {"Q": "quantitative", "N": "nominal", "O": "ordinal"}
 
 TREND_HEIGHT_PX = 110
 NUMBERS = {  # as d3 takes a language's way of writing them
@@ -26,7 +29,44 @@ def spoken(chart: Drawing, *, as_picture: bool = False) -> Drawing:
     """With numbers on axes and in tooltips as the language writes them. as_picture: thousands of marks are then one
     picture, whose words are the page's (`alt=`), instead of as many that each say nothing."""
     renderer = {"renderer": "canvas"} if as_picture else {}
-    return chart.properties(usermeta={"embedOptions": {"formatLocale": NUMBERS[language()], **renderer}})
+    return {**chart, "usermeta": {"embedOptions": {"formatLocale": NUMBERS[language()], **renderer}}}
+
+
+def layered(layers: Sequence[Drawing], *, height: Any, **more: Any) -> Drawing:
+    """layers: of `layer`, the first one lowest. height: in px, or as Vega-Lite takes it."""
+    tables: list[pd.DataFrame] = []
+    drawn = []
+    for each in layers:
+        if not any(table is each["data"] for table in tables):
+            tables.append(each["data"])
+        number = next(number for number, table in enumerate(tables) if table is each["data"])
+        drawn.append({**each, "data": {"name": f"table-{number}"}})
+    datasets = {f"table-{number}": table for number, table in enumerate(tables)}
+    marks = drawn[0] if len(drawn) == 1 else {"layer": drawn}
+    return {**marks, "datasets": datasets, "height": height, **more}
+
+
+def layer(table: pd.DataFrame, mark: str, /, style: Drawing, **encoding: Any) -> Drawing:
+    """One kind of marks. style: the mark's own properties; encoding: of `channel`, `tooltip` and `X2`, `Y2`."""
+    return {"data": table, "mark": {"type": mark, **style}, "encoding": encoding}
+
+
+def channel(what: str, **more: Any) -> Drawing:
+    """what: a column with its kind, as in x_m:Q."""
+    field, _colon, kind = what.partition(":")
+    return {"field": field, "type": TYPES[kind], **more}
+
+
+X2, Y2 = {"field": "x2_m"}, {"field": "y2_mm"}  # where marks that span something end
+
+
+def tooltip(**told: Any) -> list[Drawing]:
+    """column -> its title, or title and number format. A column whose format is given is a number."""
+    found = []
+    for field, told_of in told.items():
+        title, form = told_of if isinstance(told_of, tuple) else (told_of, None)
+        found.append(channel(f"{field}:{'Q' if form else 'N'}", title=title, **({"format": form} if form else {})))
+    return found
 
 
 def in_long_units() -> dict[str, Any]:
@@ -113,23 +153,17 @@ def lanes(roll: RollSummary) -> list[list[CameraCoverage]]:
 def sample_counts(counts: pd.DataFrame, sources: dict[str, str]) -> Drawing:
     """Samples a style, golden ones and those from reviews stacked."""
     table = counts.assign(origin=counts["source"].map(lambda source: sources.get(source, source)))
-    return (
-        alt.Chart(table)
-        .mark_bar()
-        .encode(
-            y=alt.Y("style:N", title=None),
-            x=alt.X("count:Q", title=_("Pictures of normal fabric"), axis=alt.Axis(tickMinStep=1)),
-            color=alt.Color(
-                "origin:N",
-                title=None,
-                scale=alt.Scale(domain=list(sources.values()), range=[SCORE_COLOUR, STATE_COLOURS["unreviewed"]]),
-                legend=alt.Legend(orient="top", columns=1),
-            ),
-            tooltip=[
-                alt.Tooltip("style:N", title=_("Style")),
-                alt.Tooltip("origin:N", title=_("From")),
-                alt.Tooltip("count:Q", title=_("Pictures")),
-            ],
-        )
-        .properties(height=alt.Step(28))
+    colours = {"domain": list(sources.values()), "range": [SCORE_COLOUR, STATE_COLOURS["unreviewed"]]}
+    bars = layer(
+        table,
+        "bar",
+        {},
+        y=channel("style:N", title=None),
+        x=channel("count:Q", title=_("Pictures of normal fabric"), axis={"tickMinStep": 1}),
+        color=channel("origin:N", title=None, scale=colours, legend={"orient": "top", "columns": 1}),
+        tooltip=[
+            *tooltip(style=_("Style"), origin=_("From")),
+            channel("count:Q", title=_("Pictures")),
+        ],
     )
+    return layered([bars], height={"step": 28})

@@ -7,21 +7,29 @@ as one across. Colour and rim are the severity, shape the form; a false alarm is
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from dashboard import stored_words, words
-from dashboard.charts import in_long_units, in_short_units, spoken
+from dashboard.charts import (
+    X2,
+    Y2,
+    Drawing,
+    channel,
+    in_long_units,
+    in_short_units,
+    layer,
+    layered,
+    spoken,
+    tooltip,
+)
 from dashboard.language import _, figure
 from dashboard.stored_words import said
 from dashboard.theme import CHOSEN_COLOUR, FORM_SHAPES, GAP_COLOUR, SCORE_COLOUR, SEVERITY_COLOURS
 from dashboard.units import units
 from storage.grading.cut_plan import CutPlan
 from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSummary
-
-Drawing: TypeAlias = Any  # altair's own return types change with what is layered
 
 STRIP_PX, PART_PX = 260, 360
 HATCHED_GAPS = 200  # more are drawn as plain bands
@@ -47,36 +55,28 @@ def strip(
     from_m: where the part begins that is marked, None for a strip that nobody chooses on."""
     length_m, width_mm = _extent(roll, cameras)
     low = -PLAN_SHARE * width_mm if plan is not None and plan.pieces else 0.0
-    x = alt.X(
+    x = channel(
         "x_m:Q",
         title=_("Along the roll ({unit})", unit=units().long),
-        scale=alt.Scale(domain=[0, length_m], nice=False),
-        axis=alt.Axis(grid=False, **_long_ticks(length_m)),
+        scale={"domain": [0, length_m], "nice": False},
+        axis={"grid": False, **_long_ticks(length_m)},
     )
-    y = alt.Y(
-        "y_mm:Q",
-        title=_("Across ({unit})", unit=units().short),
-        scale=alt.Scale(domain=[low, width_mm], nice=False),
-        axis=alt.Axis(grid=False, values=_ticks(width_mm), labels=width_mm > UNKNOWN_WIDTH_MM, **in_short_units()),
-    )
-    cloth = _cloth(cameras, length_m, x, y)
-    layers = [cloth, *_gaps(gaps, x, y)]
+    y = _across(low, width_mm)
+    layers = [_cloth(cameras, length_m, x, y), *_gaps(gaps, x, y)]
     if low and plan is not None:
         layers += _plan(plan, low, width_mm, x, y)
     layers += _series(defects, x, y)
     points = _points(thinned(defects, length_m, width_mm), x, y, sizes=[18, 160], legend=True)
     if from_m is None:
-        return spoken(alt.layer(*layers, points).properties(height=STRIP_PX), as_picture=True)
+        return spoken(layered([*layers, points], height=STRIP_PX), as_picture=True)
     shown = pd.DataFrame(
         [{"x_m": from_m, "x2_m": min(length_m, from_m + 3 * width_mm / 1000), "y_mm": 0.0, "y2_mm": width_mm}]
     )
-    window = alt.selection_interval(name="window", encodings=["x"], mark=alt.BrushConfig(fill=CHOSEN_COLOUR))
-    marked = (
-        alt.Chart(shown)
-        .mark_rect(color=CHOSEN_COLOUR, opacity=0.14, stroke=CHOSEN_COLOUR, strokeWidth=2)
-        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
-    )
-    return spoken(alt.layer(*layers, marked, points.add_params(window)).properties(height=STRIP_PX), as_picture=True)
+    chosen = {"color": CHOSEN_COLOUR, "opacity": 0.14, "stroke": CHOSEN_COLOUR, "strokeWidth": 2}
+    marked = layer(shown, "rect", chosen, x=x, x2=X2, y=y, y2=Y2)
+    brush = {"type": "interval", "encodings": ["x"], "mark": {"fill": CHOSEN_COLOUR}}
+    window = {"name": "window", "select": brush, "views": [points["name"]]}
+    return spoken(layered([*layers, marked, points], height=STRIP_PX, params=[window]), as_picture=True)
 
 
 def part(
@@ -94,31 +94,27 @@ def part(
     last_m = from_m + WIDEST * width_mm / 1000
     near = defects[(defects["y1_mm"] >= from_m * 1000 - 1000) & (defects["y0_mm"] <= last_m * 1000)]
     gaps = gaps[(gaps["y1_mm"] >= from_m * 1000) & (gaps["y0_mm"] <= last_m * 1000)]
-    x = alt.X(
+    x = channel(
         "x_m:Q",
         title=_("Along the roll ({unit}), in true proportions", unit=units().long),
-        scale=alt.Scale(
-            domainMin=from_m,
-            domainMax=alt.ExprRef(f"{from_m} + {width_mm / 1000} * width / height"),
-            nice=False,
-            zero=False,
-        ),
-        axis=alt.Axis(grid=False, tickCount=10, **in_long_units()),
+        scale={
+            "domainMin": from_m,
+            "domainMax": {"expr": f"{from_m} + {width_mm / 1000} * width / height"},
+            "nice": False,
+            "zero": False,
+        },
+        axis={"grid": False, "tickCount": 10, **in_long_units()},
     )
-    y = alt.Y(
-        "y_mm:Q",
-        title=_("Across ({unit})", unit=units().short),
-        scale=alt.Scale(domain=[0, width_mm], nice=False),
-        axis=alt.Axis(grid=False, values=_ticks(width_mm), labels=width_mm > UNKNOWN_WIDTH_MM, **in_short_units()),
-    )
-    pick = alt.selection_point(name="pick", fields=["id"], on="click", empty=False)
-    zoom = alt.selection_interval(name="zoom", bind="scales")
-    layers = [_cloth(cameras, length_m, x, y), *_gaps(gaps, x, y), _extents(near, x, y), *_series(near, x, y)]
-    layers += [
-        _ring(near[near["id"] == selected], x, y),
-        _points(near, x, y, sizes=[70, 500], legend=False).add_params(pick, zoom),
+    y = _across(0, width_mm)
+    points = _points(near, x, y, sizes=[70, 500], legend=False)
+    pick = {"type": "point", "fields": ["id"], "on": "click"}
+    params: list[Drawing] = [
+        {"name": "pick", "select": pick, "views": [points["name"]]},
+        {"name": "zoom", "select": {"type": "interval"}, "bind": "scales", "views": [points["name"]]},
     ]
-    return spoken(alt.layer(*layers).properties(height=PART_PX), as_picture=True)
+    layers = [_cloth(cameras, length_m, x, y), *_gaps(gaps, x, y), _extents(near, x, y), *_series(near, x, y)]
+    layers += [_ring(near[near["id"] == selected], x, y), points]
+    return spoken(layered(layers, height=PART_PX, params=params), as_picture=True)
 
 
 def thinned(defects: pd.DataFrame, length_m: float, width_mm: float) -> pd.DataFrame:
@@ -158,18 +154,24 @@ def _long_ticks(length_m: float) -> dict[str, Any]:
     return {"values": [step * k for k in range(int(length_m // step) + 1)], **in_long_units()}
 
 
-def _cloth(cameras: Sequence[CameraCoverage], length_m: float, x: alt.X, y: alt.Y) -> Drawing:
+def _across(low_mm: float, width_mm: float) -> Drawing:
+    return channel(
+        "y_mm:Q",
+        title=_("Across ({unit})", unit=units().short),
+        scale={"domain": [low_mm, width_mm], "nice": False},
+        axis={"grid": False, "values": _ticks(width_mm), "labels": width_mm > UNKNOWN_WIDTH_MM, **in_short_units()},
+    )
+
+
+def _cloth(cameras: Sequence[CameraCoverage], length_m: float, x: Drawing, y: Drawing) -> Drawing:
     table = pd.DataFrame(
         [{"x_m": 0.0, "x2_m": length_m, "y_mm": camera.x0_mm, "y2_mm": camera.x1_mm} for camera in cameras]
     )
-    return (
-        alt.Chart(table)
-        .mark_rect(color=SCORE_COLOUR, opacity=0.1, stroke=SCORE_COLOUR, strokeWidth=1, strokeOpacity=0.5, clip=True)
-        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
-    )
+    rim = {"stroke": SCORE_COLOUR, "strokeWidth": 1, "strokeOpacity": 0.5}
+    return layer(table, "rect", {"color": SCORE_COLOUR, "opacity": 0.1, **rim, "clip": True}, x=x, x2=X2, y=y, y2=Y2)
 
 
-def _gaps(gaps: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
+def _gaps(gaps: pd.DataFrame, x: Drawing, y: Drawing) -> list[Drawing]:
     """Bands with slanted lines over them, as data, because a chart has no pattern fill."""
     table = pd.DataFrame(
         {
@@ -185,35 +187,25 @@ def _gaps(gaps: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
             ],
         }
     )
-    bands = (
-        alt.Chart(table)
-        .mark_rect(color=GAP_COLOUR, opacity=0.4, stroke=GAP_COLOUR, strokeWidth=1.5, clip=True)
-        .encode(
-            x=x,
-            x2="x2_m:Q",
-            y=y,
-            y2="y2_mm:Q",
-            tooltip=[
-                alt.Tooltip("reason:N", title=_("Not inspected")),
-                alt.Tooltip("span:N", title=_("Where")),
-                alt.Tooltip("camera:N", title=_("Camera")),
-            ],
-        )
+    bands = layer(
+        table,
+        "rect",
+        {"color": GAP_COLOUR, "opacity": 0.4, "stroke": GAP_COLOUR, "strokeWidth": 1.5, "clip": True},
+        **{"x": x, "x2": X2, "y": y, "y2": Y2},
+        tooltip=tooltip(reason=_("Not inspected"), span=_("Where"), camera=_("Camera")),
     )
     largest = gaps.assign(length=gaps["y1_mm"] - gaps["y0_mm"]).nlargest(HATCHED_GAPS, "length")
     lines: list[tuple[float, float, float, float]] = []
     for y0, y1, x0, x1 in largest[["y0_mm", "y1_mm", "x0_mm", "x1_mm"]].to_numpy(dtype=float):
         step = (x1 - x0) / HATCH_LINES
         lines.extend((y0 / 1000, y1 / 1000, x0 + k * step, x0 + (k + 1) * step) for k in range(HATCH_LINES))
-    hatches = (
-        alt.Chart(pd.DataFrame(lines, columns=["x_m", "x2_m", "y_mm", "y2_mm"], dtype=float))
-        .mark_rule(color=GAP_COLOUR, strokeWidth=1, opacity=0.9, tooltip=None, clip=True)
-        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q")
-    )
+    drawn = pd.DataFrame(lines, columns=["x_m", "x2_m", "y_mm", "y2_mm"], dtype=float)
+    thin = {"color": GAP_COLOUR, "strokeWidth": 1, "opacity": 0.9, "tooltip": None, "clip": True}
+    hatches = layer(drawn, "rule", thin, x=x, x2=X2, y=y, y2=Y2)
     return [bands, hatches]
 
 
-def _plan(plan: CutPlan, low: float, width_mm: float, x: alt.X, y: alt.Y) -> list[Drawing]:
+def _plan(plan: CutPlan, low: float, width_mm: float, x: Drawing, y: Drawing) -> list[Drawing]:
     """Pieces below the cloth, cuts as lines through it."""
     table = pd.DataFrame(
         [
@@ -234,24 +226,25 @@ def _plan(plan: CutPlan, low: float, width_mm: float, x: alt.X, y: alt.Y) -> lis
             for piece in plan.pieces
         ]
     )
-    tooltip = [alt.Tooltip("kind:N", title=_("Cut plan")), alt.Tooltip("says:N", title=_("Piece"))]
-    place: dict[str, Any] = {"y": y, "y2": alt.Y2("y2_mm:Q"), "tooltip": tooltip}
+    told = tooltip(kind=_("Cut plan"), says=_("Piece"))
     drawn = [
-        alt.Chart(table[table["kind"] == kind])
-        .mark_rect(color=colour, opacity=0.85, stroke="white", strokeWidth=1)
-        .encode(x=x, x2="x2_m:Q", **place)
+        layer(
+            table[table["kind"] == kind],
+            "rect",
+            {"color": colour, "opacity": 0.85, "stroke": "white", "strokeWidth": 1},
+            **{"x": x, "x2": X2, "y": y, "y2": Y2},
+            tooltip=told,
+        )
         for kind, colour in ((_("First quality"), FIRST_COLOUR), (_("Second"), SECOND_COLOUR))
     ]
     length_m = float(table["x2_m"].max())
     wide = table[(table["x2_m"] - table["x_m"]) > 0.06 * length_m]
     labels = pd.DataFrame({"x_m": wide["middle"], "y_mm": low * 0.6, "label": wide["label"]})
-    drawn.append(
-        alt.Chart(labels).mark_text(color="white", fontSize=11, fontWeight="bold").encode(x=x, y=y, text="label:N")
-    )
+    white = {"color": "white", "fontSize": 11, "fontWeight": "bold"}
+    drawn.append(layer(labels, "text", white, x=x, y=y, text=channel("label:N")))
     cuts = pd.DataFrame({"x_m": table["x_m"].iloc[1:], "y_mm": 0.0, "y2_mm": width_mm})
-    drawn.append(
-        alt.Chart(cuts).mark_rule(color=FIRST_COLOUR, strokeDash=[6, 3], strokeWidth=1.5).encode(x=x, y=y, y2="y2_mm:Q")
-    )
+    dashed = {"color": FIRST_COLOUR, "strokeDash": [6, 3], "strokeWidth": 1.5}
+    drawn.append(layer(cuts, "rule", dashed, x=x, y=y, y2=Y2))
     return drawn
 
 
@@ -266,19 +259,16 @@ def _middles(defects: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _series(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Drawing]:
+def _series(defects: pd.DataFrame, x: Drawing, y: Drawing) -> list[Drawing]:
     """A line through the defects of each periodic series."""
     table = _middles(defects[defects["series"] > 0])
     if not len(table):
         return []
-    return [
-        alt.Chart(table)
-        .mark_line(color=CHOSEN_COLOUR, strokeWidth=1.5, strokeDash=[2, 3], clip=True, tooltip=None)
-        .encode(x=x, y=y, detail="series:N", order="x_m:Q")
-    ]
+    dotted = {"color": CHOSEN_COLOUR, "strokeWidth": 1.5, "strokeDash": [2, 3], "clip": True, "tooltip": None}
+    return [layer(table, "line", dotted, x=x, y=y, detail=channel("series:N"), order=channel("x_m:Q"))]
 
 
-def _extents(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
+def _extents(defects: pd.DataFrame, x: Drawing, y: Drawing) -> Drawing:
     """Each defect as large as it is."""
     table = pd.DataFrame(
         {
@@ -289,43 +279,34 @@ def _extents(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
             "severity": defects["severity"],
         }
     )
-    return (
-        alt.Chart(table)
-        .mark_rect(fillOpacity=0.25, strokeWidth=1, clip=True, tooltip=None)
-        .encode(x=x, x2="x2_m:Q", y=y, y2="y2_mm:Q", color=_colour(legend=False), stroke=_colour("stroke"))
-    )
+    faint = {"fillOpacity": 0.25, "strokeWidth": 1, "clip": True, "tooltip": None}
+    colour = _severity(title=_("Severity"), legend=None)
+    return layer(table, "rect", faint, x=x, x2=X2, y=y, y2=Y2, color=colour, stroke=colour)
 
 
-def _colour(channel: str = "color", *, legend: bool = True) -> Any:
-    kind: Any = alt.Stroke if channel == "stroke" else alt.Color
-    scale = alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values()))
-    return kind(
-        "severity:N", title=_("Severity"), scale=scale, legend=_severities() if legend and channel == "color" else None
-    )
+def _severity(**more: Any) -> Drawing:
+    scale = {"domain": list(SEVERITY_COLOURS), "range": list(SEVERITY_COLOURS.values())}
+    return channel("severity:N", scale=scale, **more)
 
 
-def _severities() -> alt.Legend:
+def _severities() -> Drawing:
     """In words of the viewer; the data keep the stores'."""
     cases = "".join(f"datum.label == '{name}' ? {json.dumps(said(name))} : " for name in SEVERITY_COLOURS)
     return _legend(labelExpr=cases + "datum.label")
 
 
-def _legend(**more: Any) -> alt.Legend:
-    return alt.Legend(
-        orient="top", direction="horizontal", symbolSize=110, symbolOpacity=1, titleAnchor="middle", **more
-    )
+def _legend(**more: Any) -> Drawing:
+    common = {"orient": "top", "direction": "horizontal", "symbolSize": 110, "symbolOpacity": 1}
+    return {**common, "titleAnchor": "middle", **more}
 
 
-def _ring(defects: pd.DataFrame, x: alt.X, y: alt.Y) -> Drawing:
+def _ring(defects: pd.DataFrame, x: Drawing, y: Drawing) -> Drawing:
     """Around the defect that is shown below the map."""
-    return (
-        alt.Chart(_middles(defects))
-        .mark_point(shape="circle", size=1500, color=CHOSEN_COLOUR, strokeWidth=3, clip=True)
-        .encode(x=x, y=y)
-    )
+    heavy = {"shape": "circle", "size": 1500, "color": CHOSEN_COLOUR, "strokeWidth": 3, "clip": True}
+    return layer(_middles(defects), "point", heavy, x=x, y=y)
 
 
-def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int], legend: bool) -> Drawing:
+def _points(defects: pd.DataFrame, x: Drawing, y: Drawing, *, sizes: list[int], legend: bool) -> Drawing:
     forms = [form for form in FORM_SHAPES if form in set(defects["geometry"])]
     table = _middles(defects).assign(
         size=defects["size_mm"],
@@ -338,35 +319,23 @@ def _points(defects: pd.DataFrame, x: alt.X, y: alt.Y, *, sizes: list[int], lege
         place=defects["place"],
         when=defects["when"],
     )
-    return (
-        alt.Chart(table)
-        .mark_point(opacity=1, clip=True)
-        .encode(
-            x=x,
-            y=y,
-            color=_colour(legend=legend),
-            fill=alt.Fill(
-                "severity:N",
-                scale=alt.Scale(domain=list(SEVERITY_COLOURS), range=list(SEVERITY_COLOURS.values())),
-                legend=None,
-            ),
-            strokeWidth=alt.StrokeWidth("rim:Q", scale=None, legend=None),
-            fillOpacity=alt.FillOpacity("fill:Q", scale=None, legend=None),
-            shape=alt.Shape(
-                "form:N",
-                title=_("Form"),
-                scale=alt.Scale(
-                    domain=[words.geometry(form) for form in forms], range=[FORM_SHAPES[form] for form in forms]
-                ),
-                legend=_legend(symbolFillColor=GAP_COLOUR, symbolStrokeColor=GAP_COLOUR) if legend else None,
-            ),
-            size=alt.Size("size:Q", scale=alt.Scale(type="sqrt", range=sizes), legend=None),
-            tooltip=[
-                alt.Tooltip("id:Q", title=_("Defect"), format="d"),
-                alt.Tooltip("says:N", title=_("What")),
-                alt.Tooltip("state:N", title=_("State")),
-                alt.Tooltip("place:N", title=_("Place")),
-                alt.Tooltip("when:N", title=_("Seen")),
-            ],
-        )
+    shapes = {"domain": [words.geometry(form) for form in forms], "range": [FORM_SHAPES[form] for form in forms]}
+    neutral = {"symbolFillColor": GAP_COLOUR, "symbolStrokeColor": GAP_COLOUR}
+    drawn = layer(
+        table,
+        "point",
+        {"opacity": 1, "clip": True},
+        x=x,
+        y=y,
+        color=_severity(title=_("Severity"), legend=_severities() if legend else None),
+        fill=_severity(legend=None),
+        strokeWidth=channel("rim:Q", scale=None, legend=None),
+        fillOpacity=channel("fill:Q", scale=None, legend=None),
+        shape=channel("form:N", title=_("Form"), scale=shapes, legend=_legend(**neutral) if legend else None),
+        size=channel("size:Q", scale={"type": "sqrt", "range": sizes}, legend=None),
+        tooltip=[
+            channel("id:Q", title=_("Defect"), format="d"),
+            *tooltip(says=_("What"), state=_("State"), place=_("Place"), when=_("Seen")),
+        ],
     )
+    return {**drawn, "name": "points"}

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, data, shell, words
+from dashboard import data, shell, words
+from dashboard.charts import Drawing, channel, layer, layered, tooltip
 from dashboard.language import N_, _
 from dashboard.stored_sentences import told
 from dashboard.theme import SCORE_COLOUR
@@ -83,7 +83,7 @@ def show_running(job: Job) -> None:
         st.caption(" · ".join(facts), width="stretch")
         show_cancel(job)
     if job.losses:
-        st.altair_chart(loss_chart(job), key=f"loss.{job.id}", alt=_("Loss by epoch"))
+        st.vega_lite_chart(loss_chart(job), key=f"loss.{job.id}", alt=_("Loss by epoch"))
     if job.log:
         with st.expander(_("Log"), icon=":material/notes:", key=f"log.{job.id}", on_change="ignore"):
             st.code(log_of(job), language=None, wrap_lines=True)
@@ -152,26 +152,26 @@ def told_of(job: Job) -> str:
     return f"{asked} · {words.plain(job.style)}" if job.style else asked
 
 
-def loss_chart(job: Job) -> charts.Drawing:
+def loss_chart(job: Job) -> Drawing:
     """A line a run of the heads; the last one's are the model's, the others set thresholds."""
     table = pd.DataFrame(job.losses, columns=["run", "epoch", "loss"])
     last = int(table["run"].max())
     table["now"] = table["run"] == last
-    return (
-        alt.Chart(table, height=150)
-        .mark_line(color=SCORE_COLOUR, point=alt.OverlayMarkDef(size=18, color=SCORE_COLOUR))
-        .encode(
-            x=alt.X("epoch:Q", title=_("Epoch"), axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
-            y=alt.Y("loss:Q", title=_("Loss"), scale=alt.Scale(zero=False)),
-            detail="run:N",
-            opacity=alt.condition(alt.datum.now, alt.value(1.0), alt.value(0.3)),
-            tooltip=[
-                alt.Tooltip("run:O", title=_("Run")),
-                alt.Tooltip("epoch:Q", title=_("Epoch")),
-                alt.Tooltip("loss:Q", title=_("Loss"), format=".4f"),
-            ],
-        )
+    line = layer(
+        table,
+        "line",
+        {"color": SCORE_COLOUR, "point": {"size": 18, "color": SCORE_COLOUR}},
+        x=channel("epoch:Q", title=_("Epoch"), axis={"tickMinStep": 1, "format": "d"}, scale={"nice": False}),
+        y=channel("loss:Q", title=_("Loss"), scale={"zero": False}),
+        detail=channel("run:N"),
+        opacity={"condition": {"test": "datum.now", "value": 1.0}, "value": 0.3},
+        tooltip=[
+            channel("run:O", title=_("Run")),
+            channel("epoch:Q", title=_("Epoch")),
+            *tooltip(loss=(_("Loss"), ".4f")),
+        ],
     )
+    return layered([line], height=150)
 
 
 def log_of(job: Job) -> str:

@@ -179,7 +179,7 @@ def draw_map_of(roll: Roll) -> None:
     gaps = merge_gaps(drawn.gaps)
     for group in charts.lanes(drawn.summary):
         names = [camera.camera for camera in group]
-        st.altair_chart(
+        st.vega_lite_chart(
             roll_charts.strip(
                 drawn.summary,
                 defects[defects["camera"].isin(names)],

@@ -136,7 +136,7 @@ def show_samples() -> None:
             styles=ngettext("{number} style", "{number} styles", counts["style"].nunique()),
         )
     )
-    st.altair_chart(
+    st.vega_lite_chart(
         charts.spoken(charts.sample_counts(counts, SAMPLE_SOURCES)), key="samples", alt=_("Samples by style and source")
     )
 

@@ -147,7 +147,7 @@ def show_map(roll: Roll) -> None:
             here, missed = defects[defects["camera"].isin(names)], gaps[gaps["camera"].isin(names)]
             from_m = first_metre(here, picked, drawn.summary, group)
             key = f"map.{roll.id}.{number}"
-            st.altair_chart(
+            st.vega_lite_chart(
                 roll_charts.strip(
                     drawn.summary,
                     here,
@@ -165,7 +165,7 @@ def show_map(roll: Roll) -> None:
                     gaps=ngettext("{number} gap", "{number} gaps", len(missed)),
                 ),
             )
-            st.altair_chart(
+            st.vega_lite_chart(
                 roll_charts.part(drawn.summary, here, missed, cameras=group, from_m=from_m, selected=picked),
                 key=f"{key}.part.{from_m}",
                 on_select=partial(pick, f"{key}.part.{from_m}", from_m),

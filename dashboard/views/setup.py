@@ -335,7 +335,7 @@ def show_progress(job: Job) -> None:
     if job.ends_at is not None:
         st.caption(_("ends about {at}", at=shell.clock(job.ends_at)))
     if job.losses:
-        st.altair_chart(loss_chart(job), key="setup.loss", alt=_("Loss by epoch"))
+        st.vega_lite_chart(loss_chart(job), key="setup.loss", alt=_("Loss by epoch"))
 
 
 def show_start(now: SetUp) -> None:

@@ -345,7 +345,7 @@ def show_drift(wanted: TrendFilter) -> None:
 
 
 def draw(chart: Drawing, *, alt: str, as_picture: bool = False) -> None:
-    st.altair_chart(charts.spoken(chart, as_picture=as_picture), alt=alt)
+    st.vega_lite_chart(charts.spoken(chart, as_picture=as_picture), alt=alt)
 
 
 def row_of(trend: Trend, name: str) -> dict[str, object]:

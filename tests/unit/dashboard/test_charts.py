@@ -3,9 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import altair as alt
 import pandas as pd
+import pytest
 
-from dashboard import charts
+from dashboard import charts, trend_charts
 from dashboard.theme import STATE_COLOURS, STATE_SHAPES
 from inspection.types import Roll
 from storage.reads.review_state import STATES
@@ -38,7 +40,51 @@ def summary(*cameras: CameraCoverage) -> RollSummary:
 
 def rows_of(made: dict[str, Any], field: str) -> list[dict[str, Any]]:
     """The drawn rows that have a field."""
-    return [row for rows in made["datasets"].values() for row in rows if field in row]
+    return [row for table in made["datasets"].values() if field in table for row in table.to_dict("records")]
+
+
+def check(made: dict[str, Any]) -> None:
+    """Against Vega-Lite's schema; each layer draws a table that is sent."""
+    assert {each["data"]["name"] for each in made.get("layer", [made])} == set(made["datasets"])
+    alt.Chart.from_dict({key: value for key, value in made.items() if key != "datasets"})
+
+
+def test_what_is_no_chart_is_found() -> None:
+    made = charts.layered([charts.layer(pd.DataFrame({"a": [1]}), "no mark", {}, x=charts.channel("a:Q"))], height=9)
+    with pytest.raises(Exception, match="boxplot"):  # jsonschema's own, of the first mark that it is not
+        check(made)
+
+
+def test_a_table_that_several_layers_draw_is_sent_once() -> None:
+    one, other = pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]})
+    layers = [charts.layer(table, "point", {}, x=charts.channel("a:Q")) for table in (one, other, one)]
+    made = charts.layered(layers, height=9)
+    assert [made["datasets"][each["data"]["name"]] is one for each in made["layer"]] == [True, False, True]
+    assert len(made["datasets"]) == 2
+
+
+@pytest.mark.parametrize("signals", [["", "", ""], ["", "high", "run"]])
+def test_the_control_chart_has_its_limits_and_marks_what_is_out_of_control(signals: list[str]) -> None:
+    table = pd.DataFrame({"name": list("abc"), "value": [1.0, 2.0, 3.0], "signal": signals})
+    made = trend_charts.control_chart(table.assign(lower=0.0, center=1.0, upper=2.0), title="t", text_format=".1f")
+    check(made)
+    assert [each["encoding"]["y"]["field"] for each in made["layer"]][:4] == ["upper", "lower", "center", "value"]
+    assert [row["why"] for row in rows_of(made, "why")] == [
+        {"high": "Above its limit", "run": "Ninth or later on one side"}[signal] for signal in signals if signal
+    ]
+
+
+def test_the_other_charts_of_trends_are_charts() -> None:
+    check(trend_charts.bars(pd.DataFrame({"name": ["a"], "value": [1.0]}), title="t", text_format=".1f"))
+    check(trend_charts.pareto(pd.DataFrame({"kind": ["a"], "defects": [3], "share": [1.0]})))
+    bands = pd.DataFrame({"day": ["2026-03-14"] * 2, "x_mm": [0.0, 50.0], "defects": [1, 0]})
+    made = charts.spoken(trend_charts.width_map(bands, band_mm=50.0), as_picture=True)
+    check(made)
+    assert [(row["x_mm"], row["x2_mm"]) for row in rows_of(made, "x2_mm")] == [(0.0, 50.0), (50.0, 100.0)]
+    days = pd.DataFrame({"day": ["2026-03-14"], "place": ["a"], "state": ["watch"], "psi": [0.1], "ks": [0.1]})
+    made = trend_charts.drift_strip(days.assign(frames=100), words={"steady": "Steady", "watch": "Watch"})
+    check(made)
+    assert [row["state_text"] for row in rows_of(made, "state_text")] == ["Watch"]
 
 
 def test_states_differ_by_shape_as_well_as_by_colour() -> None:
@@ -61,5 +107,7 @@ def test_the_score_trend_marks_the_limit_and_the_frames_with_defects() -> None:
 
 def test_samples_are_stacked_by_their_source() -> None:
     counts = pd.DataFrame({"style": ["twill"], "source": ["golden"], "count": [3]})
-    [row] = rows_of(charts.sample_counts(counts, {"golden": "given", "review": "false alarms"}).to_dict(), "origin")
+    made = charts.sample_counts(counts, {"golden": "given", "review": "false alarms"})
+    check(made)
+    [row] = rows_of(made, "origin")
     assert (row["origin"], row["count"]) == ("given", 3)

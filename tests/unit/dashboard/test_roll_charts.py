@@ -14,7 +14,7 @@ from storage.grading.severity import SEVERITIES
 from storage.reads.gap_words import merge_gaps
 from storage.reads.review_state import STATES
 from storage.reads.roll_map import PLACE
-from tests.unit.dashboard.test_charts import camera, summary
+from tests.unit.dashboard.test_charts import camera, check, rows_of, summary
 
 
 def defects(number: int) -> pd.DataFrame:
@@ -56,23 +56,20 @@ PLAN = CutPlan(
 
 def strip(number_of_defects: int, number_of_gaps: int, plan: CutPlan | None = None) -> dict[str, Any]:
     drawn = summary(camera("a", 0, 400))
-    made: dict[str, Any] = roll_charts.strip(
+    made = roll_charts.strip(
         drawn, defects(number_of_defects), gaps(number_of_gaps), plan, cameras=drawn.cameras, from_m=0.2
-    ).to_dict()
+    )
+    check(made)
     return made
 
 
 def part(number_of_defects: int, *, from_m: float = 0.0, selected: int | None = None) -> dict[str, Any]:
     drawn = summary(camera("a", 0, 400))
-    made: dict[str, Any] = roll_charts.part(
+    made = roll_charts.part(
         drawn, defects(number_of_defects), gaps(1), cameras=drawn.cameras, from_m=from_m, selected=selected
-    ).to_dict()
+    )
+    check(made)
     return made
-
-
-def rows_of(made: dict[str, Any], field: str) -> list[dict[str, Any]]:
-    """The drawn rows that have a field."""
-    return [row for rows in made["datasets"].values() for row in rows if field in row]
 
 
 def test_each_defect_is_a_mark_at_its_metre_and_width_by_form_and_severity() -> None:
@@ -150,7 +147,7 @@ def test_forms_differ_by_shape_and_severities_by_colour() -> None:
 
 def test_a_chart_speaks_german() -> None:
     with speaking("de"):
-        made = json.dumps(strip(3, 2), ensure_ascii=False)
+        made = json.dumps(strip(3, 2), ensure_ascii=False, default=str)
     assert "Entlang der Rolle (m)" in made
     assert "datum.label == 'critical' ? \\\"kritisch\\\"" in made
     assert '"decimal": ","' in made
