@@ -23,7 +23,7 @@ from inspection.errors import SettingsError
 from inspection.settings import ReportSettings
 from inspection.types import FrameReport
 from loomwatch.bench_roll import time_roll
-from loomwatch.bench_year import CAMERAS, LINE, START, fill_year, make_report
+from loomwatch.bench_year import CAMERAS, LENGTH_MM, LINE, START, fill_year, make_report
 from storage import coverage
 from storage.alarms import alarm_store
 from storage.database import Database, open_database, upgrade
@@ -45,6 +45,7 @@ from storage.trends.reads import TrendFilter
 READ_MS, TREND_MS, ROLL_S = 200.0, 500.0, 2.0
 SQLITE_PER_S, POSTGRESQL_PER_S, GIB_PER_MILLION = 300.0, 600.0, 2.0
 BATCH = 16
+FRAME_S = 0.5  # between two frames that are written
 STARTED_S = 120.0  # for the writers to be ready
 
 
@@ -295,7 +296,7 @@ def _write(
         name = f"bench-{crops}-{time.time_ns()}"
         camera = CAMERAS[number % len(CAMERAS)]
         reports = [
-            make_report(camera, name, sequence, start + timedelta(seconds=0.5 * sequence), rng, crops=crops)
+            make_report(camera, name, sequence, start + timedelta(seconds=FRAME_S * sequence), rng, crops=crops)
             for sequence in range(512)
         ]
         with open_database(url) as database:
@@ -305,8 +306,7 @@ def _write(
             started, stored, position = time.perf_counter(), 0, 1
             while time.perf_counter() - started < seconds:
                 if position + batch > len(reports):
-                    position, name = 0, f"{name}+"
-                    reports = [_of_session(report, name) for report in reports]
+                    position, reports = 0, [_further(report, len(reports)) for report in reports]
                 stored += sum(map(bool, store_reports(database, pictures, reports[position : position + batch])))
                 position += batch
             queue.put(stored / (time.perf_counter() - started))
@@ -334,5 +334,22 @@ def _reader(url: str) -> Iterator[None]:
         thread.join()
 
 
-def _of_session(report: FrameReport, name: str) -> FrameReport:
-    return replace(report, header=replace(report.header, session=name))
+def _further(report: FrameReport, frames: int) -> FrameReport:
+    """The same so many frames later in its session, along the roll and in time."""
+    along_mm, later_ns = frames * LENGTH_MM, round(frames * FRAME_S * 1e9)
+    header = replace(
+        report.header,
+        sequence=report.header.sequence + frames,
+        position_mm=report.header.position_mm + along_mm,
+        captured_at_ns=report.header.captured_at_ns + later_ns,
+    )
+    defects = tuple(
+        replace(defect, y0_mm=defect.y0_mm + along_mm, y1_mm=defect.y1_mm + along_mm) for defect in report.defects
+    )
+    return replace(
+        report,
+        header=header,
+        received_at_ns=report.received_at_ns + later_ns,
+        scored_at_ns=report.scored_at_ns + later_ns,
+        defects=defects,
+    )
