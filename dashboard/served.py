@@ -1,4 +1,5 @@
-"""Streamlit's own process: Streamlit's command line, which ends when the service that started it is gone.
+"""Streamlit's own process: Streamlit's command line, which ends when the service that started it is gone, and which
+gives way to the line's work where processors are short.
 
 usage: python -m dashboard.served PARENT_PID ARGUMENTS...
 """
@@ -11,6 +12,7 @@ import time
 
 from streamlit.web import cli
 
+NICENESS = 10
 LOOK_S = 0.25
 PATIENCE_S = 5.0
 
@@ -30,5 +32,6 @@ def end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     end_with(int(sys.argv[1]))
+    os.nice(NICENESS)
     sys.argv = ["streamlit", *sys.argv[2:]]
     cli.main()

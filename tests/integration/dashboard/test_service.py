@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dashboard.served import NICENESS
 from dashboard.service import check_port, command, environment, run_dashboard
 from inspection.errors import ServiceError
 from inspection.settings import DashboardSettings, StoreSettings, load
@@ -97,7 +98,7 @@ def test_it_serves_until_it_is_told_to_stop_and_leaves_nothing_behind(tmp_path: 
     port = free_port()
     with served(port, tmp_path) as process:
         children = psutil.Process(process.pid).children(recursive=True)
-        assert children
+        assert [child.nice() for child in children] == [min(os.nice(0) + NICENESS, 19)]  # the line goes first
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         wait_for(lambda: not any(child.is_running() for child in children))

@@ -34,6 +34,20 @@ def test_a_killed_service_is_started_again_and_none_is_left_behind(tmp_path: Pat
     assert supervisor.states() == {"worker": "stopped"}
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="only Linux weighs sessions")
+def test_the_session_of_a_service_that_gives_way_weighs_less(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(Service(name="worker", command=python(SLEEPER)))
+        supervisor.start(Service(name="dashboard", command=python(SLEEPER), gives_way=True))
+        supervisor.start(Service(name="trainer", command=python(SLEEPER), gives_way=True))
+
+        def weights() -> dict[str, str]:
+            pids = {name: supervisor.pid(name) for name in ("worker", "dashboard", "trainer")}
+            return {name: Path(f"/proc/{pid}/autogroup").read_text().split()[-1] for name, pid in pids.items() if pid}
+
+        wait_for(lambda: weights() == {"worker": "0", "dashboard": "10", "trainer": "10"})
+
+
 def test_a_service_that_finishes_is_not_started_again(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Service(name="ingest", command=python("pass")))
