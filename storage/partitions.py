@@ -13,12 +13,18 @@ with the time of capture.
 """
 
 import hashlib
+import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 PARTITIONED = ("frames", "fragments")
+LOCK_MS = 300  # well under the second after which PostgreSQL looks for a deadlock and ends one of the two
+AGAIN_S = 0.1
+GIVE_UP_S = 30.0
+LOCK_NOT_AVAILABLE = "55P03"
 _LOCK = int.from_bytes(hashlib.blake2b(b"partitions", digest_size=8).digest(), signed=True)
 
 
@@ -27,9 +33,23 @@ def month_of(at: datetime) -> str:
 
 
 def make_partitions(engine: Engine, months: Iterable[str]) -> None:
-    """Makes what is missing, in a short transaction of its own. Several may do so at once."""
-    with engine.begin() as connection:
-        add_partitions(connection, months)
+    """Makes what is missing, in a short transaction of its own. Several may do so at once.
+
+    To attach a partition takes locks of all tables that it refers to, one after another. A transaction that writes may
+    hold one of them and want another, so none is waited for long while others are held: all are let go and tried again.
+    """
+    months = list(months)
+    give_up = time.monotonic() + GIVE_UP_S
+    while True:
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_MS}ms'")
+                add_partitions(connection, months)
+                return
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", "") != LOCK_NOT_AVAILABLE or time.monotonic() > give_up:
+                raise
+        time.sleep(AGAIN_S)
 
 
 def add_partitions(connection: Connection, months: Iterable[str]) -> None:
