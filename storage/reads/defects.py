@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from inspection.types import Roll
@@ -43,6 +43,12 @@ class DefectFilter:
     code: str = ""
     by: str = ""  # who gave a verdict on it, of the last `COUNTED` that they gave
 
+    @property
+    def strength(self) -> ColumnElement[float]:
+        """What they are ordered by. A roll's as a sum, which stands in no index: SQLite then finds its defects where
+        they lie, and does not look for them among the strongest of the year."""
+        return DefectRow.strength + 0.0 if self.roll is not None else DefectRow.strength.expression
+
     def condition(self) -> ColumnElement[bool]:
         parts: list[ColumnElement[bool]] = []
         if self.roll is not None:
@@ -54,7 +60,7 @@ class DefectFilter:
         if self.state:
             parts.append(DefectRow.state == self.state)
         if self.min_strength > 0:
-            parts.append(DefectRow.strength >= self.min_strength)
+            parts.append(self.strength >= self.min_strength)
         for column, value in (
             (DefectRow.geometry, self.geometry),
             (DefectRow.severity, self.severity),
@@ -71,6 +77,17 @@ class DefectFilter:
             )
             parts.append(DefectRow.id.in_(given))
         return and_(True, *parts)
+
+    def as_strong_as(self, own: float) -> ColumnElement[bool]:
+        """Those of exactly this strength. Here and below with one bound, because of two SQLite may look from the other
+        one on."""
+        all_of_them = replace(self, min_strength=0.0).condition()
+        return and_(all_of_them, self.strength == own) if own >= self.min_strength else false()
+
+    def stronger_than(self, own: float) -> ColumnElement[bool]:
+        all_of_them = replace(self, min_strength=0.0).condition()
+        bound = self.strength > own if own >= self.min_strength else self.strength >= self.min_strength
+        return and_(all_of_them, bound)
 
 
 def _seen_by(camera: str) -> ColumnElement[bool]:
@@ -175,20 +192,20 @@ def list_defects(
     """A page of defects, worst first, and how many there are in all, `COUNTED` at most.
 
     What comes after the page is counted from there on: no part of a year's defects is looked through twice."""
-    condition = wanted.condition()
+    condition, strength = wanted.condition(), wanted.strength
     with database.reading() as session:
         page = session.execute(
             select(DefectRow.id, DefectRow.strength)
             .where(condition)
-            .order_by(DefectRow.strength.desc(), DefectRow.id)
+            .order_by(strength.desc(), DefectRow.id)
             .limit(limit)
             .offset(offset)
         ).all()
         total = offset + len(page) if page else _count(session, condition) if offset else 0
         if len(page) == limit and total < COUNTED:
             last = page[-1]
-            after = or_(DefectRow.strength < last.strength, DefectRow.id > last.id)
-            total += _count(session, and_(condition, DefectRow.strength <= last.strength, after))
+            after = or_(strength < last.strength, DefectRow.id > last.id)
+            total += _count(session, and_(condition, strength <= last.strength, after))
         items = {item.id: item for item in items_of(session, [row.id for row in page])}
         return [items[row.id] for row in page], min(total, COUNTED)
 
@@ -227,28 +244,28 @@ def rank_of(database: Database, wanted: DefectFilter, defect_id: int) -> int:
         own = session.scalar(select(DefectRow.strength).where(DefectRow.id == defect_id))
         if own is None:
             return 0
-        stronger = _count(session, and_(wanted.condition(), DefectRow.strength > own))
+        stronger = _count(session, wanted.stronger_than(own))
         if stronger == COUNTED:
             return COUNTED
-        same = and_(wanted.condition(), DefectRow.strength == own, DefectRow.id < defect_id)
+        same = and_(wanted.as_strong_as(own), DefectRow.id < defect_id)
         return min(COUNTED, stronger + _count(session, same))
 
 
 def neighbours_of(database: Database, wanted: DefectFilter, defect_id: int) -> tuple[int | None, int | None]:
     """The defects of the filter before and after this one in the order worst first."""
-    order = DefectRow.strength, DefectRow.id
+    strength = wanted.strength
     with database.reading() as session:
         own = session.scalar(select(DefectRow.strength).where(DefectRow.id == defect_id))
         if own is None:
             return None, None
-        query = select(DefectRow.id).where(wanted.condition()).limit(1)
-        same = DefectRow.strength == own
-        before = session.scalar(query.where(same, DefectRow.id < defect_id).order_by(order[1].desc()))
+        query = select(DefectRow.id).limit(1)
+        same, weaker = wanted.as_strong_as(own), and_(wanted.condition(), strength < own)
+        before = session.scalar(query.where(same, DefectRow.id < defect_id).order_by(DefectRow.id.desc()))
         if before is None:
-            before = session.scalar(query.where(DefectRow.strength > own).order_by(order[0], order[1].desc()))
-        after = session.scalar(query.where(same, DefectRow.id > defect_id).order_by(order[1]))
+            before = session.scalar(query.where(wanted.stronger_than(own)).order_by(strength, DefectRow.id.desc()))
+        after = session.scalar(query.where(same, DefectRow.id > defect_id).order_by(DefectRow.id))
         if after is None:
-            after = session.scalar(query.where(DefectRow.strength < own).order_by(order[0].desc(), order[1]))
+            after = session.scalar(query.where(weaker).order_by(strength.desc(), DefectRow.id))
     return before, after
 
 

@@ -1,5 +1,6 @@
 """What the screens ask, on both databases, against a plain count over what was stored."""
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -236,6 +237,39 @@ def test_rank_and_neighbours_follow_the_list(database: Database, store: Store) -
         before = order[rank - 1] if rank else None
         after = order[rank + 1] if rank + 1 < len(order) else None
         assert defect_reads.neighbours_of(database, DefectFilter(), defect_id) == (before, after)
+
+
+def test_lists_ranks_and_neighbours_of_every_filter_are_those_of_a_plain_sort(
+    database: Database, store: Store, pictures: PictureStore
+) -> None:
+    open_roll(database, line=LINE, name="R1", style="twill", by="eva", at=at(0))
+    store_defects(store, scores=(0.9, 0.55, 0.7, 0.7, 0.7, 0.8))
+    close_roll(database, line=LINE, by="eva", at=at(5))
+    roll = next(roll for roll in rolls_to_choose(database, at=at(9)) if roll.name == "R1")
+    everything, _ = defect_reads.list_defects(database, DefectFilter(), limit=50)
+    reviews.review_defect(database, pictures, everything[1].id, state="confirmed", by="eva")
+    everything, _ = defect_reads.list_defects(database, DefectFilter(), limit=50)
+    for chosen_roll, state, least in itertools.product(
+        (None, roll), ("", "unreviewed", "confirmed"), (0.0, everything[2].strength, everything[0].strength + 1)
+    ):
+        wanted = DefectFilter(roll=chosen_roll, state=state, min_strength=least)  # type: ignore[arg-type]
+        fit = [
+            each
+            for each in everything
+            if (chosen_roll is None or each.roll == chosen_roll)
+            and state in ("", each.state)
+            and each.strength >= least
+        ]
+        for limit, offset in itertools.product((1, 2, 50), (0, 1, 3, 9)):
+            found, total = defect_reads.list_defects(database, wanted, limit=limit, offset=offset)
+            assert (found, total) == (fit[offset : offset + limit], len(fit))
+        for each in everything:  # also those that do not fit
+            place = (-each.strength, each.id)
+            before = [other.id for other in fit if (-other.strength, other.id) < place]
+            after = [other.id for other in fit if (-other.strength, other.id) > place]
+            assert defect_reads.rank_of(database, wanted, each.id) == len(before)
+            beside = (before[-1] if before else None, after[0] if after else None)
+            assert defect_reads.neighbours_of(database, wanted, each.id) == beside
 
 
 def test_a_defect_that_left_the_filter_keeps_its_neighbours(
