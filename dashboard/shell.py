@@ -161,13 +161,14 @@ def select(
     page: str,
     width: int | Literal["stretch"] = "stretch",
     bare: bool = False,
+    **more: Any,
 ) -> str:
     """A select box whose choice lives in the address as `name`. options: address value -> words, the first is the
     default and is left out of the address. An address that names something else gets the default.
-    `bare`: the label is for screen readers only."""
+    `bare`: the label is for screen readers only. more: as `st.selectbox` takes it."""
     keys = list(options)
     wanted = st.query_params.get(name, keys[0])
-    chosen = st.selectbox(
+    chosen: str = st.selectbox(
         label,
         keys,
         index=keys.index(wanted) if wanted in options else 0,
@@ -175,6 +176,7 @@ def select(
         key=f"{page}.{name}",
         width=width,
         label_visibility="collapsed" if bare else "visible",
+        **more,
     )
     remember(name, chosen, default=keys[0])
     return chosen

@@ -8,6 +8,8 @@ from dashboard.theme import DRIFT_COLOURS, DRIFT_SHAPES, GAP_COLOUR, LIMIT_COLOU
 from dashboard.units import units
 
 CONTROL_HEIGHT_PX = 260
+MANY = 100  # points that are drawn as one picture
+MOST_LABELS = 24  # on an axis of names
 SIGNAL_WORDS = {"high": N_("Above its limit"), "low": N_("Below its limit"), "run": N_("Ninth or later on one side")}
 SIGNAL_SHAPES = {"high": "triangle-up", "low": "triangle-down", "run": "square"}
 HEAT_COLOURS = ["#E8EEF2", "#93C4E0", "#2F7FB8", "#123A5C"]  # from few to many; lightness alone tells them apart
@@ -15,14 +17,11 @@ HEAT_COLOURS = ["#E8EEF2", "#93C4E0", "#2F7FB8", "#123A5C"]  # from few to many;
 
 def control_chart(table: pd.DataFrame, *, title: str, text_format: str) -> Drawing:
     """table: order, name, value, center, upper, lower, signal; limits NaN where there are none."""
-    count = max(1, len(table))
-    x = channel(
-        "name:O", title=None, sort=None, axis={"labelOverlap": True, "labelAngle": 0, "tickCount": min(12, count)}
-    )
+    x = channel("name:O", title=None, sort=None, axis=_some(table["name"]))
     y = channel("value:Q", title=title, axis={"format": text_format, "tickCount": 5}, scale={"zero": False})
     limit = {"strokeDash": [5, 4], "color": LIMIT_COLOUR, "interpolate": "step", "strokeWidth": 1.5}
     center = {"color": GAP_COLOUR, "strokeWidth": 1.5}
-    course = {"color": SCORE_COLOUR, "strokeWidth": 2, "point": {"size": 28 if count < 120 else 8}}
+    course = {"color": SCORE_COLOUR, "strokeWidth": 2, "point": {"size": 28 if len(table) < MANY else 8}}
     told = tooltip(
         name=_("When"),
         value=(title, text_format),
@@ -57,6 +56,12 @@ def control_chart(table: pd.DataFrame, *, title: str, text_format: str) -> Drawi
             )
         )
     return layered(layers, height=CONTROL_HEIGHT_PX)
+
+
+def _some(names: "pd.Series[str]") -> Drawing:
+    """An axis that labels some of its names: a browser lays out each label, and leaves most of a year's away again."""
+    different = list(dict.fromkeys(names))
+    return {"labelOverlap": True, "labelAngle": 0, "values": different[:: max(1, -(-len(different) // MOST_LABELS))]}
 
 
 def bars(table: pd.DataFrame, *, title: str, text_format: str) -> Drawing:
@@ -105,7 +110,7 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
         placed,
         "rect",
         {},
-        x=channel("day:O", title=None, axis={"labelOverlap": True, "labelAngle": 0}),
+        x=channel("day:O", title=None, axis=_some(table["day"])),
         y=across,
         y2={"field": "x2_mm"},
         color=colour,
@@ -124,7 +129,7 @@ def drift_strip(table: pd.DataFrame, *, words: dict[str, str]) -> Drawing:
         drawn,
         "point",
         {"filled": True, "size": 110, "opacity": 1},
-        x=channel("day:O", title=None, axis={"labelOverlap": True, "labelAngle": 0}),
+        x=channel("day:O", title=None, axis=_some(table["day"])),
         y=channel("place:N", title=None, axis={"labelLimit": 220}),
         color=channel("state_text:N", title=None, scale=colours, legend=legend),
         shape=channel("state_text:N", title=None, scale=shapes, legend=legend),

@@ -53,6 +53,7 @@ def show_page() -> None:
         )
         return
     show_downloads(report, line)
+    show_figures(report)
     show_lines(report)
     show_rolls(report)
     show_reasons(report)
@@ -117,6 +118,18 @@ def show_downloads(report: PeriodReport, line: str) -> None:
                 on_click="ignore",
                 type="primary" if form == "pdf" else "secondary",
             )
+
+
+def show_figures(report: PeriodReport) -> None:
+    """All lines together; there before the tables, which a browser takes longer over."""
+    inspected = sum(line.inspected_mm for line in report.lines)
+    passed = inspected + sum(line.missed_mm for line in report.lines)
+    with st.grid(5, min_column_width=140):
+        st.metric(_("Rolls"), figure(len(report.rolls), ","), border=True)
+        st.metric(_("Inspected"), words.metres(inspected), border=True)
+        st.metric(_("Coverage"), words.percent(inspected / passed) if passed > 0 else "–", border=True)
+        st.metric(_("Defects"), figure(sum(line.defects for line in report.lines), ","), border=True)
+        st.metric(_("To review"), figure(sum(line.to_review for line in report.lines), ","), border=True)
 
 
 def show_lines(report: PeriodReport) -> None:

@@ -6,7 +6,7 @@ from dashboard import acts, data, shell, stored_words, words
 from dashboard.defect_cards import card_grid, chosen_of, tick_key
 from dashboard.language import _, figure, ngettext
 from dashboard.one_defect import merge_and_open, show_defect, show_undo
-from dashboard.roll_names import roll_names
+from dashboard.roll_names import choose_roll
 from inspection.errors import LoomwatchError
 from storage.defects.geometry import GEOMETRIES, NAMES
 from storage.grading.severity import SEVERITIES
@@ -41,12 +41,11 @@ def show_page() -> None:
 
 def choose_filter() -> DefectFilter:
     """Filters live in the address; changing one starts at the worst defect again."""
-    rolls = {str(roll.id): roll for roll in data.rolls()}
     forms: dict[str, str] = {name: words.geometry(name) for name in GEOMETRIES}
     codes = {name.code: words.code(name.code) for name in NAMES}
     severities: dict[str, str] = {name: stored_words.sentence(name) for name in SEVERITIES}
     with st.grid(4, min_column_width=170, vertical_alignment="bottom"):
-        roll = choose(_("Roll"), "roll", {"": _("All rolls"), **roll_names()})
+        roll = choose_roll("review", every=_("All rolls"))
         style = choose(_("Style"), "style", {"": _("All styles"), **same(data.style_names())})
         strength = choose(_("Strength (× limit)"), "strength", STRENGTHS)
         with st.popover(_("More filters"), icon=":material/filter_alt:", width="stretch"):
@@ -56,13 +55,13 @@ def choose_filter() -> DefectFilter:
             severity = choose(_("Severity"), "severity", {"": _("Any severity"), **severities})
             by = choose(_("Reviewed by"), "by", {"": _("Anybody or nobody"), **same(data.reviewers())})
     state = choose_state()
-    address = (roll, style, camera, strength, form, code, severity, by, state or ALL)
+    address = (roll.id if roll else None, style, camera, strength, form, code, severity, by, state or ALL)
     if st.session_state.get(FILTER_KEY, address) != address:
         st.query_params.pop("defect", None)
         st.query_params.pop("page", None)
     st.session_state[FILTER_KEY] = address
     return DefectFilter(
-        roll=rolls.get(roll),
+        roll=roll,
         style=style,
         camera=camera,
         min_strength=float(strength) if strength else 0.0,

@@ -11,7 +11,7 @@ from dashboard.language import _, figure, ngettext
 from dashboard.on_map import said_on_map
 from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
 from dashboard.roll_grade import show_grade
-from dashboard.roll_names import roll_names
+from dashboard.roll_names import LISTED, choose_roll, older_in_words
 from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from dashboard.units import units
@@ -57,10 +57,9 @@ def show_page() -> None:
 
 def choose(rolls: list[Roll]) -> Roll:
     """The roll of the address, else the running one, and what can be done with it."""
-    by_id = {str(roll.id): roll for roll in rolls}
-    names = {key: name for key, name in roll_names().items() if key in by_id}
-    box = f"roll.{st.session_state.get(OPENED_KEY, '')}"
-    chosen = by_id[shell.select(_("Roll"), "roll", names, page=box, width=520, bare=True)]
+    chosen = choose_roll(f"roll.{st.session_state.get(OPENED_KEY, '')}", width=520, bare=True) or rolls[0]
+    if len(rolls) > LISTED:
+        st.caption(older_in_words())
     standing = data.roll_standing(chosen)
     with st.container(horizontal=True, vertical_alignment="center"):
         if is_running(chosen, at=datetime.now(UTC)):

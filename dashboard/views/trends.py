@@ -222,6 +222,7 @@ label=label
             points=ngettext("{number} point", "{number} points", len(table)),
             out=out,
         ),
+        as_picture=len(table) >= trend_charts.MANY,
     )
     limits = (
         _("u-chart: limits follow the area inspected")

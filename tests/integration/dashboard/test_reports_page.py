@@ -29,6 +29,9 @@ def test_a_day_is_shown_with_its_lines_rolls_and_every_form_to_download(
     words = text_of(page)
     assert "Day report" in words
     assert len(page.dataframe) >= 2
+    assert {metric.label: metric.value for metric in page.metric}["Defects"] == str(
+        page.dataframe[0].value["Defects"].sum()
+    )
     assert [button.label for button in page.get("download_button")] == ["PDF", "Excel", "CSV, its rolls", "JSON"]
     assert "LOOMWATCH_REPORT_FOLDER" in words
 

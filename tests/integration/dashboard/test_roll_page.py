@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import roll_names
 from storage.database import Database
 from storage.grading.stored import grade_roll
 from storage.reads.defects import DefectFilter, list_defects
@@ -39,6 +40,32 @@ def test_the_address_chooses_a_roll_and_follows_the_choice(line: Database, open_
 
 def test_an_address_of_no_roll_shows_the_running_one(line: Database, open_page: OpenPage) -> None:
     assert open_page("roll", roll="999").selectbox[0].value == str(roll_named(line, "R-1043").id)
+
+
+def test_an_older_roll_than_those_listed_is_found_by_its_name(
+    line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roll_names, "LISTED", 1)
+    older = roll_named(line, "R-1041")
+    page = open_page("roll")
+    assert len(page.selectbox[0].options) == 1
+    page = type_name(page, " r-1041 ")
+    assert (page.query_params["roll"], page.selectbox[0].value) == (str(older.id), str(older.id))
+    assert "R-1041" in page.selectbox[0].options[1]
+    page = type_name(page, "R-<9>")
+    assert [each.value for each in page.toast] == ["There is no roll R\\-\\<9\\>."]
+    assert (page.query_params["roll"], page.selectbox[0].value) == (str(older.id), str(older.id))
+    page.selectbox[0].set_value(str(roll_named(line, "R-1043").id)).run()
+    assert "roll" not in page.query_params
+    review = type_name(open_page("review"), "R-1041")
+    assert (review.query_params["roll"], review.selectbox[0].value) == (str(older.id), str(older.id))
+
+
+def type_name(page: AppTest, typed: str) -> AppTest:
+    """What is none of the options, as a browser sends it."""
+    box = page.selectbox[0]
+    box.options.append(typed)
+    return box.set_value(typed).run()
 
 
 def test_the_figures_are_those_of_the_database(line: Database, open_page: OpenPage) -> None:

@@ -74,6 +74,17 @@ def test_the_control_chart_has_its_limits_and_marks_what_is_out_of_control(signa
     ]
 
 
+def test_a_year_s_axis_labels_some_of_its_days() -> None:
+    days = [f"{day:%Y-%m-%d}" for day in pd.date_range("2026-01-01", periods=365)]
+    table = pd.DataFrame({"day": days, "x_mm": 0.0, "defects": 1})
+    for number in (1, trend_charts.MOST_LABELS, 365):
+        made = trend_charts.width_map(table.head(number), band_mm=50.0)
+        labels = made["encoding"]["x"]["axis"]["values"]
+        assert labels[0] == days[0]
+        assert set(labels) <= set(days[:number])
+        assert min(number, trend_charts.MOST_LABELS / 2) <= len(labels) <= trend_charts.MOST_LABELS
+
+
 def test_the_other_charts_of_trends_are_charts() -> None:
     check(trend_charts.bars(pd.DataFrame({"name": ["a"], "value": [1.0]}), title="t", text_format=".1f"))
     check(trend_charts.pareto(pd.DataFrame({"kind": ["a"], "defects": [3], "share": [1.0]})))
