@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from inspection.errors import LoomwatchError
@@ -29,32 +30,40 @@ AGAIN_S = 600.0  # after a pass that failed: every training begins with one, and
 NICENESS = 10  # as a training
 
 
-def run_guarding(database: Database, *, every_s: float, holder: str, stop: threading.Event) -> None:
-    """Runs until `stop` is set; every_s: between two looks whether samples wait."""
+def run_guarding(
+    database: Database, *, every_s: float, holder: str, stop: threading.Event, tell: Callable[[str], object]
+) -> None:
+    """Runs until `stop` is set; every_s: between two looks whether samples wait. tell: is given why a pass failed, ""
+    after one that did not."""
     while not stop.wait(every_s):
         try:
-            if guard_is_awaited(database) and _lease(database, holder) and not _pass(database, holder, stop):
-                stop.wait(AGAIN_S)
+            if guard_is_awaited(database) and _lease(database, holder):
+                problem = _pass(database, holder, stop)
+                tell(problem)
+                if problem:
+                    stop.wait(AGAIN_S)
         except LoomwatchError as error:
             logger.warning("the guard: %s", error)
 
 
-def _pass(database: Database, holder: str, stop: threading.Event) -> bool:
-    """False when it failed."""
+def _pass(database: Database, holder: str, stop: threading.Event) -> str:
+    """Why it failed, "" when it did not."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     leased = time.monotonic()
-    with subprocess.Popen([sys.executable, "-m", "retraining.guarding"], env=environment) as process:
+    command = [sys.executable, "-m", "retraining.guarding"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             while process.poll() is None:
                 if stop.wait(WATCH_S):
-                    return True
+                    return ""
                 if time.monotonic() - leased > LEASE_S / 2:
                     leased = time.monotonic()
                     _lease(database, holder)
+            reason = process.stdout.read().strip() if process.stdout else ""
         finally:
             process.kill()
     give_lease_back(database, LEASE, holder=holder, at=datetime.now(UTC))
-    return process.returncode == 0
+    return (reason or "its process ended by itself") if process.returncode else ""
 
 
 def _lease(database: Database, holder: str) -> bool:
@@ -75,6 +84,7 @@ def main() -> int:
             guard_samples(database, PictureStore(store.pictures), share=trainer.guard_share, device=trainer.device)
         except (LoomwatchError, CrasError) as error:
             logger.error("samples wait for the guard: %s", error)
+            print(error)  # for the trainer
             return 1
     return 0
 

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,7 +133,7 @@ def run_trainer(store: StoreSettings, trainer: TrainerSettings, stop: threading.
             logger.info("trainer %s waits for trainings", name)
             beside = [_start_scheduler(store, database, stop)] if trainer.schedules else []
             if trainer.guard_s:
-                beside.append(_start_guarding(database, stop, name, every_s=trainer.guard_s))
+                beside.append(_start_guarding(database, stop, name, every_s=trainer.guard_s, tell=watch.hear_guard))
             while not stop.is_set():
                 _work(store, database, stop, watch, queues)
                 stop.wait(0.0 if stop.is_set() else AGAIN_S)  # RQ's loop ended by itself: Redis was away
@@ -154,11 +154,13 @@ def _start_scheduler(store: StoreSettings, database: Database, stop: threading.E
     return thread
 
 
-def _start_guarding(database: Database, stop: threading.Event, name: str, *, every_s: float) -> threading.Thread:
+def _start_guarding(
+    database: Database, stop: threading.Event, name: str, *, every_s: float, tell: Callable[[str], object]
+) -> threading.Thread:
     """Every trainer has one too."""
 
     def run() -> None:
-        run_guarding(database, every_s=every_s, holder=name, stop=stop)
+        run_guarding(database, every_s=every_s, holder=name, stop=stop, tell=tell)
 
     thread = threading.Thread(target=run, name="guard", daemon=True)
     thread.start()
@@ -217,6 +219,7 @@ class _Watch:
         self._live = Live(store.redis)
         self._name = name
         self._queued = 0
+        self._guard_problem = ""
         self._looked = self._beaten = self._swept = -SWEEP_S
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trainer-watch", daemon=True)
@@ -242,7 +245,11 @@ class _Watch:
             self._live.services()
         except StorageError as error:
             found.append(str(error))
-        return found
+        return found + [self._guard_problem] * bool(self._guard_problem)
+
+    def hear_guard(self, problem: str) -> None:
+        """Why the guard's last pass failed, "" when it did not."""
+        self._guard_problem = f"samples wait for the guard: {problem}" if problem else ""
 
     def collect(self) -> Iterator[Metric]:
         yield from watch_metrics(training=self._training(), waiting=self._queued)
@@ -321,7 +328,9 @@ class _Watch:
     def _tell(self) -> None:
         state = "training" if self._training() else "waiting"
         self._live.publish_service(
-            ServiceState(name=self._name, kind="trainer", state=state, detail="", at_ns=time.time_ns())
+            ServiceState(
+                name=self._name, kind="trainer", state=state, detail=self._guard_problem, at_ns=time.time_ns()
+            )
         )
 
 

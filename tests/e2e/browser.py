@@ -21,6 +21,7 @@ from storage.accounts.roles import ROLES
 from storage.accounts.sessions import hash_secret
 from storage.database import Database
 from storage.tables import SessionRow, UserRow
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 WALL, TABLET = (1920, 1080), (1180, 820)  # px
@@ -65,12 +66,6 @@ def serve(data_dir: Path, **environment: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import threading
 import urllib.request
 from collections import Counter
@@ -20,6 +19,7 @@ from storage import rolls
 from storage.database import Database
 from storage.tables import CaptureRow, FragmentRow, FrameRow
 from tests.plain_line import MM_PER_PX
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -31,12 +31,6 @@ START_M, LENGTH_M = 40.0, 2.048  # 20 frames
 def camera(name: str = "camera-1", *, speed_m_min: float = 0, length_m: float = LENGTH_M) -> CameraSettings:
     source = f"sim://plain?seed=7&speed_m_min={speed_m_min:g}&start_m={START_M:g}&length_m={length_m:g}&defects_per_m=3"
     return CameraSettings(name=name, source=source, mm_per_px=MM_PER_PX, frame_lines=512)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def family() -> list[psutil.Process]:

@@ -18,7 +18,8 @@ from ingest.simulator import normal_frames
 from storage import registry
 from storage.database import Database, open_database
 from storage.tables import AuditRow, FrameRow, GapRow
-from tests.e2e.browser import PASSWORD, free_port, new_page, settle
+from tests.e2e.browser import PASSWORD, new_page, settle
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e

@@ -18,7 +18,7 @@ from ingest.service import run_ingest
 from inspection.settings import CameraSettings, IngestSettings, StoreSettings, WorkerSettings, load
 from loomwatch.status import as_json, read_status, show_status
 from storage.live import Live
-from tests.unit.inspection.test_monitor import free_port
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration

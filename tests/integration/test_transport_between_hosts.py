@@ -26,6 +26,7 @@ from inspection.errors import SettingsError
 from inspection.keys import new_key, public_key, revoke_key
 from inspection.wakeup import Bell
 from inspection.wire import encode, encode_record
+from tests.ports import free_port
 from tests.transport import CAMERA, LINE, SESSION, Puppet, capture, frame, gap, same
 from tests.waiting import wait_for
 
@@ -33,12 +34,6 @@ pytestmark = pytest.mark.integration
 
 NEVER = threading.Event()
 HEARTBEAT_S = 0.1
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 class Ingestor:

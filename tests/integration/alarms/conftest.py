@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,12 +25,6 @@ def need(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         missing = f"the package {package} is not installed"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 @contextmanager

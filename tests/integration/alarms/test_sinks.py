@@ -15,7 +15,8 @@ import pytest
 from alarms.trial import try_out
 from storage.alarms.outbox import backlog_of
 from storage.alarms.sink_store import read_sink
-from tests.integration.alarms.conftest import free_port, machine, need
+from tests.integration.alarms.conftest import machine, need
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration

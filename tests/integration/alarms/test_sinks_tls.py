@@ -10,7 +10,8 @@ import pytest
 
 from storage.alarms.outbox import backlog_of
 from tests.integration.alarms.certificates import Authority, Issued
-from tests.integration.alarms.conftest import free_port, machine, need
+from tests.integration.alarms.conftest import machine, need
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.integration.dashboard.test_service import free_port
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 CLIENT, SECRET = "loomwatch", "the provider's secret for us"

@@ -20,6 +20,7 @@ from dashboard.service import check_port, command, environment, run_dashboard
 from inspection.errors import ServiceError
 from inspection.settings import DashboardSettings, StoreSettings, load
 from storage.database import upgrade
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -30,12 +31,6 @@ from dashboard.service import run_dashboard
 from inspection.settings import DashboardSettings, StoreSettings, load
 run_dashboard(load(DashboardSettings, port=int(sys.argv[1])), load(StoreSettings, data_dir=sys.argv[2]))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(port: int) -> bool:

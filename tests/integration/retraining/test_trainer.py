@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -20,6 +23,7 @@ from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
 from storage.samples import add_sample, guard_is_awaited, list_samples
 from storage.tables import JobRow
+from tests.ports import free_port
 from tests.records import make_png
 from tests.waiting import wait_for
 
@@ -272,6 +276,27 @@ def test_what_comes_in_is_looked_at_soon_also_while_a_training_runs(plant):
         assert plant.state(job_id) == "running"
         cancel_job(plant.database, job_id, by="eva")
     assert not guard_is_awaited(plant.database)
+
+
+def test_a_guard_that_cannot_look_is_told_of_where_the_trainer_is_seen(plant):
+    job_id = plant.request()
+    with plant.trainer():
+        wait_for(lambda: plant.state(job_id) == "done", seconds=240)
+    model = registry.model_of_job(plant.database, job_id)
+    registry.promote(plant.database, model.name, by="eva")
+    weights = next(Path(model.path).glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:200])
+    plant.add("fine", period_px=16)
+    live, port = Live(plant.store.redis), free_port()
+    with plant.trainer(LOOMWATCH_TRAINER_GUARD_S="0.5", LOOMWATCH_TRAINER_MONITOR_PORT=str(port)):
+        wait_for(lambda: [each.detail for each in live.services() if each.detail], seconds=120)
+        (said,) = [each.detail for each in live.services()]
+        assert said.startswith("samples wait for the guard: ")
+        assert str(weights.parent) in said
+        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ready")
+        assert said in refused.value.read().decode()
+    assert guard_is_awaited(plant.database)
 
 
 def test_without_redis_the_trainer_says_so(tmp_path):

@@ -12,18 +12,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from inspection.monitor import MOST_REQUESTS, Monitor
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 
 @pytest.fixture
 def port() -> int:
     return free_port()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
