@@ -328,9 +328,7 @@ class _Watch:
     def _tell(self) -> None:
         state = "training" if self._training() else "waiting"
         self._live.publish_service(
-            ServiceState(
-                name=self._name, kind="trainer", state=state, detail=self._guard_problem, at_ns=time.time_ns()
-            )
+            ServiceState(name=self._name, kind="trainer", state=state, detail=self._guard_problem, at_ns=time.time_ns())
         )
 
 
