@@ -96,7 +96,7 @@ def start_dashboard(supervisor: Supervisor, settings: DashboardSettings, environ
         "LOOMWATCH_DASHBOARD_REFRESH_S": str(settings.refresh_s),
         "LOOMWATCH_DASHBOARD_MONITOR_PORT": "0",
     }
-    supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=given, gives_way=True))
+    supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=given))
     deadline = time.monotonic() + START_S
     while (problem := answer_problem(settings)) is not None:
         supervisor.check()

@@ -85,9 +85,7 @@ class TrainingBench:
                 "LOOMWATCH_TRAINER_GUARD_S": "0",
                 "LOOMWATCH_TRAINER_MONITOR_PORT": "0",
             }
-            self._supervisor.start(
-                Service(name="trainer", command=loomwatch("trainer"), environment=environment, gives_way=True)
-            )
+            self._supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=environment))
             self._stack = stack.pop_all()
         return self
 

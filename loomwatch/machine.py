@@ -78,7 +78,7 @@ class Machine:
         worker = {**shared, "LOOMWATCH_WORKER_INGESTORS": ingestors, "LOOMWATCH_WORKER_NAME": "worker-1"}
         if not self._try_runtimes:
             worker["LOOMWATCH_WORKER_RUNTIME"] = "torch-float32"
-        self.supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=shared, gives_way=True))
+        self.supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=shared))
         self.supervisor.start(Service(name="alarms", command=loomwatch("alarms", "run"), environment=shared))
         if self._dashboard:
             dashboard = {
@@ -86,9 +86,7 @@ class Machine:
                 "LOOMWATCH_DASHBOARD_HOST": self._dashboard.host,
                 "LOOMWATCH_DASHBOARD_PORT": str(self._dashboard.port),
             }
-            self.supervisor.start(
-                Service(name="dashboard", command=loomwatch("dashboard"), environment=dashboard, gives_way=True)
-            )
+            self.supervisor.start(Service(name="dashboard", command=loomwatch("dashboard"), environment=dashboard))
         self.supervisor.start(Service(name="worker", command=loomwatch("worker"), environment=worker))
         for number, camera in enumerate(self._each):
             port = self._monitor_port + number if self._monitor_port else 0

@@ -23,7 +23,6 @@ from inspection.errors import ServiceError
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-NICENESS = 10  # of services that give way
 STEADY_S = 60.0  # a service that ran this long starts again without delay
 PARENT = "LOOMWATCH_PARENT"
 REFUSED = 2
@@ -33,34 +32,18 @@ ACTIVE = ("starting", "running", "waiting")  # states of a service that is not o
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """What to run, with `environment` on top of ours. `stop_s`: patience before SIGKILL. `essential`: without it there
-    is no point in running the others. `gives_way`: the line's own work goes first where processors are short."""
+    is no point in running the others."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_s: float = 30.0
     essential: bool = True
-    gives_way: bool = False
 
 
 def loomwatch(*arguments: str) -> tuple[str, ...]:
     """The command that runs one of loomwatch's own services."""
     return (sys.executable, "-m", "loomwatch", *arguments)
-
-
-def _lower_session(pid: int) -> None:
-    """What such a service's processes lower themselves by counts within their session only, where Linux weighs sessions
-    against each other (sched(7), autogroup). The kernel takes a change every tenth of a second; elsewhere there is no
-    such file."""
-    for _ in range(5):
-        try:
-            Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
-        except BlockingIOError:
-            time.sleep(0.1)
-        except OSError:
-            return
-        else:
-            return
 
 
 class _Running:
@@ -94,10 +77,8 @@ class _Running:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,
+                    process_group=0,  # of the same session: Linux weighs processes within one (sched(7), autogroup)
                 )
-            if self.service.gives_way:
-                _lower_session(self._process.pid)
             self.state = "running"
             log.info("started %s, process %d", self.service.name, self._process.pid)
             return self._process
