@@ -187,6 +187,7 @@ def _reads(database: Database, *, scale: float) -> dict[str, Callable[[], object
     day = day_period(plant.zone, day=noon)
     shift = shift_period(settings.shifts, plant.zone, day=noon, name=plant.shift_names[0])
     all_ = DefectFilter(state="unreviewed")
+    narrow = DefectFilter(roll=roll, style="twill", state="unreviewed", min_strength=1.1)
     days = max(2, round(365 * scale))
     year = TrendFilter(first=START.date(), last=START.date() + timedelta(days=days - 1))
     half = replace(year, last=year.first + timedelta(days=days // 2 - 1))
@@ -214,6 +215,8 @@ def _reads(database: Database, *, scale: float) -> dict[str, Callable[[], object
         "Defects: of a name": lambda: defects.list_defects(database, DefectFilter(code="hole"), limit=50),
         "Defects: of a reviewer": lambda: defects.list_defects(database, DefectFilter(by="eva"), limit=50),
         "Defects: strong": lambda: defects.list_defects(database, DefectFilter(min_strength=1.5), limit=50),
+        "Defects: of a roll, style, state and strength": lambda: defects.list_defects(database, narrow, limit=50),
+        "Defects: neighbours among them": lambda: defects.neighbours_of(database, narrow, worst[10].id),
         "Defects: counts": lambda: defects.count_by_state(database, all_),
         "Defects: counts of a camera": lambda: defects.count_by_state(database, DefectFilter(camera="left")),
         "Defects: one": lambda: defects.read_defect(database, worst[10].id),

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import event
 
+from dashboard import data
 from storage.database import Database
 from storage.roll_details import find_roll, set_details
 from storage.trends.periods import Plant
@@ -30,6 +32,25 @@ def test_the_figures_are_those_of_the_chosen_days_and_filters(line: Database, op
         assert found["Defects per 100 m²"] == f"{whole.defects_per_100_m2:.2f}"
         assert found["Coverage"] == f"{whole.coverage * 100:.1f} %"
         assert found["Uptime"] == ("–" if "style" in query else f"{whole.uptime * 100:.0f} %")
+
+
+def test_all_that_a_page_groups_is_read_once_for_its_days_and_once_for_those_before(
+    line: Database, open_page: OpenPage
+) -> None:
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        if "FROM cloth_totals" in statement:
+            asked.append(statement)
+
+    engine = data.store().database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    page = open_page("trends", by="camera")
+    assert not page.exception
+    assert len(asked) == 2
+    next(box for box in page.selectbox if box.label == "Style").set_value("twill navy").run()
+    assert not page.exception
+    assert len(asked) == 2, "styles are told apart in what was read"
 
 
 def test_a_link_reproduces_the_screen_and_a_choice_makes_one(line: Database, open_page: OpenPage) -> None:
