@@ -49,9 +49,10 @@ class Measures:
 
 def outline_of(mask: Mask, *, x0_mm: float, y0_mm: float, mm_per_px: float) -> Outline:
     """Of a mask (H, W) with at least one pixel, whose corner [0, 0] lies at (x0_mm, y0_mm). Pixels are squares."""
-    by_row, by_column = mask.sum(axis=1), mask.sum(axis=0)
-    ys = np.flatnonzero(by_row)
-    lefts, rights = mask[ys].argmax(axis=1), mask.shape[1] - mask[ys, ::-1].argmax(axis=1)
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    lefts = mask.argmax(axis=1)
+    ys = np.flatnonzero(mask[np.arange(len(mask)), lefts])
+    lefts, rights = lefts[ys], mask.shape[1] - mask[ys, ::-1].argmax(axis=1)
     corners = np.empty((4, ys.size, 2), np.int32)
     corners[0::2, :, 0], corners[1::2, :, 0] = lefts, rights
     corners[:2, :, 1], corners[2:, :, 1] = ys, ys + 1
@@ -61,15 +62,14 @@ def outline_of(mask: Mask, *, x0_mm: float, y0_mm: float, mm_per_px: float) -> O
         (round(x0_mm * UM + x * scale), round(y0_mm * UM + y * scale))
         for x, y in hull_px
     )  # fmt: skip
-    pixels = int(by_row.sum())
-    along, across = np.arange(mask.shape[0]), np.arange(mask.shape[1])
-    middle_x, middle_y = float(by_column @ across) / pixels, float(by_row @ along) / pixels
+    moments = cv2.moments(pixels, True)  # whole numbers, exact as doubles
+    count = moments["m00"]
+    middle_x, middle_y = moments["m10"] / count, moments["m01"] / count
     x, y = x0_mm * UM + (middle_x + 0.5) * scale, y0_mm * UM + (middle_y + 0.5) * scale
-    dx, dy = across - middle_x, along - middle_y
-    area = pixels * scale * scale
+    area = count * scale * scale
     # a pixel is no point: a square of side s spreads by s^2 / 12 about its middle
-    xx, xy, yy = ((spread / pixels + own) * scale * scale for spread, own in (
-        (float(by_column @ (dx * dx)), 1 / 12), (float(dy @ (mask @ dx)), 0.0), (float(by_row @ (dy * dy)), 1 / 12))
+    xx, xy, yy = ((moments[name] / count + own) * scale * scale for name, own in (
+        ("mu20", 1 / 12), ("mu11", 0.0), ("mu02", 1 / 12))
     )  # fmt: skip
     weight, mean_x, mean_y = round(area), round(x), round(y)
     return Outline(
@@ -96,23 +96,21 @@ def join_outlines(outlines: Iterable[Outline]) -> Outline:
 
 @lru_cache(maxsize=1024)  # a new fragment is measured by itself and as its defect
 def measure(outline: Outline) -> Measures:
-    hull = np.array(outline.hull, np.float64) / UM  # (N, 2) mm
-    x0, y0 = hull.min(axis=0)
-    x1, y1 = hull.max(axis=0)
-    between = hull[:, None, :] - hull[None, :, :]
-    size = math.sqrt(float((between * between).sum(axis=2).max()))
+    xs, ys = zip(*outline.hull, strict=True)
+    x0, y0 = min(xs), min(ys)
     axis_x, axis_y = principal_axis(outline)
-    from_corner = hull - (x0, y0)
-    along = from_corner @ (axis_x, axis_y)
-    across = from_corner @ (-axis_y, axis_x)
+    from_corner = np.array(outline.hull) - (x0, y0)  # (N, 2) um
+    corners = from_corner @ (1, 1j)  # as complex numbers: a distance is an absolute value, a turn a product
+    turned = corners * complex(axis_x, -axis_y)  # along the axis, and across it
+    along, across = turned.real, turned.imag
     return Measures(
-        x0_mm=float(x0),
-        x1_mm=float(x1),
-        y0_mm=float(y0),
-        y1_mm=float(y1),
-        size_mm=size,
-        length_mm=float(np.ptp(along)),
-        width_mm=float(np.ptp(across)),
+        x0_mm=x0 / UM,
+        x1_mm=max(xs) / UM,
+        y0_mm=y0 / UM,
+        y1_mm=max(ys) / UM,
+        size_mm=float(abs(corners[:, None] - corners).max()) / UM,
+        length_mm=float(along.max() - along.min()) / UM,
+        width_mm=float(across.max() - across.min()) / UM,
         angle_deg=math.degrees(math.atan2(abs(axis_x), abs(axis_y))),
     )
 

@@ -13,12 +13,14 @@ counter, when both saw the cloth within `TOGETHER`. Cloth of two rolls is never 
 asks only within a roll). What staff part by hand is a further answer (`storage.defects.by_hand`).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -160,5 +162,8 @@ def _any_inside(points: NDArray[np.float64], fragment: Fragment) -> bool:
 def ends_of(mask: Mask, *, x0_mm: float, mm_per_px: float) -> tuple[float, float]:
     """The middle across of the first and of the last 5 mm of a mask along the roll, in mm."""
     rows = max(1, round(5.0 / mm_per_px))
-    first, last = (float(np.nonzero(part)[1].mean()) for part in (mask[:rows], mask[-rows:]))
-    return x0_mm + (first + 0.5) * mm_per_px, x0_mm + (last + 0.5) * mm_per_px
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    first, last = (cv2.moments(part, True) for part in (pixels[:rows], pixels[-rows:]))
+    middles = (part["m10"] / part["m00"] if part["m00"] else math.nan for part in (first, last))
+    start_x_mm, end_x_mm = (x0_mm + (middle + 0.5) * mm_per_px for middle in middles)
+    return start_x_mm, end_x_mm
