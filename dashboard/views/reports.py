@@ -37,7 +37,7 @@ def show_page() -> None:
     st.caption(
         _(
             "{start} to {end}, {zone}",
-            start=words.moment(period.start.astimezone(zone)),
+            start=words.plain(words.moment(period.start.astimezone(zone))),  # else 29. Nov. begins a list
             end=words.moment(period.end.astimezone(zone)),
             zone=settings.time_zone,
         )

@@ -94,7 +94,7 @@ def choose(rolls: list[Roll]) -> Roll:
 def show_figures(roll: RollSummary) -> None:
     captured = roll.inspected_mm + roll.gap_mm > 0
     several = _(" Mean of {cameras} cameras.", cameras=len(roll.cameras)) if len(roll.cameras) > 1 else ""
-    with st.grid(7, min_column_width=128):
+    with st.grid(7, min_column_width=190):
         st.metric(_("Length"), words.metres(roll.length_mm), border=True, help=_("Captured so far, along the roll"))
         st.metric(
             _("Inspected"), words.metres(roll.inspected_mm), border=True, help=_("Inspected by a model.") + several

@@ -114,7 +114,7 @@ def choose_earlier(wanted: TrendFilter) -> TrendFilter:
         st.caption(
             _(
                 "{first} to {last}, compared with {first2} to {last2}",
-                first=words.day(wanted.first),
+                first=words.plain(words.day(wanted.first)),  # else 29. Nov. begins a list
                 last=words.day(wanted.last),
                 first2=words.day(earlier.first),
                 last2=words.day(earlier.last),
@@ -136,7 +136,7 @@ def show_figures(wanted: TrendFilter, before: TrendFilter) -> None:
     earlier = found.first if found else None
     if now is None:
         return
-    with st.grid(6, min_column_width=140):
+    with st.grid(6, min_column_width=190):
         for name, (label, form) in MEASURES.items():
             value = own(name, getattr(now, name))
             old = own(name, getattr(earlier, name)) if earlier else None
