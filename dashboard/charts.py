@@ -28,8 +28,9 @@ NUMBERS = {  # as d3 takes a language's way of writing them
 def spoken(chart: Drawing, *, as_picture: bool = False) -> Drawing:
     """With numbers on axes and in tooltips as the language writes them. as_picture: thousands of marks are then one
     picture, whose words are the page's (`alt=`), instead of as many that each say nothing."""
-    renderer = {"renderer": "canvas"} if as_picture else {}
-    return {**chart, "usermeta": {"embedOptions": {"formatLocale": NUMBERS[language()], **renderer}}}
+    picture: Drawing = {"usermeta": {"embedOptions": {"renderer": "canvas"}}} if as_picture else {}
+    config = {**chart.get("config", {}), "locale": {"number": NUMBERS[language()]}}
+    return {**chart, **picture, "config": config}  # Streamlit drops embedOptions' own formatLocale
 
 
 def layered(layers: Sequence[Drawing], *, height: Any, **more: Any) -> Drawing:

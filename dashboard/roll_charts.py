@@ -68,7 +68,8 @@ def strip(
     layers += _series(defects, x, y)
     points = _points(thinned(defects, length_m, width_mm), x, y, sizes=[18, 160], legend=True)
     if from_m is None:
-        return spoken(layered([*layers, points], height=STRIP_PX), as_picture=True)
+        narrow = {"legend": {"layout": {"top": {"direction": "vertical", "anchor": "middle"}}}}
+        return spoken(layered([*layers, points], height=STRIP_PX, config=narrow), as_picture=True)
     shown = pd.DataFrame(
         [{"x_m": from_m, "x2_m": min(length_m, from_m + 3 * width_mm / 1000), "y_mm": 0.0, "y2_mm": width_mm}]
     )
