@@ -10,7 +10,9 @@ from dashboard import data
 from dashboard.signed_in import allowed
 from dashboard.stores import store
 from inspection.errors import StorageError
+from storage import past_frames as past
 from storage import sample_captures, sample_parts, sample_upload, samples, sensitivity
+from storage.past_frames import PastFrame
 from storage.reads import defects as defect_reads
 from storage.reads import replay
 from storage.reads.defects import DefectItem
@@ -118,6 +120,21 @@ def add_part(sample_id: int, box_px: tuple[int, int, int, int]) -> Sample:
     """A part of a sample, left, right, top, bottom, instead of the whole."""
     opened = store()
     found = sample_parts.add_part(opened.database, opened.pictures, sample_id, box_px=box_px, by=allowed("quality"))
+    data.forget_reads()
+    return found
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def past_frames(camera: str) -> list[PastFrame]:
+    return past.past_frames(store().pictures, camera)
+
+
+def take_past_frame(frame: PastFrame, box_px: tuple[int, int, int, int], *, style: str, why: str) -> Sample:
+    """A past frame, or a part of it, left, right, top, bottom."""
+    opened = store()
+    found = past.take_past_frame(
+        opened.database, opened.pictures, frame, style=style, by=allowed("quality"), box_px=box_px, why=why
+    )
     data.forget_reads()
     return found
 

@@ -73,6 +73,7 @@ SENTENCES = (
     N_("camera {camera} takes a golden roll of {style} already: stop it first, or wait for its end"),
     N_("a capture needs the name of its style"),
     N_("a sample needs the name of its style"),
+    N_("past frame {frame} of {camera} is gone: other cloth took its place"),
     N_("a part is less than the whole picture, which is accepted or refused as it is"),
     N_("a part is at least a tile of {least} px, got {width} x {height} px"),
     N_("sample {sample}: defect {defect}, which staff confirmed, lies in it"),
@@ -85,6 +86,7 @@ SENTENCES = (
     N_("golden roll"),
     N_("a frame of the running line"),
     N_("by chance, of the tiles that score low"),
+    N_("chosen from past frames"),
     # Cameras
     N_("camera {camera}: there is no {path}: give {kinds}"),
     N_("camera {camera}: {path} is no picture or video by its name: known are {endings}"),

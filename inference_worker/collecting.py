@@ -1,17 +1,18 @@
-"""Samples from the running line, beside it: the metres of a golden roll, a frame that staff asked for, and the
-reservoir of low-score tiles."""
+"""Samples from the running line, beside it: the metres of a golden roll, a frame that staff asked for, the reservoir of
+low-score tiles, and the past frames from which staff choose."""
 
 import zlib
 
 import numpy as np
 
 from inference_worker.beside import Beside
-from inference_worker.inspect import Inspected
+from inference_worker.inspect import Inspected, grid_cell_px
 from inference_worker.pictures import encode
 from inspection.errors import LoomwatchError
 from inspection.tiling import origins_of
-from inspection.types import FrameHeader
+from inspection.types import FrameHeader, FrameReport
 from storage.database import Database
+from storage.past_frames import Ring, keep_frame
 from storage.pictures import PictureStore
 from storage.reservoir import reservoir_limit, trim_reservoir
 from storage.rolls import roll_at
@@ -20,18 +21,23 @@ from storage.samples import Captured, Scored, add_sample
 
 LOW = 0.5  # of its threshold: a tile that scores less is offered to the reservoir
 FRAMES_WAITING = 4
+NO_RING = Ring(frames=0, every_mm=1000.0)
 
 
 class Collector(Beside):
     costs_a_frame = (LoomwatchError, OSError)
 
-    def __init__(self, database: Database, pictures: PictureStore, *, poll_s: float, reservoir: int) -> None:
-        """reservoir: tiles kept of a style, 0: none."""
+    def __init__(
+        self, database: Database, pictures: PictureStore, *, poll_s: float, reservoir: int, past: Ring = NO_RING
+    ) -> None:
+        """reservoir: tiles kept of a style, 0: none; past: how many whole frames are kept."""
         super().__init__(name="collecting", poll_s=poll_s, frames=FRAMES_WAITING)
         self._database, self._pictures, self._reservoir = database, pictures, reservoir
         self._captures: tuple[SampleCapture, ...] = ()
         self._metres: set[tuple[int, str, int]] = set()  # capture, counter, metre: taken by this worker
         self._limits: dict[str, float] = {}
+        self._past = past
+        self._kept: dict[str, tuple[str, int]] = {}  # camera -> counter and stretch of the last frame kept
 
     def wants(self, inspected: Inspected) -> bool:
         header = inspected.report.header
@@ -40,7 +46,7 @@ class Collector(Beside):
             for capture in self._captures
         )
         limit = self._limits.get(inspected.report.style, 1.0 if self._reservoir else 0.0)
-        return wanted or priority_of(header) < limit
+        return wanted or priority_of(header) < limit or self._is_kept(header)
 
     def poll(self) -> None:
         self._captures = tuple(list_captures(self._database, running=True))
@@ -56,6 +62,30 @@ class Collector(Beside):
                 self._take(capture, inspected)
         if self._reservoir and not inspected.report.defects:
             self._offer_tile(inspected)
+        if self._is_kept(header):
+            self._keep(inspected)
+
+    def _is_kept(self, header: FrameHeader) -> bool:
+        stretch = header.session, self._past.stretch(header.position_mm)
+        return self._past.frames > 0 and self._kept.get(header.camera) != stretch
+
+    def _keep(self, inspected: Inspected) -> None:
+        header, report = inspected.report.header, inspected.report
+        # Before the attempt: a disk that is full is tried once a stretch, not with every frame
+        self._kept[header.camera] = header.session, self._past.stretch(header.position_mm)
+        fabric = inspected.fabric()
+        keep_frame(
+            self._pictures,
+            fabric,
+            self._past,
+            captured=captured_at(self._database, header, (0, fabric.shape[1], 0, fabric.shape[0])),
+            scored=_scored(report),
+            style=report.style,
+            sequence=header.sequence,
+            mm_per_px=header.mm_per_px,
+            cell_px=grid_cell_px(header.mm_per_px),
+            grid=report.score_grid,
+        )
 
     def _take(self, capture: SampleCapture, inspected: Inspected) -> None:
         """The whole fabric of a frame."""
@@ -79,7 +109,7 @@ class Collector(Beside):
             by=capture.by,
             why=capture.why or ("golden roll" if capture.source == "roll" else "a frame of the running line"),
             captured=captured,
-            scored=Scored(model=report.model, score=float(report.tile_scores.max()), threshold=report.threshold),
+            scored=_scored(report),
             capture_id=capture.id,
         )
         count_taken(self._database, capture.id)
@@ -130,6 +160,10 @@ def captured_at(database: Database, header: FrameHeader, box_px: tuple[int, int,
         y1_mm=header.position_mm + y1 * scale,
         captured_at=header.captured_at,
     )
+
+
+def _scored(report: FrameReport) -> Scored:
+    return Scored(model=report.model, score=float(report.tile_scores.max()), threshold=report.threshold)
 
 
 def priority_of(header: FrameHeader) -> float:

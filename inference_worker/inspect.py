@@ -122,7 +122,7 @@ def report_frame(scored: ScoredFrame, *, merge_mm: float) -> Inspected:
         tile_px=tiled.tile_px,
         overlap_px=tiled.overlap_px,
         tile_scores=result.scores,
-        score_grid=score_grid(scores, cell_px=max(1, round(GRID_MM / header.mm_per_px))),
+        score_grid=score_grid(scores, cell_px=grid_cell_px(header.mm_per_px)),
         threshold=threshold,
         received_at_ns=scored.received_at_ns,
         scored_at_ns=scored.scored_at_ns,
@@ -131,6 +131,11 @@ def report_frame(scored: ScoredFrame, *, merge_mm: float) -> Inspected:
         likenesses=likenesses(fabric, defects, header) if fabric is not None else (),
     )
     return Inspected(report=report, tiled=tiled, ratios=ratios)
+
+
+def grid_cell_px(mm_per_px: float) -> int:
+    """Side of a cell of the score grid."""
+    return max(1, round(GRID_MM / mm_per_px))
 
 
 def score_grid(scores: Scores, *, cell_px: int) -> Scores:

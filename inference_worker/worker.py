@@ -30,6 +30,7 @@ from inspection.types import TiledFrame
 from inspection.wire import Record
 from storage.database import Database, open_database
 from storage.live import Live
+from storage.past_frames import Ring
 from storage.pictures import PictureStore
 from storage.rolls import roll_at
 
@@ -165,7 +166,13 @@ class Worker:
         settings = self._settings
         if self._constant:
             return nullcontext()
-        return Collector(self._database, self._pictures, poll_s=settings.model_poll_s, reservoir=settings.reservoir)
+        return Collector(
+            self._database,
+            self._pictures,
+            poll_s=settings.model_poll_s,
+            reservoir=settings.reservoir,
+            past=Ring(frames=settings.past_frames, every_mm=1000 * settings.past_every_m),
+        )
 
     def _first_model(self, slot: Slot) -> Models | None:
         """Waits for a model; without one no frame is asked for, so none is lost to this worker."""

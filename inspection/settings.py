@@ -256,6 +256,10 @@ class WorkerSettings(_Settings):
     reservoir: int = Field(
         48, ge=0, le=1000, description="tiles of low score that are kept of each style by chance for review; 0: none"
     )
+    past_frames: int = Field(
+        32, ge=0, le=10_000, description="whole frames kept of each camera, from which staff choose samples; 0: none"
+    )
+    past_every_m: float = Field(10.0, gt=0, le=1000, description="of cloth between two of these frames")
     shadow: bool = Field(True, description="a candidate may score a share of this worker's frames beside the model")
     hang_s: float = Field(
         300.0, ge=0, description="longer over one frame means hung: the process ends itself; 0: never"

@@ -26,6 +26,8 @@ def register(app: typer.Typer) -> None:
     samples.command("refuse", epilog=example("loomwatch samples refuse 17 --reason 'a stain'"))(refuse)
     samples.command("hold", epilog=example("loomwatch samples hold 17 --reason 'is this twill?'"))(hold)
     samples.command("part", epilog=example("loomwatch samples part 17 --right 512 --bottom 256"))(part)
+    samples.command("past", epilog=example("loomwatch samples past --camera cam-1 --save frames"))(past)
+    samples.command("take", epilog=example("loomwatch samples take 00007-s1-412 --camera cam-1 --style denim"))(take)
     samples.command("guard", epilog=example("loomwatch samples guard"))(guard)
     samples.command("golden", epilog=example("loomwatch samples golden denim --camera cam-1 --metres 30"))(golden)
     samples.command("record", hidden=True)(record)
@@ -65,7 +67,9 @@ def add(
 
 def list_some(
     style: str = typer.Option("", help="Only this style's."),
-    source: str = typer.Option("", help="Only from there: golden, upload, roll, frame, part, review or reservoir."),
+    source: str = typer.Option(
+        "", help="Only from there: golden, upload, roll, frame, past, part, review or reservoir."
+    ),
     state: str = typer.Option("", help="Only these: waits, held, accepted or refused."),
     each: bool = typer.Option(False, "--each", help="One line a sample; without it, and without a filter, counts."),
     limit: int = typer.Option(100, min=1, max=100_000, help="Lines at most, the latest samples first."),
@@ -175,6 +179,72 @@ def part(
     box_px = left, right, top, bottom
     taken = add_part(database, PictureStore(store.pictures), sample, box_px=box_px, by=by, why=why)
     console.print(f"sample {taken.id} is a part of sample {sample}, which is refused")
+
+
+def past(
+    camera: str = typer.Option(..., "--camera", help="Name of the camera."),
+    save: Path = typer.Option(None, "--save", help="Write the pictures into this folder."),
+    json_file: Path = JSON,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """List the whole frames that are kept of a camera's last metres, from which samples can be taken."""
+    from storage.past_frames import past_frames
+    from storage.pictures import PictureStore
+
+    pictures = PictureStore(load(StoreSettings, data_dir=data_dir).pictures)
+    frames = past_frames(pictures, camera)
+    table = Table("frame", "captured", "roll", "position m", "style", "model", "score")
+    for frame in frames:
+        at = frame.captured
+        table.add_row(
+            frame.name,
+            f"{at.captured_at.astimezone():%Y-%m-%d %H:%M:%S}",
+            at.roll,
+            f"{at.y0_mm / 1000:.2f}",
+            frame.style,
+            frame.scored.model,
+            f"{frame.scored.ratio:.2f}",
+        )
+    console.print(table if frames else f"no frames of camera {camera} are kept (LOOMWATCH_WORKER_PAST_FRAMES)")
+    write_json(json_file, [{"frame": each.name, "roll": each.captured.roll, "position_mm": each.captured.y0_mm,
+                            "captured": each.captured.captured_at.isoformat(), "style": each.style,
+                            "model": each.scored.model, "score": each.scored.ratio} for each in frames])  # fmt: skip
+    if save is not None:
+        try:
+            save.mkdir(parents=True, exist_ok=True)
+            for frame in frames:
+                (save / f"{frame.name}.png").write_bytes(pictures.get(frame.key))
+        except OSError as error:
+            raise SettingsError(f"--save {save}: {error.strerror or error}: choose another folder") from error
+
+
+def take(
+    frame: str = typer.Argument(help="Its name, as loomwatch samples past shows it."),
+    camera: str = typer.Option(..., "--camera", help="Name of the camera."),
+    style: str = typer.Option(..., "--style", help="Style that it is normal fabric of."),
+    left: int = typer.Option(None, "--left", min=0, help="Of a part: where it begins across, px."),
+    right: int = typer.Option(None, "--right", min=1, help="Where it ends."),
+    top: int = typer.Option(None, "--top", min=0, help="Where it begins along the roll, px."),
+    bottom: int = typer.Option(None, "--bottom", min=1, help="Where it ends."),
+    why: str = typer.Option("", "--why", help="For the record."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Take a past frame, or a part of it, as a sample. It waits for the guard."""
+    from storage.past_frames import past_frames, read_past_picture, take_past_frame
+    from storage.pictures import PictureStore
+
+    store, database = _open(data_dir)
+    pictures = PictureStore(store.pictures)
+    found = next((each for each in past_frames(pictures, camera) if each.name == frame), None)
+    if found is None:
+        raise SettingsError(
+            f"no frame {frame} of camera {camera} is kept: see loomwatch samples past --camera {camera}"
+        )
+    height, width = read_past_picture(pictures, found).shape[:2]
+    box_px = left or 0, width if right is None else right, top or 0, height if bottom is None else bottom
+    sample = take_past_frame(database, pictures, found, style=style, by=by, box_px=box_px, why=why)
+    console.print(f"sample {sample.id} of {sample.style} waits for the guard")
 
 
 def _decide(ids: list[int], state: Any, *, by: str, reason: str, data_dir: Path | None) -> None:

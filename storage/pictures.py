@@ -88,6 +88,18 @@ class PictureStore:
         data: bytes = self._explained(key, lambda: self._fs.cat_file(path, start=0, end=size))
         return data
 
+    def keys_in(self, folder: str) -> list[str]:
+        """Keys right in a folder of the store, none when there is no such folder. Raises `StorageError`."""
+        path = self._path(folder)
+        try:
+            found = self._explained(folder, lambda: self._fs.ls(path, detail=False, refresh=True))
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return []
+            raise
+        names = (str(each).rstrip("/").rpartition("/")[2] for each in found)
+        return sorted(f"{folder}/{name}" for name in names if not name.startswith("."))
+
     def exists(self, key: str) -> bool:
         """Raises `StorageError` when the store does not answer."""
         path = self._path(key)

@@ -1,8 +1,9 @@
 """Samples: pictures of normal fabric that models learn from, each with where it came from.
 
 Sources (`SOURCES`): files that staff give (`golden`, `upload`), a golden roll or a single frame that they take of a
-running camera (`roll`, `frame`), a part of any of these (`part`, `storage.sample_parts`), crops of rejected defects
-(`review`, `storage.reviews`), and tiles that a worker takes by chance (`reservoir`).
+running camera (`roll`, `frame`), a frame that ran by or a part of it (`past`, `storage.past_frames`), a part of any of
+these (`part`, `storage.sample_parts`), crops of rejected defects (`review`, `storage.reviews`), and tiles that a worker
+takes by chance (`reservoir`).
 
 States: a sample *waits* until the guard has looked at it (`storage.sample_guard`), which accepts what people gave, or
 *holds* it for a second look and says why. Staff accept, refuse, or hold again. Learned is only what is accepted, and
@@ -29,8 +30,8 @@ from storage.tables import SampleRow, StyleRow
 
 PNG_HEADER = 24
 
-Source = Literal["golden", "upload", "roll", "frame", "part", "review", "reservoir"]
-SOURCES: tuple[Source, ...] = ("golden", "upload", "roll", "frame", "part", "review", "reservoir")
+Source = Literal["golden", "upload", "roll", "frame", "past", "part", "review", "reservoir"]
+SOURCES: tuple[Source, ...] = ("golden", "upload", "roll", "frame", "past", "part", "review", "reservoir")
 SampleState = Literal["waits", "held", "accepted", "refused"]
 STATES: tuple[SampleState, ...] = ("waits", "held", "accepted", "refused")
 

@@ -24,6 +24,7 @@ SOURCES = {
     "upload": N_("uploaded"),
     "roll": N_("golden roll"),
     "frame": N_("a frame chosen"),
+    "past": N_("a past frame chosen"),
     "part": N_("a part chosen"),
     "review": N_("false alarm"),
     "reservoir": N_("by chance"),
@@ -64,6 +65,7 @@ def show_page() -> None:
     part = choose_part()
     if part == "give":
         show_captures()
+        show_past()
         show_upload()
     elif part == "sensitivity":
         show_sensitivity()
@@ -328,6 +330,55 @@ def show_running() -> None:
                         st.rerun()
             else:
                 st.caption(f"{text} · {ends.get(capture.state, capture.state)}, {shell.clock(capture.started_at)}")
+
+
+def show_past() -> None:
+    """Of the last metres: choose a frame, and a part of it."""
+    cameras = data.camera_names()
+    if not cameras:
+        return
+    with st.container(border=True):
+        st.subheader(_("From past frames"), anchor=False)
+        st.caption(_("Workers keep one whole frame every few metres of each camera, the last ones only."))
+        camera = st.selectbox(_("Camera"), cameras, key="samples.past.camera", width=280)
+        frames = {each.key: each for each in sample_data.past_frames(camera or "")}
+        if told_now := st.session_state.pop("samples.past.told", None):
+            st.success(told_now, icon=":material/check:")
+        if not frames:
+            st.info(_("No frame of this camera is kept yet."), icon=":material/photo_library:")
+            return
+        frame = frames[st.selectbox(
+            _("Frame"),
+            list(frames),
+            format_func=lambda key: _(
+                "{when}, {roll}, at {metres}, {ratio} of the limit",
+                when=shell.clock(frames[key].captured.captured_at),
+                roll=frames[key].captured.roll,
+                metres=words.metres(frames[key].captured.y0_mm),
+                ratio=figure(frames[key].scored.ratio, ".2f"),
+            ),
+            key=f"samples.past.frame.{camera}",
+        )]  # fmt: skip
+        size = sample_data.picture_size(frame.key)
+        if size is None:
+            st.info(_("Other cloth took the place of this frame. Choose another."), icon=":material/history:")
+            return
+        width, height = size
+        left, right = st.slider(_("Across, px"), 0, width, (0, width), key=f"samples.past.across.{frame.key}")
+        top, bottom = st.slider(_("Along, px"), 0, height, (0, height), key=f"samples.past.along.{frame.key}")
+        box_px = left, right, top, bottom
+        if (shown := sample_data.part_shown(frame.key, box_px)) is not None:
+            st.image(shown, alt=_("A past frame, dark outside the part"))
+        style = st.text_input(_("Style"), frame.style, max_chars=120, key=f"samples.past.style.{frame.key}", width=280)
+        why = st.text_input(_("Why"), max_chars=200, key=f"samples.past.why.{frame.key}")
+        if shell.act_button(_("Take it"), least="quality", icon=":material/crop:", key="samples.past.take"):
+            try:
+                sample = sample_data.take_past_frame(frame, box_px, style=style, why=why)
+            except LoomwatchError as error:
+                st.error(words.plain(told(str(error))), icon=":material/error:")
+                return
+            st.session_state["samples.past.told"] = _("It waits for the guard as sample {number}.", number=sample.id)
+            st.rerun()
 
 
 def show_upload() -> None:
