@@ -10,20 +10,22 @@ from inference_worker.inspect import Inspected, grid_cell_px, score_grid
 from inspection.errors import StorageError
 from inspection.pictures import decode_picture
 from inspection.types import TiledFrame
+from retraining.guard import guard_samples
+from storage.frames import store_report
 from storage.past_frames import Ring, past_frames, take_past_frame
 from storage.samples import list_samples
-from tests.records import CAMERA, LINE, MM_PER_PX, make_header, make_report
+from tests.records import CAMERA, LINE, MM_PER_PX, make_defect, make_header, make_report
 
 pytestmark = pytest.mark.integration
 RING = Ring(frames=4, every_mm=2000.0)
 HEIGHT, WIDTH = 128, 512
 
 
-def inspected(sequence, *, position_mm, channels=1, **changes):
+def inspected(sequence, *, position_mm, channels=1, highest=0.4, **changes):
     header = make_header(sequence, position_mm=position_mm, **changes)
     tiles = np.random.default_rng(sequence).integers(0, 255, (16, 64, 64, channels), np.uint8)
     tiled = TiledFrame(header=header, tile_px=64, overlap_px=0, tiles=tiles)
-    scores = np.random.default_rng(sequence).uniform(0, 0.4, (HEIGHT, WIDTH)).astype(np.float32)
+    scores = np.random.default_rng(sequence).uniform(0, highest, (HEIGHT, WIDTH)).astype(np.float32)
     grid = score_grid(scores, cell_px=grid_cell_px(MM_PER_PX))
     report = make_report(header=header, tile_scores=np.full(16, 0.3, np.float32), threshold=0.5, score_grid=grid)
     return Inspected(report=report, tiled=tiled, ratios=scores), scores
@@ -113,3 +115,18 @@ def test_a_frame_that_other_cloth_replaced_is_refused_and_so_is_a_part_that_is_n
     with pytest.raises(StorageError, match="other cloth took its place"):
         take_past_frame(sqlite_database, pictures, frame, style="denim", by="eva")
     assert list_samples(sqlite_database) == []
+
+
+def test_the_guard_holds_a_past_frame_in_which_a_defect_waits_for_review(sqlite_database, pictures):
+    worker = collector(sqlite_database, pictures)
+    for sequence in (0, 1):
+        frame, _ = inspected(sequence, position_mm=2_000.0 * sequence, highest=0.04)
+        worker.see(frame)
+        defects = (make_defect(100),) if sequence else ()
+        store_report(sqlite_database, pictures, make_report(header=frame.report.header, defects=defects))
+    for frame in past_frames(pictures, CAMERA):
+        take_past_frame(sqlite_database, pictures, frame, style="twill", by="eva")
+    guard_samples(sqlite_database, pictures, share=0.02, device="cpu")
+    samples = list_samples(sqlite_database)
+    found = {sample.captured.y0_mm: [reason.code for reason in sample.reasons] for sample in samples}
+    assert found == {0.0: [], 2_000.0: ["unreviewed"]}
