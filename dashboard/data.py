@@ -420,7 +420,7 @@ def trends(wanted: TrendFilter, by: By) -> list[Trend]:
     if by == "loom":
         return trend_reads.read_trends(store().database, plant(), wanted, by=by)
     passed = _passed(replace(wanted, style="", shift=""), trend_reads.kind_of(wanted, by))
-    return trend_reads.trends_of(passed, wanted, by=by)
+    return trend_reads.trends_of(passed, wanted, by)
 
 
 def trend_difference(first: TrendFilter, second: TrendFilter) -> Difference | None:

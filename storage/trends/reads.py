@@ -87,7 +87,7 @@ def read_trends(
     kind = kind_of(wanted, by)
     if by == "loom":
         return read_looms(database, calendar_of(plant, kind, first=wanted.first, last=wanted.last), wanted)
-    return trends_of(read_passed(database, plant, wanted, kind=kind), wanted, by=by, now=now)
+    return trends_of(read_passed(database, plant, wanted, kind=kind), wanted, by, now=now)
 
 
 def kind_of(wanted: TrendFilter, by: By) -> PeriodKind:
@@ -103,7 +103,7 @@ def read_passed(database: Database, plant: Plant, wanted: TrendFilter, *, kind: 
         return Passed(calendar, tuple(lines), _read_cells(session, calendar, wanted, lines))
 
 
-def trends_of(passed: Passed, wanted: TrendFilter, *, by: By, now: datetime | None = None) -> list[Trend]:
+def trends_of(passed: Passed, wanted: TrendFilter, by: By, *, now: datetime | None = None) -> list[Trend]:
     """As `read_trends`, but of looms, of what was read for this filter and `kind_of` it."""
     calendar, cells = passed.calendar, passed.cells
     period = np.searchsorted(calendar.edges, cells.start, side="right") - 1

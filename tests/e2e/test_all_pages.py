@@ -36,7 +36,8 @@ DATA = re.compile(
 )
 # Streamlit's own words, which it has in English only
 STREAMLIT = re.compile(
-    r"^(Show data|Download as PNG|Copy Vega-Lite spec|Fullscreen)(?=:|$)|^(year|month|day)(?=, )"
+    r"^(Show/hide columns|Download as CSV|Search)$"
+    r"|^(Show data|Download as PNG|Copy Vega-Lite spec|Fullscreen)(?=:|$)|^(year|month|day)(?=, )"
     r"|^(Open|Shortcut|Choose date|Choose an option|Help for|Skip to main content|Upload|Drag and drop files? here)\b"
     r"|\d+MB per file|^Press Enter to .*"
 )

@@ -19,8 +19,10 @@ from storage.database import Database, open_database, upgrade
 from storage.frames import store_capture, store_gap, store_report
 from storage.live import LiveCamera, ServiceState, StripPiece
 from storage.model_policy import ShadowPlan
+from storage.past_frames import PastFrame, Ring, keep_frame, past_frames
 from storage.pictures import PictureStore
 from storage.sample_guard import Looked, judge_sample
+from storage.samples import Captured, Scored
 from storage.tables import DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
 from tests.records import make_bundle
 
@@ -548,3 +550,17 @@ def strip_piece(camera: int, *, sequence: int, kinds: list[tuple[str, float]], a
         x1_mm=header.x_offset_mm + WIDTH_MM,
         jpeg=drawing.encode(small, suffix=".jpg"),
     )
+
+
+def keep_past_frame(pictures: PictureStore, camera: str) -> PastFrame:
+    """One that a worker kept of roll R-7."""
+    at = Captured(
+        line="line-1", roll="R-7", day="2026-05-04", camera=camera, counter="s1", x0_mm=0.0, x1_mm=200.0,
+        y0_mm=8_000.0, y1_mm=8_100.0, captured_at=datetime(2026, 5, 4, 6, tzinfo=UTC),
+    )  # fmt: skip
+    keep_frame(
+        pictures, np.full((512, 1024), 90, np.uint8), Ring(frames=4, every_mm=2000.0), captured=at,
+        scored=Scored(model="first", score=0.2, threshold=0.5), style="linen", sequence=3, mm_per_px=0.2, cell_px=125,
+        grid=np.full((5, 9), 0.2, np.float32),
+    )  # fmt: skip
+    return past_frames(pictures, camera)[0]

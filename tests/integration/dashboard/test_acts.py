@@ -28,6 +28,7 @@ from storage.schedules import Rule
 from storage.sensitivity import sensitivities
 from storage.tables import AlarmRow, AuditRow, DefectRow, JobRow, PromotionRow, SampleRow, UserRow
 from tests.integration.dashboard.conftest import SignIn
+from tests.integration.dashboard.plausible_line import keep_past_frame
 from tests.records import make_png
 
 pytestmark = pytest.mark.integration
@@ -112,6 +113,11 @@ def a_picture(database: Database) -> int:
         return list_samples(database)[0].id
 
 
+def take_a_past_frame() -> object:
+    frame = keep_past_frame(stores.store().pictures, data.camera_names()[0])
+    return sample_data.take_past_frame(frame, (0, 512, 0, 512), style="denim", why="")
+
+
 def a_style(database: Database) -> str:
     return sensitivities(database)[0].style
 
@@ -161,6 +167,7 @@ ACTS: dict[str, Act] = {
     "upload": Act(
         "quality", lambda line: sample_data.upload("x.png", make_png(1, size_px=128), style="denim", mm_per_px=0.2)
     ),
+    "take_past_frame": Act("quality", lambda _line: take_a_past_frame()),
     "add_part": Act("quality", lambda line: sample_data.add_part(a_picture(line), (0, 512, 0, 512))),
     "set_sensitivity": Act(
         "quality", lambda line: sample_data.set_sensitivity(a_style(line), 1.1, 2.0, 30.0, "calmer")

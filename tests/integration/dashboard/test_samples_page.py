@@ -1,21 +1,17 @@
 """The page Samples: the gallery, what is held, acts on many, giving more, sensitivity replayed before saving."""
 
-from datetime import UTC, datetime
-
-import numpy as np
 import pytest
 from sqlalchemy import select
 
 from dashboard import data
 from dashboard.stores import store
 from storage.database import Database
-from storage.past_frames import Ring, keep_frame
 from storage.sample_captures import list_captures
-from storage.samples import Captured, SampleFilter, Scored, add_sample, decide_samples, list_samples, picture_size
+from storage.samples import SampleFilter, add_sample, decide_samples, list_samples, picture_size
 from storage.sensitivity import sensitivities
 from storage.tables import DefectRow
 from tests.integration.dashboard.conftest import OpenPage, SignIn
-from tests.integration.dashboard.plausible_line import LIMITS
+from tests.integration.dashboard.plausible_line import LIMITS, keep_past_frame
 from tests.records import make_png
 
 pytestmark = pytest.mark.integration
@@ -130,16 +126,7 @@ def test_a_viewer_sees_and_cannot_act(line: Database, sign_in: SignIn, open_page
 
 
 def test_a_past_frame_is_chosen_and_becomes_a_sample(line: Database, open_page: OpenPage) -> None:
-    camera = data.camera_names()[0]
-    at = Captured(
-        line="line-1", roll="R-7", day="2026-05-04", camera=camera, counter="s1", x0_mm=0.0, x1_mm=200.0,
-        y0_mm=8_000.0, y1_mm=8_100.0, captured_at=datetime(2026, 5, 4, 6, tzinfo=UTC),
-    )  # fmt: skip
-    keep_frame(
-        store().pictures, np.full((512, 1024), 90, np.uint8), Ring(frames=4, every_mm=2000.0), captured=at,
-        scored=Scored(model="first", score=0.2, threshold=0.5), style="linen", sequence=3, mm_per_px=0.2, cell_px=125,
-        grid=np.full((5, 9), 0.2, np.float32),
-    )  # fmt: skip
+    keep_past_frame(store().pictures, data.camera_names()[0])
     page = open_page("samples", part="give")
     page.text_input(key=next(each.key for each in page.text_input if "past.why" in (each.key or ""))).input("season")
     page.button(key="samples.past.take").click().run()

@@ -293,9 +293,16 @@ def test_a_guard_that_cannot_look_is_told_of_where_the_trainer_is_seen(plant):
         (said,) = [each.detail for each in live.services()]
         assert said.startswith("samples wait for the guard: ")
         assert str(weights.parent) in said
-        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/ready")
-        assert said in refused.value.read().decode()
+
+        def ready():
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read().decode()
+
+        wait_for(lambda: said in ready()[1])
+        assert ready()[0] == 503
     assert guard_is_awaited(plant.database)
 
 
