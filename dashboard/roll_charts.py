@@ -32,6 +32,7 @@ from storage.grading.cut_plan import CutPlan
 from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSummary
 
 STRIP_PX, PART_PX = 260, 360
+LEGEND_PX = 60
 HATCHED_GAPS = 200  # more are drawn as plain bands
 HATCH_LINES = 12  # across a band
 WIDEST = 8  # what is sent of the part, in widths of the cloth; a screen shows less
@@ -69,7 +70,8 @@ def strip(
     points = _points(thinned(defects, length_m, width_mm), x, y, sizes=[18, 160], legend=True)
     if from_m is None:
         narrow = {"legend": {"layout": {"top": {"direction": "vertical", "anchor": "middle"}}}}
-        return spoken(layered([*layers, points], height=STRIP_PX, config=narrow), as_picture=True)
+        height = STRIP_PX + LEGEND_PX  # one legend above the other
+        return spoken(layered([*layers, points], height=height, config=narrow), as_picture=True)
     shown = pd.DataFrame(
         [{"x_m": from_m, "x2_m": min(length_m, from_m + 3 * width_mm / 1000), "y_mm": 0.0, "y2_mm": width_mm}]
     )
