@@ -46,7 +46,7 @@ class Collector(Beside):
             for capture in self._captures
         )
         limit = self._limits.get(inspected.report.style, 1.0 if self._reservoir else 0.0)
-        return wanted or priority_of(header) < limit or self._is_kept(header)
+        return wanted or priority_of(header) < limit or self._goes_into_ring(header)
 
     def poll(self) -> None:
         self._captures = tuple(list_captures(self._database, running=True))
@@ -62,10 +62,10 @@ class Collector(Beside):
                 self._take(capture, inspected)
         if self._reservoir and not inspected.report.defects:
             self._offer_tile(inspected)
-        if self._is_kept(header):
+        if self._goes_into_ring(header):
             self._keep(inspected)
 
-    def _is_kept(self, header: FrameHeader) -> bool:
+    def _goes_into_ring(self, header: FrameHeader) -> bool:
         stretch = header.session, self._past.stretch(header.position_mm)
         return self._past.frames > 0 and self._kept.get(header.camera) != stretch
 
@@ -76,7 +76,7 @@ class Collector(Beside):
         fabric = inspected.fabric()
         keep_frame(
             self._pictures,
-            fabric,
+            encode(fabric, suffix=".png"),
             self._past,
             captured=captured_at(self._database, header, (0, fabric.shape[1], 0, fabric.shape[0])),
             scored=_scored(report),

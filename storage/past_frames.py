@@ -9,24 +9,26 @@ else.
 
 import io
 import json
+import struct
+import zlib
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from inspection.errors import ImageError, StorageError
 from inspection.pictures import decode_picture
 from inspection.types import Pixels, Scores
-from storage import registry
 from storage.database import Database
 from storage.pictures import PictureStore, picture_key
+from storage.sample_parts import cut_part, place_of_part
 from storage.samples import Captured, Sample, Scored, add_sample
 
 FOLDER = "past"
 FACTS = "loomwatch"  # the chunk's keyword
+HEADER_END = 33  # of a PNG: signature and IHDR
 HEAD_BYTES = 65536  # header and chunk
 
 
@@ -63,7 +65,7 @@ class Ring:
 
 def keep_frame(
     pictures: PictureStore,
-    fabric: Pixels,
+    png: bytes,
     ring: Ring,
     *,
     captured: Captured,
@@ -74,7 +76,7 @@ def keep_frame(
     cell_px: int,
     grid: Scores,
 ) -> str:
-    """Keeps a frame (H, W[, C]) in place of the one in its slot; its key. Frames that a smaller ring leaves over go
+    """Keeps a frame as PNG in place of the one in its slot; its key. Frames that a smaller ring leaves over go
     too. Raises `StorageError`, for a full disk say: the ring is as it was then."""
     slot = ring.stretch(captured.y0_mm) % ring.frames
     facts = {
@@ -85,14 +87,8 @@ def keep_frame(
         "cell_px": cell_px,
         "grid": [[round(float(score), 5) for score in row] for row in grid],
     }
-    text = PngInfo()
-    text.add_text(FACTS, json.dumps(facts))
-    out = io.BytesIO()
-    Image.fromarray(fabric[:, :, 0] if fabric.shape[2:] == (1,) else fabric).save(
-        out, "PNG", compress_level=1, pnginfo=text
-    )
     key = picture_key(FOLDER, captured.camera, f"{slot:05}-{captured.counter}-{sequence}.png")
-    pictures.put(key, out.getvalue())
+    pictures.put(key, _with_facts(png, json.dumps(facts)))
     others = [each for each in pictures.keys_in(picture_key(FOLDER, captured.camera)) if each != key]
     pictures.delete_all([each for each in others if _slot(each) == slot or _slot(each) >= ring.frames])
     return key
@@ -129,34 +125,22 @@ def take_past_frame(
         raise StorageError("a sample needs the name of its style")
     pixels = read_past_picture(pictures, frame)
     height, width = pixels.shape[:2]
-    left, right, top, bottom = box_px or (0, width, 0, height)
-    if not (0 <= left <= right <= width and 0 <= top <= bottom <= height):
-        raise StorageError(f"a part lies inside its picture of {width} x {height} px, got {box_px}")
-    model = registry.running_model(database)
-    least = model.manifest["tile_px"] if model is not None else 1
-    if min(right - left, bottom - top) < least:
-        raise StorageError(f"a part is at least a tile of {least} px, got {right - left} x {bottom - top} px")
-    out = io.BytesIO()
-    Image.fromarray(pixels[top:bottom, left:right]).save(out, "PNG", compress_level=1)
-    at, scale, cell = frame.captured, frame.mm_per_px, frame.cell_px
+    box = box_px or (0, width, 0, height)
+    png = cut_part(database, pixels, box)
+    left, right, top, bottom = box
+    cell = frame.cell_px
     cells = frame.grid[top // cell : -(-bottom // cell), left // cell : -(-right // cell)]
     return add_sample(
         database,
         pictures,
         style=style.strip(),
-        png=out.getvalue(),
+        png=png,
         source="past",
-        roll_group=at.group,
-        mm_per_px=scale,
+        roll_group=frame.captured.group,
+        mm_per_px=frame.mm_per_px,
         by=by,
         why=why or "chosen from past frames",
-        captured=replace(
-            at,
-            x0_mm=at.x0_mm + left * scale,
-            x1_mm=at.x0_mm + right * scale,
-            y0_mm=at.y0_mm + top * scale,
-            y1_mm=at.y0_mm + bottom * scale,
-        ),
+        captured=place_of_part(frame.captured, box, mm_per_px=frame.mm_per_px),
         scored=replace(frame.scored, score=float(cells.max())),
     )
 
@@ -169,6 +153,20 @@ def read_past_picture(pictures: PictureStore, frame: PastFrame) -> Pixels:
         return decode_picture(pictures.get(frame.key), name=f"past frame {frame.name}")
     except ImageError as error:
         raise StorageError(str(error)) from error
+
+
+def _with_facts(png: bytes, facts: str) -> bytes:
+    """The same picture with a tEXt chunk behind its header (PNG, 11.3.3.3): to write it is not to encode it again."""
+    chunk = b"tEXt" + FACTS.encode() + b"\0" + facts.encode("ascii")
+    return b"".join(
+        (
+            png[:HEADER_END],
+            struct.pack(">I", len(chunk) - 4),
+            chunk,
+            struct.pack(">I", zlib.crc32(chunk)),
+            png[HEADER_END:],
+        )
+    )
 
 
 def _slot(key: str) -> int:

@@ -24,7 +24,7 @@ from storage.pictures import PictureStore
 from storage.sample_guard import Looked, judge_sample
 from storage.samples import Captured, Scored
 from storage.tables import DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
-from tests.records import make_bundle
+from tests.records import encode_png, make_bundle
 
 MM_PER_PX, TILE_PX, LINES, WIDTH_PX = 0.5, 256, 512, 1024
 FRAME_MM, WIDTH_MM = LINES * MM_PER_PX, WIDTH_PX * MM_PER_PX
@@ -559,7 +559,7 @@ def keep_past_frame(pictures: PictureStore, camera: str) -> PastFrame:
         y0_mm=8_000.0, y1_mm=8_100.0, captured_at=datetime(2026, 5, 4, 6, tzinfo=UTC),
     )  # fmt: skip
     keep_frame(
-        pictures, np.full((512, 1024), 90, np.uint8), Ring(frames=4, every_mm=2000.0), captured=at,
+        pictures, encode_png(np.full((512, 1024), 90, np.uint8)), Ring(frames=4, every_mm=2000.0), captured=at,
         scored=Scored(model="first", score=0.2, threshold=0.5), style="linen", sequence=3, mm_per_px=0.2, cell_px=125,
         grid=np.full((5, 9), 0.2, np.float32),
     )  # fmt: skip

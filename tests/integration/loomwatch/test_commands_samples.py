@@ -14,6 +14,7 @@ from storage.sample_captures import list_captures
 from storage.sample_sets import freeze_set
 from storage.samples import add_sample, get_sample, list_samples, picture_size
 from storage.tables import CameraRow, LineRow
+from tests.integration.dashboard.plausible_line import keep_past_frame
 from tests.records import START, make_png
 
 pytestmark = pytest.mark.integration
@@ -96,6 +97,32 @@ def test_a_part_is_taken_instead_of_the_whole(place, database, pictures, capsys)
     assert "inside its picture of" in refused(
         capsys, "samples", "part", str(whole.id), "--right", "999", "--bottom", "9"
     )
+
+
+def test_past_frames_are_listed_saved_and_taken(place, database, pictures, capsys):
+    frame = keep_past_frame(pictures, "cam-1")
+    listed = said(
+        capsys, "past", "--camera", "cam-1", "--save", str(place / "saved"), "--json", str(place / "past.json")
+    )
+    assert frame.name in listed
+    assert (place / "saved" / f"{frame.name}.png").read_bytes() == pictures.get(frame.key)
+    (told,) = json.loads((place / "past.json").read_text())
+    assert (told["frame"], told["roll"], told["position_mm"]) == (frame.name, "R-7", 8_000.0)
+    take = ("take", frame.name, "--camera", "cam-1", "--style", "denim")
+    words = said(capsys, *take, "--left", "100", "--bottom", "256", "--why", "season", "--by", "ben")
+    (sample,) = list_samples(database)
+    assert words.strip() == f"sample {sample.id} of denim waits for the guard"
+    assert (sample.source, sample.why, sample.by, sample.state) == ("past", "season", "ben", "waits")
+    assert picture_size(pictures.get(sample.picture), "it") == (256, 924)
+    assert "inside its picture of 1024 x 512 px" in refused(capsys, "samples", *take, "--right", "2000")
+    other = ("take", "00001-s1-9", "--camera", "cam-1", "--style", "denim")
+    assert "no frame 00001-s1-9 of camera cam-1 is kept" in refused(capsys, "samples", *other)
+    assert "no frames of camera x are kept" in said(capsys, "past", "--camera", "x")
+    (place / "file").write_text("")
+    assert "choose another folder" in refused(
+        capsys, "samples", "past", "--camera", "cam-1", "--save", str(place / "file")
+    )
+    assert len(list_samples(database)) == 1
 
 
 def test_a_golden_roll_is_asked_for_and_stopped(place, database, capsys):
