@@ -9,6 +9,8 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import cv2
+
 from cras_core.errors import CrasError
 from inference_worker.beside import Beside
 from inference_worker.collecting import Collector
@@ -125,6 +127,8 @@ class Worker:
 
     def _slot(self) -> AbstractContextManager[Slot]:
         settings = self._settings
+        # OpenCV's own threads serve all of ours, and are as low as the one that first needed them: a thread beside the line
+        cv2.setNumThreads(1)
         if self._constant:
             return ConstantSlot(delay_s=settings.constant_ms / 1000)
         import torch  # takes seconds, and a constant needs none of it
