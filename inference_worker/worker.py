@@ -127,8 +127,7 @@ class Worker:
 
     def _slot(self) -> AbstractContextManager[Slot]:
         settings = self._settings
-        # OpenCV's own threads serve all of ours, and are as low as the one that first needed them: a thread beside the line
-        cv2.setNumThreads(1)
+        cv2.setNumThreads(1)  # its own would serve all of ours, and be as low as the thread that needs them first
         if self._constant:
             return ConstantSlot(delay_s=settings.constant_ms / 1000)
         import torch  # takes seconds, and a constant needs none of it
