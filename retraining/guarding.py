@@ -35,15 +35,16 @@ def run_guarding(
 ) -> None:
     """Runs until `stop` is set; every_s: between two looks whether samples wait. tell: is given why a pass failed, ""
     after one that did not and while none waits."""
+    again = 0.0
     while not stop.wait(every_s):
         try:
             if not guard_is_awaited(database):
+                again = 0.0
                 tell("")  # staff decided on what waited, or another trainer looked at it
-            elif _lease(database, holder):
+            elif time.monotonic() >= again and _lease(database, holder):
                 problem = _pass(database, holder, stop)
                 tell(problem)
-                if problem:
-                    stop.wait(AGAIN_S)
+                again = time.monotonic() + AGAIN_S if problem else 0.0
         except LoomwatchError as error:
             logger.warning("the guard: %s", error)
 

@@ -21,7 +21,7 @@ from storage.jobs import cancel_job, get_job, request_retraining
 from storage.live import Live
 from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
-from storage.samples import add_sample, guard_is_awaited, list_samples
+from storage.samples import SampleFilter, add_sample, decide_samples, guard_is_awaited, list_samples
 from storage.tables import JobRow
 from tests.ports import free_port
 from tests.records import make_png
@@ -303,7 +303,10 @@ def test_a_guard_that_cannot_look_is_told_of_where_the_trainer_is_seen(plant):
 
         wait_for(lambda: said in ready()[1])
         assert ready()[0] == 503
-    assert guard_is_awaited(plant.database)
+        assert guard_is_awaited(plant.database)
+        waiting = [sample.id for sample in list_samples(plant.database, wanted=SampleFilter(state="waits"))]
+        decide_samples(plant.database, waiting, state="refused", by="eva")
+        wait_for(lambda: ready()[0] == 200)
 
 
 def test_without_redis_the_trainer_says_so(tmp_path):
