@@ -99,17 +99,19 @@ def state() -> SetUp:
     """Raises `LoomwatchError`."""
     database = store().database
     setup = read_setup(store().settings.data_dir)
-    models = data.models()
-    running = data.running_model()
     style = setup.style
+    # What ends comes before what it leaves, as they are now: the page is not drawn again once nothing is under way
+    job = _job_of(database, style)
+    capture = next((each for each in sample_captures.list_captures(database) if each.style == style), None)
+    models = registry.list_models(database)
     return SetUp(
         setup=setup,
         elsewhere=() if setup.camera is not None else _elsewhere(database),
         supervisor=next((each for each in data.live_view().services if each.name == supervisor_name()), None),
         samples=samples.count_samples(database).get(style, {}) if style else {},
-        capture=next((each for each in sample_captures.list_captures(database) if each.style == style), None),
-        job=_job_of(style),
-        running=running,
+        capture=capture,
+        job=job,
+        running=registry.running_model(database),
         knows=bool(style) and any(_knows(each, style) for each in models if each.running or style in each.styles),
         candidate=next((each for each in models if style and _knows(each, style)), None),
     )
@@ -148,10 +150,12 @@ def _knows(model: Model, style: str) -> bool:
     return style in model.manifest["styles"]
 
 
-def _job_of(style: str) -> Job | None:
+def _job_of(database: Database, style: str) -> Job | None:
     """The training that matters here: one that is open, else the latest."""
-    found = data.training_jobs()
-    return next((job for job in found if job.state in OPEN), next(iter(found), None)) if style else None
+    if not style:
+        return None
+    found = jobs.list_jobs(database)
+    return next((job for job in found if job.state in OPEN), next(iter(found), None))
 
 
 # --- acts: line and camera are an admin's, samples and models quality's -----------------------------------------------

@@ -124,7 +124,7 @@ def test_a_new_user_gets_from_nothing_to_a_watched_line(chromium: Browser, tmp_p
         page.get_by_role("button", name="Train the model").click()
         expect(page.get_by_role("progressbar").first).to_be_visible()
         page.reload()  # nothing of it is in the browser
-        expect(page.get_by_role("heading", name="6 · Start")).to_be_visible(timeout=2000 * PATIENCE_S)
+        expect(page.get_by_role("heading", name="6 · Start")).to_be_visible(timeout=1000 * PATIENCE_S)
 
         page.get_by_role("button", name="Start the line").click()
         expect(page.get_by_text("The line is watched.")).to_be_visible()

@@ -1,5 +1,6 @@
 """The page Set up: step by step from nothing, each by the role it needs, always as far as what is there says."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from storage.jobs import list_jobs
 from storage.pictures import PictureStore
 from storage.sample_captures import list_captures
 from storage.samples import add_sample
+from storage.tables import JobRow
 from tests.integration.dashboard.conftest import FOLDER, OpenPage, SignIn, text_of
 from tests.records import make_bundle, make_png
 
@@ -145,6 +147,33 @@ def test_style_golden_roll_and_training_are_asked_for(
     assert (job.state, job.style, job.parameters) == ("queued", "", setup_data.QUICK)
     assert "being trained" in steps(page)[4]
     assert "No trainer answers" in text_of(page)
+
+
+def test_a_training_that_ended_leads_to_the_next_step_at_once(
+    empty_line: Database, store: StoreSettings, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """After it nothing on the page is under way, so nothing would draw it again."""
+    set_up(store, style="denim")
+    give_samples(empty_line, store, style="denim")
+    with empty_line.session() as session:
+        session.add(
+            JobRow(
+                id="1",
+                state="running",
+                progress=0.5,
+                message="trains",
+                parameters={},
+                by="test",
+                created_at=datetime.now(UTC),
+            )
+        )
+    page = open_page("setup")
+    assert page.subheader[0].value == "5 · Model"
+    assert "being trained" in steps(page)[4]
+    import_model(empty_line, store, style="denim", tmp_path=tmp_path)
+    with empty_line.session() as session:
+        session.get_one(JobRow, "1").state = "done"
+    assert page.run().subheader[0].value == "6 · Start"
 
 
 def test_a_further_style_is_added_to_the_model_in_charge(
