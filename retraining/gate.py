@@ -74,12 +74,12 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the rules judge. running: None when no model runs. by_style: of the styles that both know.
+    """What the rules judge. running: style -> the model in charge of it. by_style: of the styles that both know.
     speed: candidate's tiles a second by the running model's. runtimes: name -> why the candidate cannot be had by it,
     "" when it can; of those that the running model can be had by."""
 
     candidate: Model
-    running: Model | None
+    running: Mapping[str, Model]
     by_style: Mapping[str, Compared]
     speed: float | None
     runtimes: Mapping[str, str]
@@ -101,7 +101,7 @@ def judge(rules: Sequence[Rule], evidence: Evidence) -> list[RuleResult]:
 
 
 def _judge(rule: Rule, evidence: Evidence) -> list[RuleResult]:
-    if evidence.running is None and not isinstance(rule, ParityRule):
+    if not evidence.running and not isinstance(rule, ParityRule):
         return [
             _result(rule.kind, "unjudged", words=f"{_NAMES[rule.kind]}: no model runs that it could be compared with")
         ]
@@ -164,7 +164,7 @@ def _recall(rule: str, style: str, own: Compared, drop: float) -> RuleResult:
 def _styles(rule: StylesRule, evidence: Evidence) -> list[RuleResult]:
     results = []
     known = evidence.candidate.manifest["styles"]
-    for style in sorted(evidence.running.manifest["styles"] if evidence.running else ()):
+    for style in sorted(evidence.running):
         if style not in known:
             words = f"style {style}: the running model knows it, the candidate does not"
             results.append(_result(rule.kind, "failed", style=style, words=words))
@@ -260,7 +260,7 @@ def run_gate(
         speed = compare_speed(candidate, running.scorer, read_tiles(Path(model.path))) if force else None
     evidence = Evidence(
         candidate=model,
-        running=force.model if force else None,
+        running=force.by_style if force else {},
         by_style=by_style,
         speed=speed,
         runtimes=runtimes,
@@ -282,7 +282,7 @@ class _Running:
         return self.of("")
 
     def knows(self, style: str) -> bool:
-        return self._force is not None and style in self._model(style).manifest["styles"]
+        return self._force is not None and style in self._force.by_style
 
     def of(self, style: str) -> Scorer:
         model = self._model(style)

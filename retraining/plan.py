@@ -118,9 +118,9 @@ def _freeze(
     everything = list_samples(database, learnable=True)
     held_out = {sample.id for sample in held_out_of(everything)}  # the gate's
     learned = [sample for sample in everything if sample.id not in held_out]
-    running = registry.running_model(database)
-    config, weights = _settings(parameters, learned, running)
-    styles = [*(running.manifest["styles"] if running else ()), *([style] if style else ())]
+    force = registry.in_force(database)
+    config, weights = _settings(parameters, learned, force.model if force else None)
+    styles = [*(force.by_style if force else ()), *([style] if style else ())]
     held = Counter(sample.style for sample in list_samples(database, wanted=SampleFilter(state="held")))
     check_samples(learned, pictures, styles=styles, tile_px=config.tile_px, mm_per_px=config.mm_per_px, held=held)
     recipe = {

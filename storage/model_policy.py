@@ -36,7 +36,7 @@ class RecallRule(_Data):
 
 
 class StylesRule(_Data):
-    """Both of the above for each style the running model knows, and none of them unknown."""
+    """Both of the above for each style that a model is in charge of, and none of them unknown."""
 
     kind: Literal["styles"] = "styles"
     confidence: float = Field(0.95, gt=0, lt=1)

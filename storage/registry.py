@@ -234,6 +234,11 @@ class InForce:
         """Each once, the one of all styles first."""
         return list({model.id: model for model in (self.model, *self.styles.values())}.values())
 
+    @property
+    def by_style(self) -> dict[str, Model]:
+        """Every style that is known, with the model in charge of it."""
+        return dict.fromkeys(self.model.manifest["styles"], self.model) | self.styles
+
 
 def in_force(database: Database) -> InForce | None:
     """What workers run now, and what they keep ready; None before the first promotion."""

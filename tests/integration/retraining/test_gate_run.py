@@ -15,12 +15,13 @@ from inspection.settings import StoreSettings
 from retraining.after import apply_policy
 from retraining.gate import run_gate
 from retraining.held_out import held_out_of
+from retraining.plan import make_plan
 from retraining.provisional import add_provisional
 from storage import registry
 from storage.database import Database
 from storage.frames import store_report
 from storage.gates import Gate
-from storage.model_policy import FalseAlarmsRule, ModelPolicy, RecallRule, set_policy
+from storage.model_policy import FalseAlarmsRule, ModelPolicy, RecallRule, StylesRule, set_policy
 from storage.pictures import PictureStore
 from storage.reviews import review_defect
 from storage.samples import add_sample, decide_samples, list_samples
@@ -115,7 +116,7 @@ def test_the_gate_stops_false_alarms_and_missed_defects_and_shows_them(
 
 
 def test_a_new_style_is_added_at_once_provisionally_and_held_out_cloth_stays_so(
-    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth
+    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth, bundles: Path, tmp_path: Path
 ) -> None:
     for number, pixels in enumerate(cloth):
         add_sample(
@@ -130,7 +131,16 @@ def test_a_new_style_is_added_at_once_provisionally_and_held_out_cloth_stays_so(
     force = registry.in_force(line)
     assert force is not None
     assert (force.model.name, force.styles["dark"].name) == ("plain", model.name)
+    candidate(line_store, line, bundles, tmp_path, "without-dark", 1.0)
+    set_policy(line, ModelPolicy(rules=(StylesRule(),)), by="eva")
+    failed = [rule.words for rule in gate(line_store, line, pictures, "without-dark").failed]
+    assert failed == ["style dark: the running model knows it, the candidate does not"]
     with pytest.raises(StorageError, match="was trained on style plain: retrain it"):
         add_provisional(line_store, line, pictures, "plain", by="eva", device="cpu")
     with pytest.raises(StorageError, match="style satin has no accepted samples"):
         add_provisional(line_store, line, pictures, "satin", by="eva", device="cpu")
+    dark = [sample.id for sample in list_samples(line) if sample.style == "dark"]
+    decide_samples(line, dark, state="refused", by="eva")
+    folder = tmp_path / "trainings" / "1"
+    with pytest.raises(StorageError, match="style dark, which the running model knows, has no samples"):
+        make_plan(line, pictures, folder, tmp_path, source="retrained", by="eva", parameters={}, device="cpu")

@@ -29,7 +29,7 @@ def model(name: str, *styles: str) -> Model:
 def evidence(candidate=("twill",), running=("twill",), speed=1.0, runtimes=None, **by_style: Compared) -> Evidence:
     return Evidence(
         candidate=model("new", *candidate),
-        running=None if running is None else model("old", *running),
+        running={style: model("old", style) for style in running},
         by_style=by_style,
         speed=speed,
         runtimes=runtimes or {},
@@ -98,7 +98,7 @@ def test_a_runtime_that_does_not_agree_fails_with_its_reason() -> None:
 
 def test_what_cannot_be_judged_is_neither_passed_nor_failed() -> None:
     rules = ModelPolicy().rules
-    first = judge(rules, evidence(running=None))
+    first = judge(rules, evidence(running=()))
     assert [result.verdict for result in first] == ["unjudged"] * 4 + ["passed"]
     bare = judge([FalseAlarmsRule(), RecallRule()], evidence())
     assert [result.verdict for result in bare] == ["unjudged"] * 2
