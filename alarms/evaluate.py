@@ -85,7 +85,7 @@ def _behind_mm(defect: DefectFact, facts: LineFacts) -> float:
 def _place(defect: DefectFact) -> str:
     return (
         f"defect {defect.id}, {defect.geometry.replace('_', ' ')} of {defect.size_mm:.0f} mm at "
-        f"{defect.y0_mm / 1000:.2f} m, {defect.x_mm:.0f} mm across, camera {defect.camera}"
+        f"{defect.at_mm / 1000:.2f} m of roll {defect.roll}, {defect.x_mm:.0f} mm across, camera {defect.camera}"
     )
 
 
@@ -149,7 +149,7 @@ def _periodic(rule: PeriodicRule, facts: LineFacts) -> Evaluation:
         suspect = f", suspect: {series.suspect}" if series.suspect else ""
         text = (
             f"periodic defect every {series.period_mm:.1f} mm at {series.x_mm:.0f} mm across, {series.hits} times"
-            f"{suspect}, next at {series.next_mm / 1000:.2f} m"
+            f"{suspect}, next at {series.next_mm / 1000:.2f} m of roll {series.roll}"
         )
         signals.append(
             Signal(

@@ -21,7 +21,8 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefectFact:
-    """A defect as it is now. also: numbers it had before it was merged. strength: score in units of its threshold."""
+    """A defect as it is now. also: numbers it had before it was merged. strength: score in units of its threshold.
+    y0_mm, y1_mm: on its camera's counter; at_mm: where it begins on its roll."""
 
     id: int
     also: tuple[int, ...] = ()
@@ -31,6 +32,8 @@ class DefectFact:
     x_mm: float
     y0_mm: float
     y1_mm: float
+    roll: str
+    at_mm: float
     size_mm: float
     geometry: Geometry
     severity: Severity
@@ -42,9 +45,10 @@ class DefectFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesFact:
-    """Defects at equal spaces."""
+    """Defects at equal spaces. next_mm: along its roll."""
 
     id: int
+    roll: str
     x_mm: float
     period_mm: float
     next_mm: float

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import literal, select
+from sqlalchemy import Select, literal, select
 from sqlalchemy.orm import Session
 
 from alarms.facts import CameraFact, DefectFact, DriftFact, LineFacts, Passed, SeriesFact, WorkersFact
+from inspection.types import Roll
 from storage.live import LiveIngest
+from storage.reads.roll_runs import Run, runs_in
+from storage.rolls import rolls_by_id
 from storage.tables import (
     CaptureRow,
     DefectRow,
@@ -49,6 +52,7 @@ class _Camera:
 class _Line:
     cameras: dict[str, _Camera] = field(default_factory=dict)
     defects: dict[int, datetime] = field(default_factory=dict)  # number -> capture of its latest fragment
+    places: "_Places" = field(default_factory=lambda: _Places())
 
 
 class Record:
@@ -144,15 +148,17 @@ class Record:
         """Of one line. series: numbers to read besides those of the defects in memory."""
         memory = self._lines.setdefault(line, _Line())
         self._forget(memory)
-        defects = _defects(session, list(memory.defects))
-        wanted = {defect.series_id for defect in defects if defect.series_id is not None} | set(series)
+        rows = _in_parts(session, select(*_DEFECT), DefectRow.id, list(memory.defects))
+        wanted = {row.series_id for row in rows if row.series_id is not None} | set(series)
+        found = _in_parts(session, select(*_SERIES).order_by(SeriesRow.id), SeriesRow.id, sorted(wanted))
+        memory.places.of(session, {row.roll_id for row in (*rows, *found)})
         return LineFacts(
             line=line,
             at=at,
             workers=workers,
             passed={name: tuple(camera.passed) for name, camera in memory.cameras.items() if camera.passed},
-            defects=defects,
-            series=_series(session, sorted(wanted)),
+            defects=_defects(session, rows, memory.places),
+            series=_series(session, found, memory.places),
             cameras=[
                 CameraFact(camera=name, heard_at=camera.heard_at, ended=camera.ended)
                 for name, camera in sorted(memory.cameras.items())
@@ -222,6 +228,31 @@ class Record:
         return True
 
 
+class _Places:
+    """Where positions lie on their rolls, as `storage.reads.roll_runs` has it. A roll's runs are read once, and anew
+    once a run is twice as long as it was then: until late frames of its beginning are there, its zero may move."""
+
+    def __init__(self) -> None:
+        self._rolls: dict[int, Roll] = {}
+        self._runs: dict[tuple[int, str, str], Run] = {}  # roll, camera, session
+
+    def of(self, session: Session, rolls: Iterable[int]) -> None:
+        """Reads the rolls with their boundaries as they are now; forgets all others."""
+        now = rolls_by_id(session, set(rolls))
+        same = {number for number, roll in now.items() if self._rolls.get(number) == roll}
+        self._rolls = now
+        self._runs = {key: run for key, run in self._runs.items() if key[0] in same}
+
+    def place(self, session: Session, row: Any, y_mm: float) -> tuple[str, float]:
+        """The roll of a row (of defects or series) and mm along it; mm on the counter where no cloth of it is kept."""
+        roll, key = self._rolls[row.roll_id], (row.roll_id, row.camera, row.counter)
+        run = self._runs.get(key)
+        if run is None or y_mm > 2 * run.end_mm - run.start_mm:
+            self._runs |= {(roll.id, run.camera, run.session): run for run in runs_in(session, roll)}
+            run = self._runs.get(key)
+        return roll.name, run.place(y_mm) if run else y_mm
+
+
 def _records(table: type[FrameRow] | type[GapRow]) -> Any:
     return select(
         table.id,
@@ -237,22 +268,22 @@ def _records(table: type[FrameRow] | type[GapRow]) -> Any:
     )
 
 
-def _defects(session: Session, numbers: Sequence[int]) -> tuple[DefectFact, ...]:
-    found: list[DefectFact] = []
-    for start in range(0, len(numbers), CHUNK):
-        part = numbers[start : start + CHUNK]
-        merged: dict[int, list[int]] = {}
-        for number, into in session.execute(
-            select(MergedDefectRow.id, MergedDefectRow.into_id).where(MergedDefectRow.into_id.in_(part))
-        ):
-            merged.setdefault(into, []).append(number)
-        rows = session.execute(select(*_DEFECT).where(DefectRow.id.in_(part)))
-        found += [_defect(row, tuple(merged.get(row.id, ()))) for row in rows]
-    return tuple(found)
+def _in_parts(session: Session, wanted: Select[*tuple[Any, ...]], column: Any, numbers: Sequence[int]) -> list[Any]:
+    parts = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+    return [row for part in parts for row in session.execute(wanted.where(column.in_(part)))]
+
+
+def _defects(session: Session, rows: Sequence[Any], places: _Places) -> tuple[DefectFact, ...]:
+    merged: dict[int, list[int]] = {}
+    also = select(MergedDefectRow.id, MergedDefectRow.into_id)
+    for number, into in _in_parts(session, also, MergedDefectRow.into_id, [row.id for row in rows]):
+        merged.setdefault(into, []).append(number)
+    return tuple(_defect(row, tuple(merged.get(row.id, ())), *places.place(session, row, row.y0_mm)) for row in rows)
 
 
 _DEFECT = (
     DefectRow.id,
+    DefectRow.roll_id,
     DefectRow.camera,
     DefectRow.counter,
     DefectRow.captured_at,
@@ -271,7 +302,7 @@ _DEFECT = (
 )
 
 
-def _defect(row: Any, also: tuple[int, ...]) -> DefectFact:
+def _defect(row: Any, also: tuple[int, ...], roll: str, at_mm: float) -> DefectFact:
     return DefectFact(
         id=row.id,
         also=also,
@@ -281,6 +312,8 @@ def _defect(row: Any, also: tuple[int, ...]) -> DefectFact:
         x_mm=(row.x0_mm + row.x1_mm) / 2,
         y0_mm=row.y0_mm,
         y1_mm=row.y1_mm,
+        roll=roll,
+        at_mm=at_mm,
         size_mm=row.size_mm,
         geometry=row.geometry,
         severity=row.severity,
@@ -291,17 +324,34 @@ def _defect(row: Any, also: tuple[int, ...]) -> DefectFact:
     )
 
 
-def _series(session: Session, numbers: Sequence[int]) -> tuple[SeriesFact, ...]:
-    rows = session.scalars(select(SeriesRow).where(SeriesRow.id.in_(numbers)).order_by(SeriesRow.id)) if numbers else ()
-    return tuple(
-        SeriesFact(
-            id=row.id,
-            x_mm=row.x_mm,
-            period_mm=row.period_mm,
-            next_mm=row.last_mm + row.period_mm,
-            hits=row.hits,
-            suspect=row.suspect,
-            open=row.open,
+def _series(session: Session, rows: Sequence[Any], places: _Places) -> tuple[SeriesFact, ...]:
+    found = []
+    for row in rows:
+        roll, next_mm = places.place(session, row, row.last_mm + row.period_mm)
+        found.append(
+            SeriesFact(
+                id=row.id,
+                roll=roll,
+                x_mm=row.x_mm,
+                period_mm=row.period_mm,
+                next_mm=next_mm,
+                hits=row.hits,
+                suspect=row.suspect,
+                open=row.open,
+            )
         )
-        for row in rows
-    )
+    return tuple(found)
+
+
+_SERIES = (
+    SeriesRow.id,
+    SeriesRow.roll_id,
+    SeriesRow.camera,
+    SeriesRow.counter,
+    SeriesRow.x_mm,
+    SeriesRow.period_mm,
+    SeriesRow.last_mm,
+    SeriesRow.hits,
+    SeriesRow.suspect,
+    SeriesRow.open,
+)

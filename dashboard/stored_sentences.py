@@ -32,8 +32,12 @@ SENTENCES = (
     N_("warp defects"),
     N_("weft defects"),
     # Alarms
-    N_("defect {defect}, {form} of {size} mm at {place} m, {across} mm across, camera {camera}"),
-    N_("periodic defect every {period} mm at {across} mm across, {number} times, next at {place} m"),
+    N_("defect {defect}, {form} of {size} mm at {place} m of roll {roll}, {across} mm across, camera {camera}"),
+    N_("periodic defect every {period} mm at {across} mm across, {number} times, next at {place} m of roll {roll}"),
+    N_(
+        "periodic defect every {period} mm at {across} mm across, {number} times, suspect: {suspect}, next at {place} "
+        "m of roll {roll}"
+    ),
     N_("only {number} of {least} workers run: cloth waits to be inspected, start loomwatch worker"),
     N_("cannot tell {what}: {why}"),
     N_("scores of normal fabric of style {style} on camera {camera}: {state}"),

@@ -16,7 +16,9 @@ from storage.alarms.alarm_store import list_alarms
 from storage.database import open_database
 from storage.frames import store_capture, store_gap, store_report
 from storage.live import Live, LiveIngest, ServiceState
+from storage.reads.defects import read_defect
 from storage.reviews import review_defect
+from storage.rolls import close_roll, open_roll
 from storage.tables import AlarmEventRow, AlarmServiceRow, DefectRow
 from tests.records import LINE, at, make_capture, make_defect, make_gap, make_report
 from tests.states import camera_state, ingest_state
@@ -149,37 +151,60 @@ def test_a_false_alarm_clears_what_it_raised(sqlite_database, pictures, live, se
     assert [alarm.state for alarm in list_alarms(sqlite_database)] == ["cleared"]
 
 
-def test_a_rate_a_running_defect_a_series_and_lost_coverage_are_seen_in_the_record(
-    sqlite_database, pictures, live, settings
-):
+def test_alarms_tell_places_along_the_roll_and_name_it(database, pictures, live, settings):
+    only(database, marks=("periodic", {}), holes=SEVERE)
+    open_roll(database, line=LINE, name="R-1", style="twill", by="eva", at=at(0))
+    watch = Watch(database, live, settings)
+    look(watch)
+    weave(database, pictures, range(100))
+    close_roll(database, line=LINE, by="eva", at=at(0.995))
+    open_roll(database, line=LINE, name="R-2", style="twill", by="eva", at=at(0.995))
+    weave(database, pictures, range(100, 103), defects=[102])  # 64 mm from the roll's start, 3,264 on the counter
+    look(watch)
+    weave(database, pictures, range(103, 130), defects=range(107, 130, 5))  # 5 more, 160 mm apart
+    look(watch)
+    told = {alarm.rule: alarm.text for alarm in list_alarms(database)}
+    with database.reading() as session:
+        first = session.scalars(select(DefectRow.id).order_by(DefectRow.y0_mm)).first()
+        content = session.scalars(select(AlarmEventRow.content).order_by(AlarmEventRow.id)).first()
+    shown = read_defect(database, first)
+    assert shown.item.roll.name == "R-2"
+    begin_m = (shown.item.y_mm - shown.item.length_mm / 2) / 1000
+    assert f"at {begin_m:.2f} m of roll R-2, " in content["text"]
+    assert begin_m == pytest.approx(0.074, abs=0.001)
+    assert shown.series.next_mm == pytest.approx(64 + 12.5 + 6 * 160, abs=1)
+    assert told["marks"].endswith(f"next at {shown.series.next_mm / 1000:.2f} m of roll R-2")
+
+
+def test_a_rate_a_running_defect_a_series_and_lost_coverage_are_seen_in_the_record(database, pictures, live, settings):
     only(
-        sqlite_database,
+        database,
         rate=("rate", {"measure": "defects", "over_m": 1, "raise_at": 5, "clear_at": 1}),
         long=("running", {"raise_m": 0.3, "clear_m": 1}),
         marks=("periodic", {}),
         lost=("coverage", {"over_m": 1, "raise_below": 0.8, "clear_above": 0.9}),
     )
-    watch = Watch(sqlite_database, live, settings)
+    watch = Watch(database, live, settings)
     look(watch)
-    weave(sqlite_database, pictures, range(40), defects=range(2, 40, 5))  # every 160 mm
+    weave(database, pictures, range(40), defects=range(2, 40, 5))  # every 160 mm
     look(watch)
-    assert {alarm.rule for alarm in list_alarms(sqlite_database)} == {"rate", "marks"}
-    marks = next(alarm for alarm in list_alarms(sqlite_database) if alarm.rule == "marks")
+    assert {alarm.rule for alarm in list_alarms(database)} == {"rate", "marks"}
+    marks = next(alarm for alarm in list_alarms(database) if alarm.rule == "marks")
     assert marks.subject.startswith("series ")
     assert "every 160.0 mm" in marks.text
     for number in range(40, 55):
         whole = make_defect(x_px=400, y_px=0, size_px=4, y1_px=128, mask=_stripe())
-        store_report(sqlite_database, pictures, make_report(number, captured_at=at(number / 100), defects=(whole,)))
+        store_report(database, pictures, make_report(number, captured_at=at(number / 100), defects=(whole,)))
     look(watch)
-    assert "long" in {alarm.rule for alarm in list_alarms(sqlite_database) if alarm.state == "raised"}
+    assert "long" in {alarm.rule for alarm in list_alarms(database) if alarm.state == "raised"}
     for number in range(55, 75):
-        store_gap(sqlite_database, make_gap(number, captured_at=at(number / 100), reason="dropped: spool full"))
+        store_gap(database, make_gap(number, captured_at=at(number / 100), reason="dropped: spool full"))
     look(watch)
-    lost = next(alarm for alarm in list_alarms(sqlite_database) if alarm.rule == "lost")
+    lost = next(alarm for alarm in list_alarms(database) if alarm.rule == "lost")
     assert "mostly because of dropped" in lost.text
-    weave(sqlite_database, pictures, range(75, 140))
+    weave(database, pictures, range(75, 140))
     look(watch)
-    assert {alarm.rule: alarm.state for alarm in list_alarms(sqlite_database)} == {
+    assert {alarm.rule: alarm.state for alarm in list_alarms(database)} == {
         "rate": "cleared",
         "marks": "cleared",
         "long": "cleared",

@@ -1,5 +1,6 @@
 """What each rule says of facts, apart from any database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -43,6 +44,8 @@ def defect(number=1, *, y_m=0.0, length_mm=5.0, severity="critical", **changes):
         "x_mm": 100.0,
         "y0_mm": y_m * 1000,
         "y1_mm": y_m * 1000 + length_mm,
+        "roll": "R-1",
+        "at_mm": y_m * 1000 - 12_000,
         "size_mm": max(5.0, length_mm),
         "geometry": "point",
         "severity": severity,
@@ -67,7 +70,7 @@ def test_a_severe_defect_raises_and_is_over_once_enough_cloth_passed_without_one
     severe = rule("severe_defect", clear_m=5)
     near = one(evaluate(severe, facts(defects=[defect(y_m=16)])))
     assert (near.level, near.value, near.keys) == ("raise", 1.0, (("defect 1",),))
-    assert "defect 1, point of 5 mm at 16.00 m, 100 mm across, camera c" in near.text
+    assert "defect 1, point of 5 mm at 4.00 m of roll R-1, 100 mm across, camera c" in near.text
     far = one(evaluate(severe, facts(defects=[defect(y_m=14)])))
     assert (far.level, far.keys) == ("clear", (("defect 1",),))  # named all the same: it may have come just now
     assert one(evaluate(severe, facts())).level == "clear"
@@ -123,13 +126,15 @@ def test_points_are_summed_and_false_alarms_left_out():
 
 
 def test_a_series_raises_with_pitch_suspect_and_next_place_and_clears_when_it_closes():
-    series = SeriesFact(id=7, x_mm=120, period_mm=628.3, next_mm=12_345.6, hits=5, suspect="guide roller", open=True)
+    series = SeriesFact(
+        id=7, roll="R-1", x_mm=120, period_mm=628.3, next_mm=12_345.6, hits=5, suspect="guide roller", open=True
+    )
     found = one(evaluate(rule("periodic"), facts(series=[series])))
     assert (found.subject, found.level) == ("series 7", "raise")
     assert "every 628.3 mm" in found.text
-    assert "suspect: guide roller, next at 12.35 m" in found.text
+    assert "suspect: guide roller, next at 12.35 m of roll R-1" in found.text
     assert evaluate(rule("periodic", min_hits=6), facts(series=[series])).signals == ()
-    closed = SeriesFact(id=7, x_mm=120, period_mm=628.3, next_mm=1, hits=5, suspect="", open=False)
+    closed = replace(series, open=False)
     assert one(evaluate(rule("periodic"), facts(series=[closed]))).level == "clear"
 
 
