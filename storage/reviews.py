@@ -26,6 +26,7 @@ from storage.defects import by_hand
 from storage.defects.geometry import CODES
 from storage.defects.join_and_part import join_defects, part_defect
 from storage.defects.merging import fragments_of, judge_severity, lock_line
+from storage.defects.series import settle_series
 from storage.defects.whole import strength
 from storage.grading.severity import SEVERITIES
 from storage.pictures import PictureStore, picture_key
@@ -286,6 +287,7 @@ def _decide(
     defect.unseen_strength = seen if state == "unreviewed" else None
     enter(session, defect)
     session.flush()
+    settle_series(session, [defect.series_id])
     _choose_samples(database, session, pictures, defect, by=by, at=at)
 
 

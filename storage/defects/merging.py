@@ -22,6 +22,7 @@ from storage.bulk import take_numbers, write_rows
 from storage.database import Database
 from storage.defects.by_hand import Cut, Link, cuts_near, links_of, parted
 from storage.defects.geometry import Geometry
+from storage.defects.series import find_series, settle_series
 from storage.defects.together import ALONG_MM, NEAR_MM, belong_together, fragment_of, reach_mm, together
 from storage.defects.whole import Verdict, Whole, columns_of, join, strength, whole_of_fragment, whole_of_row
 from storage.grading.cloth import ClothDefect, Severity
@@ -151,6 +152,7 @@ def grow(
     kept, absorbed = rows[0], rows[1:]
     whole = join([*(whole_of_row(row) for row in rows), *parts])
     doubtful_now = whole.verdict.state != "rejected" and any(row.state == "rejected" for row in rows)
+    series = {row.series_id for row in rows}
     version = sum(row.version for row in rows)  # who looked at any of them finds it changed if staff acted on another
     for row in rows:
         leave(session, row)
@@ -169,6 +171,8 @@ def grow(
     kept.version = version
     enter(session, kept)
     session.flush()
+    if absorbed or doubtful_now:
+        settle_series(session, series)
     if doubtful_now:
         _unlearn(session, kept.id)
     return kept.id
@@ -316,6 +320,10 @@ def follow_rolls(session: Session, *, line: str, roll_of: dict[tuple[int, int], 
     parts = [part for defect_id in sorted(moved) for part in _part(session, line, defect_id)]
     for defect_id in parts:
         _join_neighbours(session, line, defect_id)
+    there = select(DefectRow.id).where(DefectRow.series_id.is_(None))
+    for start in range(0, len(parts), 500):
+        found = find_series(session, session.scalars(there.where(DefectRow.id.in_(parts[start : start + 500]))).all())
+        settle_series(session, found)
 
 
 def _part(session: Session, line: str, defect_id: int) -> list[int]:
@@ -341,8 +349,10 @@ def divide(session: Session, line: str, defect: DefectRow, groups: list[tuple[in
     peak, state = (defect.frame_id, defect.fragment), defect.state
     chosen = cast(Severity, defect.severity) if defect.severity_set else None
     reviewed = [] if defect.reviewed_at is None else [defect.reviewed_at]
+    series, home = defect.series_id, defect.roll_id
     leave(session, defect)
     groups.sort(key=lambda pair: peak not in {(values["frame_id"], values["number"]) for values in pair[1]})
+    mark = next((index for index, (roll_id, _) in enumerate(groups) if roll_id == home), None)  # of the series
     ids = []
     for index, (roll_id, members) in enumerate(groups):
         whole = join([whole_of_fragment(values) for values in members])
@@ -360,17 +370,16 @@ def divide(session: Session, line: str, defect: DefectRow, groups: list[tuple[in
             chosen=chosen,
             reviewed=reviewed,
         )
-        columns |= {"roll_id": roll_id, "line": line}
+        columns |= {"roll_id": roll_id, "line": line, "series_id": series if index == mark else None}
         enter(session, columns)
         if index == 0:
             for name, value in columns.items():
                 setattr(defect, name, value)
-            defect.series_id = None
             session.flush()
             ids.append(defect_id)
             continue
         (number,) = take_numbers(session.connection(), DefectRow, 1)
-        new = {"id": number, **columns, "series_id": None, "version": defect.version}
+        new = {"id": number, **columns, "version": defect.version}
         write_rows(session.connection(), DefectRow, [new])
         ids.append(number)
         for values in members:
@@ -395,6 +404,7 @@ def divide(session: Session, line: str, defect: DefectRow, groups: list[tuple[in
                     at=review.at,
                 )
             )
+    settle_series(session, [series])
     return ids
 
 

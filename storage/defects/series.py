@@ -2,12 +2,13 @@
 
 A lane is what one mark of a roller would hit again: defects of like form within 8 mm across, or all that are as wide as
 the cloth. Long lines are left to the rule for running defects. A series stays open until its fourth slot in a row is
-missed, its roll ends or its counter starts anew.
+missed, its roll ends or its counter starts anew. False alarms are no hits: a series that staff leave with too few of
+them is none (`settle_series`).
 """
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +29,7 @@ from storage.defects.periodic import (
     tolerance_mm,
 )
 from storage.defects.whole import FULL_WIDTH_LANE
-from storage.tables import DefectRow, SeriesRow
+from storage.tables import DefectRow, FrameRow, RollRow, SeriesRow
 
 LANE_REACH_MM = 8.0
 LONG_MM = 1000.0  # along the roll; a longer defect is no mark
@@ -238,6 +239,7 @@ def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]
     row.slots = round((row.last_mm - row.first_mm) / row.period_mm) + 1
     row.suspect = ", ".join(element.name for element in fitting)
     row.open, row.closed_at, row.hits = True, None, len(hits)
+    robbed = [number for number in known if number != row.id]
     session.add(row)
     session.flush()
     session.execute(
@@ -246,9 +248,57 @@ def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]
         .values(series_id=row.id)
         .execution_options(synchronize_session=False)
     )
-    row.hits = session.scalar(select(func.count(DefectRow.id)).where(DefectRow.series_id == row.id)) or 0
+    row.hits, _ = _hits(session, row.id)
     session.flush()
+    settle_series(session, robbed)
     return row.id
+
+
+def _hits(session: Session, series_id: int) -> tuple[int, float | None]:
+    """How many defects a series has, and where the last one lies."""
+    hits, last_2 = session.execute(
+        select(func.count(), func.max(DefectRow.y0_mm + DefectRow.y1_mm)).where(
+            DefectRow.series_id == series_id, DefectRow.state != "rejected"
+        )
+    ).one()
+    return hits, None if last_2 is None else last_2 / 2
+
+
+def settle_series(session: Session, ids: Iterable[int | None]) -> None:
+    """Counts series again whose defects staff or a roll's boundary changed. One of too few is closed; one that has
+    enough again goes on where its roll does."""
+    wanted = {number for number in ids if number is not None}
+    if not wanted:
+        return
+    session.flush()
+    rows = select(SeriesRow).where(SeriesRow.id.in_(wanted)).order_by(SeriesRow.id)
+    for row in session.scalars(rows.execution_options(populate_existing=True)).all():
+        row.hits, last_mm = _hits(session, row.id)
+        if last_mm is not None:
+            row.last_mm = row.zero_mm + round((last_mm - row.zero_mm) / row.period_mm) * row.period_mm
+            row.slots = round((row.last_mm - row.first_mm) / row.period_mm) + 1
+        if row.open != (open_ := row.hits >= MIN_HITS and _goes_on(session, row)):
+            row.open, row.closed_at = open_, None if open_ else datetime.now(UTC)
+    session.flush()
+
+
+def _goes_on(session: Session, row: SeriesRow) -> bool:
+    """Whether its roll runs and its fourth slot was not missed."""
+    roll = session.get_one(RollRow, row.roll_id)
+    newest = (
+        select(FrameRow.position_mm + FrameRow.length_mm)
+        .where(FrameRow.camera == row.camera, FrameRow.session == row.counter)
+        .order_by(FrameRow.sequence.desc())
+        .limit(1)
+    )
+    return (roll.automatic or roll.closed_at is None) and closes_mm(row.last_mm, row.period_mm) >= (
+        session.scalar(newest) or -math.inf
+    )
+
+
+def standing(session: Session, roll_id: int) -> set[int]:
+    """The series of a roll that are left with enough hits."""
+    return set(session.scalars(select(SeriesRow.id).where(SeriesRow.roll_id == roll_id, SeriesRow.hits >= MIN_HITS)))
 
 
 def closes_mm(last_mm: float, period_mm: float) -> float:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from inspection.types import Roll
 from storage.database import Database
 from storage.defects.geometry import Geometry
+from storage.defects.series import standing
 from storage.grading.cloth import Cloth, ClothDefect, MissedStretch, Severity, WidthStretch
 from storage.grading.grade import Grade, grade_cloth
 from storage.grading.profile import AnyProfile
@@ -133,7 +134,8 @@ def crop_keys(session: Session, ids: list[int]) -> dict[int, str]:
 
 
 def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...]:
-    rows = session.connection().execute(_DEFECTS, {"roll": roll.id})
+    rows = session.connection().execute(_DEFECTS, {"roll": roll.id}).all()
+    series = standing(session, roll.id) if any(row.series_id is not None for row in rows) else set()
     return tuple(
         ClothDefect(
             id=row.id,
@@ -147,7 +149,7 @@ def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...
             hole=bool(row.hole),
             severity=cast(Severity, row.severity),
             code=row.code,
-            series="" if row.series_id is None else str(row.series_id),
+            series=str(row.series_id) if row.series_id in series else "",
             strength=row.strength,
         )
         for row in rows

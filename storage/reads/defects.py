@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
+from storage.defects.periodic import MIN_HITS
 from storage.reads.review_state import STATES, State, state_of
 from storage.reads.roll_runs import runs_in
 from storage.rolls import in_roll, rolls_by_id
@@ -295,6 +296,8 @@ def read_defect(database: Database, defect_id: int) -> DefectDetail | None:
         )
         sample = session.scalar(select(SampleRow.id).where(SampleRow.defect_id == defect_id, SampleRow.active).limit(1))
         series = session.get(SeriesRow, row.series_id) if row.series_id is not None else None
+        if series is not None and (series.hits < MIN_HITS or row.state == "rejected"):
+            series = None
         item = _items(session, [(row, peak, frame)])[0]
     zero_mm = (row.y0_mm + row.y1_mm) / 2 - item.y_mm  # of the roll, on the defect's counter
     return DefectDetail(

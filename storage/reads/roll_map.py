@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from inspection.types import Roll
 from storage.database import Database
+from storage.defects.series import standing
 from storage.reads.gap_words import reason_in_words
 from storage.reads.roll_runs import Run, runs_in
 from storage.reads.roll_summary import RollSummary, summarize
@@ -47,6 +48,7 @@ def roll_map(database: Database, roll: Roll) -> RollMap:
 
 
 def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run]) -> pd.DataFrame:
+    series = standing(session, roll.id)
     rows = session.execute(
         select(
             DefectRow.id,
@@ -84,7 +86,7 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
                 row.geometry,
                 row.severity,
                 row.code,
-                row.series_id or 0,
+                row.series_id if row.series_id in series and row.state != "rejected" else 0,
                 row.strength,
                 row.state,
                 row.style,

@@ -176,6 +176,25 @@ def test_alarms_tell_places_along_the_roll_and_name_it(database, pictures, live,
     assert told["marks"].endswith(f"next at {shown.series.next_mm / 1000:.2f} m of roll R-2")
 
 
+def test_a_series_of_false_alarms_alarms_no_more(database, pictures, live, settings):
+    only(database, marks=("periodic", {}))
+    watch = Watch(database, live, settings)
+    look(watch)
+    weave(database, pictures, range(30), defects=range(2, 30, 5))
+    look(watch)
+    [alarm] = list_alarms(database)
+    assert alarm.state == "raised"
+    with database.reading() as session:
+        numbers = session.scalars(select(DefectRow.id)).all()
+    for number in numbers[:3]:
+        review_defect(database, pictures, number, state="rejected", by="eva")
+    look(watch)
+    assert [(alarm.subject, alarm.state) for alarm in list_alarms(database)] == [(alarm.subject, "cleared")]
+    review_defect(database, pictures, numbers[0], state="unreviewed", by="eva")
+    look(watch)
+    assert [alarm.state for alarm in list_alarms(database)] == ["raised"]
+
+
 def test_a_rate_a_running_defect_a_series_and_lost_coverage_are_seen_in_the_record(database, pictures, live, settings):
     only(
         database,

@@ -10,8 +10,12 @@ from storage.defects.machine import list_elements, remove_element, set_element
 from storage.defects.periodic import WINDOW_EVENTS, WINDOW_MM
 from storage.defects.series import closes_mm, event_of, same_lane
 from storage.frames import store_report, store_reports
+from storage.grading.stored import grade_roll
 from storage.reads.defects import DefectFilter, list_defects, read_defect
-from storage.tables import DefectRow, SeriesRow
+from storage.reads.roll_map import roll_map
+from storage.reviews import merge_defects, review_defect, split_defect
+from storage.rolls import close_roll, correct_roll, open_roll
+from storage.tables import DefectRow, FragmentRow, SeriesRow
 from tests.records import HEIGHT_PX, LENGTH_MM, LINE, MM_PER_PX, at, make_defect, make_header, make_png, make_report
 
 pytestmark = pytest.mark.integration
@@ -74,6 +78,75 @@ def test_a_series_closes_at_the_fourth_missed_slot_and_not_before(database, pict
     store_report(database, pictures, make_report(last, captured_at=at(last / 60)))
     assert not series(database)[0].open
     assert series(database)[0].closed_at is not None
+
+
+def reject(database, pictures, *, state="rejected", only=slice(None)):
+    with database.reading() as session:
+        numbers = list(session.scalars(select(DefectRow.id).order_by(DefectRow.y0_mm)))[only]
+    for number in numbers:
+        review_defect(database, pictures, number, state=state, by="eva")
+    return numbers
+
+
+def test_false_alarms_are_no_hits_and_a_series_of_too_few_is_none_until_they_are_taken_back(database, pictures):
+    roll = open_roll(database, line=LINE, name="R-1", style="twill", by="eva", at=at(0))
+    for number in range(6):
+        store_report(database, pictures, mark(number))
+    numbers = reject(database, pictures, only=slice(4, 6))
+    [row] = series(database)
+    assert (row.hits, row.slots, row.open) == (4, 4, True)
+    assert row.last_mm == pytest.approx(21 + 3 * PERIOD_MM, abs=3)
+    assert read_defect(database, numbers[0]).series is None
+    [first, *_] = reject(database, pictures, only=slice(0, 1))
+    [row] = series(database)
+    assert (row.hits, row.open, row.closed_at is None) == (3, False, False)
+    assert set(roll_map(database, roll).defects["series"]) == {0}
+    assert {each.series for each in grade_roll(database, roll).cloth.defects} == {""}
+    reject(database, pictures, state="unreviewed")
+    [row] = series(database)
+    assert (row.hits, row.slots, row.open, row.closed_at) == (6, 6, True, None)
+    assert read_defect(database, first).series.hits == 6
+    close_roll(database, line=LINE, by="eva", at=at(10))
+    reject(database, pictures)
+    reject(database, pictures, state="confirmed")
+    [row] = series(database)
+    assert (row.hits, row.open) == (6, False)  # its roll is over
+
+
+def test_marks_that_staff_join_and_part_are_counted_again(database, pictures):
+    for number in range(4):
+        store_report(database, pictures, mark(number))
+    beside = make_report(header=make_header(1, captured_at=at(1 / 60)), defects=(make_defect(200, 40),), crops=(CROP,))
+    store_report(database, pictures, beside)
+    items, _ = list_defects(database, DefectFilter(), limit=9)
+    lone = next(item.id for item in items if item.series_id is None)
+    one, two = sorted(item.id for item in items if item.series_id is not None)[2:]
+    joined = merge_defects(database, {one: None, two: None}, by="eva")
+    assert [(row.hits, row.open) for row in series(database)] == [(3, False)]
+    with database.reading() as session:
+        pieces = session.execute(
+            select(FragmentRow.frame_id, FragmentRow.number)
+            .where(FragmentRow.defect_id == joined.defect_id)
+            .order_by(FragmentRow.frame_id.desc())
+        ).all()
+    split_defect(database, joined.defect_id, [tuple(pieces[0])], by="eva")
+    assert [row.hits for row in series(database)] == [3]  # of the parts one stays the mark
+    store_report(database, pictures, mark(4))
+    assert [(row.hits, row.open) for row in series(database)] == [(5, True)]
+    assert read_defect(database, lone).series is None
+
+
+def test_a_series_follows_a_rolls_boundary(database, pictures):
+    open_roll(database, line=LINE, name="R-1", style="twill", by="eva", at=at(0))
+    for number in range(9):
+        store_report(database, pictures, mark(number))
+    with database.reading() as session:
+        times = list(session.scalars(select(DefectRow.captured_at).order_by(DefectRow.y0_mm)))
+    close_roll(database, line=LINE, by="eva", at=times[3])
+    assert [(row.hits, row.open) for row in series(database)] == [(3, False), (6, True)]
+    correct_roll(database, line=LINE, name="R-1", by="eva", closed_at=times[7])
+    rows = {row.roll_id: (row.hits, row.open) for row in series(database)}
+    assert sorted(rows.values()) == [(2, False), (7, False)]
 
 
 def test_another_lane_another_session_and_false_alarms_are_no_series(database, pictures):
