@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Integer, delete, func, insert, select, text, union
+from sqlalchemy import Table as SqlTable
+from sqlalchemy.orm import Session
 
 from inspection.errors import SchemaError, StorageError
 from storage.database import Database
@@ -21,18 +23,20 @@ from storage.partitions import PARTITIONED, add_partitions, month_of
 from storage.pictures import PictureStore
 from storage.schema import refuse_unless_current, schema_status, upgrade
 from storage.tables import (
+    AlarmServiceRow,
+    ChoreRow,
     FragmentRow,
     FrameRow,
-    GapRow,
     GateRow,
-    ModelRow,
-    RollRow,
+    LeaseRow,
     SampleRow,
     ShadowFrameRow,
     Table,
+    UtcDateTime,
 )
 
 ROWS_AT_ONCE = 1000
+_OF_PROGRAMS = (AlarmServiceRow, ChoreRow, LeaseRow)  # who does what at present, which nobody would miss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +89,8 @@ def restore(
     """Restores a backup into the database of `url`, pictures from the folder `out_of` into their store.
 
     An older backup is brought to this version. Raises `SchemaError` for one of a newer loomwatch, `StorageError` for
-    a file that is no backup or damaged, and, unless `replace`, for a database that holds anything. The database is
-    then as it was.
+    a file that is no backup or damaged, and, unless `replace`, for a database that holds more than a new one. The
+    database is then as it was.
     """
     if not path.is_file():
         raise StorageError(f"there is no backup {path}: check the path")
@@ -101,12 +105,12 @@ def restore(
         raise SchemaError(f"the database is of a newer loomwatch (revision {there.current}): update loomwatch")
     if there.state == "older":
         raise SchemaError("the database is of an older loomwatch: run loomwatch db upgrade first")
-    if there.state == "current" and not replace and _holds_anything(url):
-        raise StorageError(
-            f"the database {parse_url(url).render_as_string(hide_password=True)} is not empty: restore into an empty "
-            "one, or add --replace to give up all that is in it"
-        )
     with tempfile.TemporaryDirectory(prefix="loomwatch-restore-") as folder:
+        if there.state == "current" and not replace and _holds_anything(url, Path(folder)):
+            raise StorageError(
+                f"the database {parse_url(url).render_as_string(hide_password=True)} is not empty: restore into an "
+                "empty one, or add --replace to give up all that is in it"
+            )
         copy = Path(folder) / "backup.db"
         shutil.copyfile(path, copy)
         upgrade(f"sqlite:///{copy}")
@@ -171,10 +175,23 @@ def _refuse_damaged(path: Path) -> None:
         raise StorageError(f"the backup {path} is damaged ({' '.join(found.split())}): restore another one")
 
 
-def _holds_anything(url: str) -> bool:
-    with Database(url) as database, database.reading() as session:
-        tables = (RollRow, FrameRow, GapRow, SampleRow, ModelRow)
-        return any(session.scalar(select(table.id).limit(1)) is not None for table in tables)
+def _holds_anything(url: str, folder: Path) -> bool:
+    """Whether a database holds more than a new one does, or other rules and profiles."""
+    fresh = f"sqlite:///{folder}/fresh.db"
+    upgrade(fresh)
+    with Database(url) as database, Database(fresh) as new, database.reading() as there, new.reading() as known:
+        return any(
+            _differ(there, known, table)
+            for table in Table.metadata.sorted_tables
+            if table.name not in {row.__tablename__ for row in _OF_PROGRAMS}
+        )
+
+
+def _differ(there: Session, known: Session, table: SqlTable) -> bool:
+    told = select(*(each for each in table.columns if each.name != "id" and not isinstance(each.type, UtcDateTime)))
+    expected = known.execute(told).all()
+    found = there.execute(told.limit(len(expected) + 1)).all()
+    return len(found) != len(expected) or any(row not in expected for row in found)
 
 
 def _copy_out(database: Database, target: Path) -> None:

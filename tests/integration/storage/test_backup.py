@@ -5,17 +5,25 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from inspection.errors import SchemaError, StorageError
+from storage import schedules
+from storage.accounts.users import add_user
+from storage.alarms.lease import take_lease
+from storage.alarms.rule_store import remove_rule, set_rule
+from storage.alarms.sink_store import set_sink
 from storage.backup import back_up, restore
 from storage.database import open_database, schema_status, upgrade
+from storage.defects.machine import set_element
 from storage.frames import store_gap, store_report
+from storage.grading.profile_store import add_profile, read_profile
 from storage.pictures import PictureStore
 from storage.rolls import close_roll, list_rolls, open_roll
-from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, Table
+from storage.tables import AuditRow, DefectRow, FragmentRow, FrameRow, GapRow, Table
 from tests.records import LINE, at, make_defect, make_gap, make_report
 
 pytestmark = pytest.mark.integration
@@ -85,19 +93,59 @@ def test_a_backup_while_the_line_writes_is_of_one_moment(database, pictures, tmp
             assert frames == fragments
 
 
-def test_what_is_there_is_not_given_up_unless_told(sqlite_database, sqlite_url, pictures, tmp_path):
-    fill(sqlite_database, pictures)
-    back_up(sqlite_database, tmp_path / "monday.db", pictures=pictures)
-    store_gap(sqlite_database, make_gap(9, captured_at=at(9)))
+def test_what_is_there_is_not_given_up_unless_told(database, pictures, tmp_path):
+    url = database.url.render_as_string(hide_password=False)
+    fill(database, pictures)
+    back_up(database, tmp_path / "monday.db", pictures=pictures)
+    store_gap(database, make_gap(9, captured_at=at(9)))
     with pytest.raises(StorageError, match="is not empty: restore into an empty one, or add --replace"):
-        restore(sqlite_url, tmp_path / "monday.db")
+        restore(url, tmp_path / "monday.db")
     with pytest.raises(StorageError, match="is there already: name another file"):
-        back_up(sqlite_database, tmp_path / "monday.db", pictures=pictures)
-    sqlite_database.close()
-    restore(sqlite_url, tmp_path / "monday.db", replace=True)
-    with open_database(sqlite_url) as database, database.reading() as session:
+        back_up(database, tmp_path / "monday.db", pictures=pictures)
+    database.close()
+    restore(url, tmp_path / "monday.db", replace=True)
+    with open_database(url) as again, again.reading() as session:
         assert session.scalar(select(func.count()).select_from(GapRow)) == 1
         assert session.scalar(select(func.count()).select_from(DefectRow)) > 0
+
+
+def set_up(database, what):
+    match what:
+        case "user":
+            add_user(database, name="eva", role="admin", password="a shuttle and two reeds", by="eva")
+        case "element":
+            set_element(database, line=LINE, name="print", kind="screen", values={"repeat_mm": 640}, by="eva")
+        case "schedule":
+            rule = schedules.parse_rule(kind="nightly")
+            schedules.add_schedule(database, "nightly", rule, by="eva", zone=ZoneInfo("UTC"))
+        case "rule":
+            set_rule(database, name="points-rate", line="", kind="rate", changes={"raise_at": 15}, by="eva")
+        case "no rule":
+            remove_rule(database, name="points-rate", line="", by="eva")
+        case "sink":
+            changes = {"url": "https://mes.plant/", "secret_file": "s"}
+            set_sink(database, name="mes", kind="webhook", changes=changes, by="eva")
+        case "profile":
+            profile = read_profile(database, "four-point").profile
+            add_profile(database, profile.model_copy(update={"edge_ignore_mm": 10.0}), by="eva")
+    with database.session() as session:  # the audit tells of it as well
+        session.execute(delete(AuditRow))
+
+
+@pytest.mark.parametrize("what", ["user", "element", "schedule", "rule", "no rule", "sink", "profile"])
+def test_a_database_that_is_only_set_up_is_not_given_up_either(sqlite_database, sqlite_url, pictures, tmp_path, what):
+    back_up(sqlite_database, tmp_path / "monday.db", pictures=pictures)
+    set_up(sqlite_database, what)
+    with pytest.raises(StorageError, match="is not empty"):
+        restore(sqlite_url, tmp_path / "monday.db")
+
+
+def test_a_database_on_which_programs_only_ran_is_empty(database, pictures, tmp_path):
+    back_up(database, tmp_path / "monday.db", pictures=pictures)
+    with database.session() as session:
+        take_lease(database, session, holder="alarms-1", at=at(0), lease_s=15)
+    database.close()
+    restore(database.url.render_as_string(hide_password=False), tmp_path / "monday.db")
 
 
 def test_a_newer_a_damaged_and_another_programs_file_are_refused(sqlite_url, tmp_path):
