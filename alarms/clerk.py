@@ -1,4 +1,5 @@
-"""Files the reports of ended shifts and days, in a thread of its own: drawing a paper holds no alarm."""
+"""Files the reports of what has ended (shifts, days, a style's month), in a thread of its own: drawing a paper holds no
+alarm."""
 
 import logging
 import threading
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 from inspection.errors import LoomwatchError
 from inspection.settings import ReportSettings
 from storage.database import Database
+from storage.pictures import PictureStore
 from storage.reports.filed import file_due
 
 log = logging.getLogger(__name__)
@@ -17,8 +19,10 @@ LOOK_S = 60.0
 class Clerk:
     """Works while it is kept at work, by the alarm service that acts."""
 
-    def __init__(self, database: Database, settings: ReportSettings, *, look_s: float = LOOK_S) -> None:
-        self._database, self._settings, self._look_s = database, settings, look_s
+    def __init__(
+        self, database: Database, pictures: PictureStore, settings: ReportSettings, *, look_s: float = LOOK_S
+    ) -> None:
+        self._database, self._pictures, self._settings, self._look_s = database, pictures, settings, look_s
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -41,7 +45,7 @@ class Clerk:
         said = ""
         while True:
             try:
-                for path in file_due(self._database, self._settings, at=datetime.now(UTC)):
+                for path in file_due(self._database, self._pictures, self._settings, at=datetime.now(UTC)):
                     log.info("report %s is written", path)
                 said = ""
             except (LoomwatchError, OSError) as error:  # the next look tries again

@@ -35,6 +35,7 @@ from storage.alarms.sink_store import list_sinks
 from storage.database import Database, open_database
 from storage.engine import is_sqlite
 from storage.live import Live, LiveIngest, ServiceState
+from storage.pictures import PictureStore
 from storage.tables import AlarmRow
 
 log = logging.getLogger(__name__)
@@ -218,7 +219,7 @@ def run_alarms(
         live = Live(store.redis)
         watch = Watch(database, live, settings)
         couriers = Couriers(database, settings.secrets(store))
-        clerk = Clerk(database, reports)
+        clerk = Clerk(database, PictureStore(store.pictures), reports)
         monitor = Monitor(
             "alarms",
             host=settings.monitor_host,

@@ -8,7 +8,7 @@ live view says so, and the rest of the page shows what the database knows.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -56,7 +56,8 @@ from storage.registry import Model
 from storage.reports.period_report import PeriodReport, read_period_report
 from storage.reports.roll_report import read_roll_report
 from storage.reports.shifts import Period
-from storage.reports.written import Form, write_period, write_roll
+from storage.reports.style_report import StyleReport, read_style_report
+from storage.reports.written import Form, write_period, write_roll, write_style
 from storage.reviews import Act, Acted, Done, Joined
 from storage.roll_details import read_details, set_details
 from storage.schedule_runs import LEASE, waits_for
@@ -460,8 +461,20 @@ def period_report(period: Period, line: str) -> PeriodReport:
     return read_period_report(store().database, period, report_settings(), line=line or None)
 
 
-def written_report(report: PeriodReport, form: Form) -> bytes:
-    return write_period(report, form, paper_size=report_settings().paper)
+@st.cache_data(ttl=60, max_entries=20, show_spinner=False)
+def style_report(style: str, first: date, last: date, line: str) -> StyleReport:
+    """The report of a style. line: only its own rolls, "" for all."""
+    opened = store()
+    return read_style_report(
+        opened.database, opened.pictures, style, report_settings(), first=first, last=last, line=line
+    )
+
+
+def written_report(report: PeriodReport | StyleReport, form: Form) -> bytes:
+    paper = report_settings().paper
+    if isinstance(report, StyleReport):
+        return write_style(report, form, paper_size=paper)
+    return write_period(report, form, paper_size=paper)
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------

@@ -386,7 +386,7 @@ class ReportSettings(_Settings):
     )
     paper: Literal["A4", "letter"] = Field("A4", description="size of the pages")
     folder: Path | None = Field(
-        None, description="where the report of every ended shift and day is written by itself; empty: nowhere"
+        None, description="where every ended shift, day and month of a style is reported by itself; empty: nowhere"
     )
     formats: Annotated[tuple[Literal["pdf", "xlsx", "csv", "json"], ...], NoDecode] = Field(
         ("pdf",), min_length=1, description="the forms they are written in: pdf, xlsx, csv, json"

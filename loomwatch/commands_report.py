@@ -1,6 +1,6 @@
-"""Papers: roll certificates, reports of shifts and days."""
+"""Papers: roll certificates, reports of shifts, days and styles."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -24,7 +24,9 @@ DAY = typer.Option("", "--date", help="Day as YYYY-MM-DD in the plant's time zon
 
 
 def register(app: typer.Typer) -> None:
-    report = typer.Typer(help="Write a roll's certificate, or the report of a shift or a day.", no_args_is_help=True)
+    report = typer.Typer(
+        help="Write a roll's certificate, or the report of a shift, day or style.", no_args_is_help=True
+    )
     report.command("roll", epilog=example("loomwatch report roll R-1042 --out R-1042.pdf"))(report_roll)
     report.command("shift", epilog=example("loomwatch report shift early --date 2026-03-14 --out early.pdf"))(
         report_shift
@@ -32,6 +34,9 @@ def register(app: typer.Typer) -> None:
     report.command("day", epilog=example("loomwatch report day --date 2026-03-14 --format xlsx --out day.xlsx"))(
         report_day
     )
+    report.command(
+        "style", epilog=example("loomwatch report style twill --from 2026-03-01 --to 2026-03-31 --out twill.pdf")
+    )(report_style)
     app.add_typer(report, name="report")
 
 
@@ -97,6 +102,34 @@ def report_day(
     _period(day_period(zone, day=_day(day, zone)), settings, out=out, form=form, line=line, data_dir=data_dir)
 
 
+def report_style(
+    style: str = typer.Argument(help="Name of the style."),
+    out: Path = OUT,
+    form: str = FORMAT,
+    first: str = typer.Option("", "--from", help="First day as YYYY-MM-DD; by default 30 days up to the last."),
+    last: str = typer.Option("", "--to", help="Last day; by default today, in the plant's time zone."),
+    line: str = LINE,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Write a style's report: its rolls that ended in these days, their grades, kinds of defects, the worst ones."""
+    from storage.pictures import PictureStore
+    from storage.reports.filed import put_in_place
+    from storage.reports.style_report import read_style_report
+    from storage.reports.written import write_style
+
+    chosen, settings = _form(form, out), load(ReportSettings)
+    zone = ZoneInfo(settings.time_zone)
+    until = _day(last, zone, option="--to")
+    since = _day(first, zone, option="--from") if first else until - timedelta(days=29)
+    store = load(StoreSettings, data_dir=data_dir)
+    with open_database(store.database) as database:
+        report = read_style_report(
+            database, PictureStore(store.pictures), style, settings, first=since, last=until, line=line or ""
+        )
+    put_in_place(out, write_style(report, chosen, paper_size=settings.paper))
+    console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False, soft_wrap=True)
+
+
 def _period(
     period: "Period", settings: ReportSettings, *, out: Path, form: str, line: str | None, data_dir: Path | None
 ) -> None:
@@ -122,10 +155,10 @@ def _form(form: str, out: Path) -> "Form":
     raise SettingsError(f"--format is one of {', '.join(FORMS)}, got {asked or out.name!r}")
 
 
-def _day(text: str, zone: ZoneInfo) -> date:
+def _day(text: str, zone: ZoneInfo, *, option: str = "--date") -> date:
     if not text:
         return datetime.now(zone).date()
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError(f"--date is a day such as 2026-03-14, got {text!r}") from error
+        raise SettingsError(f"{option} is a day such as 2026-03-14, got {text!r}") from error

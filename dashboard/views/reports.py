@@ -1,6 +1,7 @@
-"""Reports: a shift or a day on paper, to look at here and to take along."""
+"""Reports: a shift, a day or a style on paper, to look at here and to take along."""
 
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -11,12 +12,17 @@ from dashboard import data, shell, stored_words, words
 from dashboard.language import _, figure, language
 from dashboard.units import units
 from inspection.settings import ReportSettings
-from storage.reports.filed import file_name
+from storage.grading.kept import RollGrade
+from storage.reports.filed import file_name, style_file_name
 from storage.reports.period_report import PeriodReport
 from storage.reports.shifts import Period, day_period, shift_at, shift_names, shift_period
+from storage.reports.style_report import StyleReport
 from storage.reports.written import FORMS
 
-DAY = "day"
+StyleDays = tuple[str, date, date]  # its name, first and last day
+
+DAY, STYLE = "day", "style"  # beside the names of shifts
+STYLE_DAYS = 30
 FORM_WORDS = {"pdf": _("PDF"), "xlsx": _("Excel"), "csv": _("CSV, its rolls"), "json": "JSON"}
 MIME = {
     "pdf": "application/pdf",
@@ -29,7 +35,15 @@ MIME = {
 def show_page() -> None:
     st.title(_("Reports"), anchor=False)
     settings = data.report_settings()
-    period, line = choose(settings)
+    chosen, line = choose(settings)
+    if isinstance(chosen, Period):
+        show_period(chosen, line, settings)
+    elif chosen is not None:
+        show_style(chosen, line, settings)
+    show_filing(settings)
+
+
+def show_period(period: Period, line: str, settings: ReportSettings) -> None:
     report = data.period_report(period, line)
     st.subheader(words.plain(title_of(period)), anchor=False)
     zone = ZoneInfo(settings.time_zone)
@@ -52,12 +66,80 @@ def show_page() -> None:
             icon=":material/event_busy:",
         )
         return
-    show_downloads(report, line)
+    name = file_name(report.period, "")
+    show_downloads(report, f"{line}-{name}" if line else name)
     show_figures(report)
     show_lines(report)
     show_rolls(report)
     show_reasons(report)
-    show_filing(settings)
+
+
+def show_style(chosen: StyleDays, line: str, settings: ReportSettings) -> None:
+    style, first, last = chosen
+    report = data.style_report(style, first, last, line)
+    st.subheader(words.plain(_("Style report: {style}", style=style)), anchor=False)
+    st.caption(
+        _(
+            "Rolls that ended from {first} to {last}, as their certificates say.",
+            first=words.day(first),
+            last=words.day(last),
+        )
+        + (_(" · not over yet") if report.end > datetime.now(UTC) else "")
+    )
+    if report.whole is None:
+        st.info(
+            _("**No roll of this style ended in these days.** Choose other days above, or another style."),
+            icon=":material/event_busy:",
+        )
+        return
+    name = style_file_name(style, first, last, "")
+    show_downloads(report, f"{line}-{name}" if line else name)
+    whole = report.whole
+    with st.grid(5, min_column_width=140):
+        st.metric(_("Rolls"), figure(len(report.rolls), ","), border=True)
+        st.metric(_("Length"), words.metres(sum(graded.length_mm for graded in report.rolls)), border=True)
+        st.metric(_("Coverage"), "–" if whole.coverage is None else words.percent(whole.coverage), border=True)
+        st.metric(_("Defects"), figure(whole.defects, ","), border=True)
+        st.metric(_("To review"), figure(report.to_review, ","), border=True)
+    st.dataframe(
+        pd.DataFrame(
+            {
+                _("Line"): each.name,
+                _("Rolls"): sum(graded.roll.line == each.name for graded in report.rolls),
+                _("Coverage"): "–" if each.coverage is None else words.percent(each.coverage),
+                _("Defects"): each.defects,
+                _("Defects per 100 {unit}²", unit=units().long): per_area(each.defects_per_100_m2),
+                _("Points"): figure(each.points, "g"),
+                _("False alarms"): each.false_alarms,
+            }
+            for each in report.lines
+        ),
+        hide_index=True,
+        alt=_("The style's rolls, line by line"),
+    )
+    show_grades(report.rolls)
+    show_kinds(report)
+
+
+def per_area(per_100_m2: float | None) -> str:
+    return "–" if per_100_m2 is None else figure(units().per_100_square(per_100_m2), ".1f")
+
+
+def show_kinds(report: StyleReport) -> None:
+    if report.kinds:
+        st.subheader(_("Kinds of defects"), anchor=False)
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    _("Kind"): words.code(kind.code) if kind.code else words.geometry(kind.geometry),
+                    _("Defects"): kind.defects,
+                    _("Points"): figure(kind.points, "g"),
+                }
+                for kind in report.kinds
+            ),
+            hide_index=True,
+            alt=_("Kinds of defects of these rolls, the most frequent first"),
+        )
 
 
 def title_of(period: Period) -> str:
@@ -67,8 +149,9 @@ def title_of(period: Period) -> str:
     )
 
 
-def choose(settings: ReportSettings) -> tuple[Period, str]:
-    """The period and the line of the address; by default the shift that runs, of all lines."""
+def choose(settings: ReportSettings) -> tuple[Period | StyleDays | None, str]:
+    """What the report is of, and the line, as the address has it; by default the shift that runs, of all lines. None
+    where there is no style yet."""
     zone = ZoneInfo(settings.time_zone)
     running = shift_at(settings.shifts, zone, datetime.now(UTC))
     names = shift_names(settings.shifts)
@@ -77,41 +160,58 @@ def choose(settings: ReportSettings) -> tuple[Period, str]:
     }
     lines = data.line_names()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = shell.select(_("Report of"), "of", kinds | {DAY: _("Whole day")}, page="reports", width=220)
-        day = choose_day(running.day, latest=datetime.now(zone).date())
+        more = {DAY: _("Whole day"), STYLE: _("A style")}
+        kind = shell.select(_("Report of"), "of", kinds | more, page="reports", width=220)
+        today = datetime.now(zone).date()
+        if kind == STYLE:
+            chosen = choose_style(today)
+        else:
+            day = choose_day(_("Day it begins on"), "day", running.day, latest=today)
         line = ""
         if len(lines) > 1:
             line = shell.select(
                 _("Line"), "line", {"": _("All lines")} | {name: name for name in lines}, page="reports", width=220
             )
+    if kind == STYLE:
+        return chosen, line
     if kind == DAY:
         return day_period(zone, day=day), line
     return shift_period(settings.shifts, zone, day=day, name=kind), line
 
 
-def choose_day(default: date, *, latest: date) -> date:
+def choose_style(today: date) -> StyleDays | None:
+    """A style and its days; the first is never after the last."""
+    styles = data.style_names()
+    if not styles:
+        st.info(_("**There is no style yet.** It comes with the first roll of it."), icon=":material/texture:")
+        return None
+    style = shell.select(_("Style"), "style", {name: name for name in styles}, page="reports", width=220)
+    last = choose_day(_("Until"), "last", today, latest=today)
+    since = last - timedelta(days=STYLE_DAYS - 1)
+    return style, choose_day(_("From"), "first", since, latest=last), last
+
+
+def choose_day(label: str, name: str, default: date, *, latest: date) -> date:
     """Of the address; something that is no day counts as the default. latest: today, where the shift that runs may have
     begun yesterday."""
     try:
-        wanted = date.fromisoformat(st.query_params.get("day", ""))
+        wanted = date.fromisoformat(st.query_params.get(name, ""))
     except ValueError:
         wanted = default
     wanted = min(wanted, latest)
-    chosen = st.date_input(
-        _("Day it begins on"), value=wanted, max_value=latest, key="reports.day", width=180, format="YYYY-MM-DD"
-    )
-    shell.remember("day", chosen.isoformat(), default=default.isoformat())
+    chosen = st.date_input(label, value=wanted, max_value=latest, key=f"reports.{name}", width=180, format="YYYY-MM-DD")
+    shell.remember(name, chosen.isoformat(), default=default.isoformat())
     return chosen
 
 
-def show_downloads(report: PeriodReport, line: str) -> None:
+def show_downloads(report: PeriodReport | StyleReport, name: str) -> None:
+    """name: of the files, up to their ending."""
     with st.container(horizontal=True):
         for form in FORMS:
-            name = file_name(report.period, form)
             st.download_button(
                 FORM_WORDS[form],
                 data=lambda form=form: data.written_report(report, form),  # type: ignore[misc]
-                file_name=f"{line}-{name}" if line else name,
+                file_name=name + form,
                 mime=MIME[form],
                 icon=":material/download:",
                 key=f"reports.{form}",
@@ -155,10 +255,16 @@ def show_lines(report: PeriodReport) -> None:
 
 
 def show_rolls(report: PeriodReport) -> None:
-    st.subheader(_("Rolls"), anchor=False)
-    if not report.rolls:
+    if report.rolls:
+        show_grades(report.rolls, ended=report.ended)
+    else:
+        st.subheader(_("Rolls"), anchor=False)
         st.caption(_("No roll has cloth of this time."))
-        return
+
+
+def show_grades(rolls: Sequence[RollGrade], *, ended: frozenset[int] | None = None) -> None:
+    """ended: those that ended in the time of the report, where others may be among them."""
+    st.subheader(_("Rolls"), anchor=False)
     st.dataframe(
         pd.DataFrame(
             {
@@ -172,13 +278,13 @@ def show_rolls(report: PeriodReport) -> None:
                 _("Points"): figure(graded.points, "g"),
                 _("Rate"): _("{rate} per {measure}", rate=rate, measure=measure),
                 _("Grade"): stored_words.sentence(graded.grade),
-                "": _("ended") if graded.roll.id in report.ended else _("goes on"),
             }
-            for graded in report.rolls
+            | ({} if ended is None else {"": _("ended") if graded.roll.id in ended else _("goes on")})
+            for graded in rolls
             for rate, measure in [words.rate(graded.rate, graded.measure)]
         ),
         hide_index=True,
-        alt=_("Rolls with cloth of this time, and their grades"),
+        alt=_("Rolls of this time, and their grades"),
     )
 
 
@@ -197,11 +303,19 @@ def show_reasons(report: PeriodReport) -> None:
 
 def show_filing(settings: ReportSettings) -> None:
     if settings.folder is None:
-        st.caption(_("To have every ended shift and day written into a folder, set LOOMWATCH_REPORT_FOLDER."))
+        st.caption(
+            _(
+                "The alarm service can write the report of every ended shift and day, and of every style by the month, "
+                "into a folder by itself. Whoever runs loomwatch names the folder in the setting {setting} of that "
+                "service and starts it anew.",
+                setting="LOOMWATCH_REPORT_FOLDER",
+            )
+        )
     else:
         st.caption(
             _(
-                "Every ended shift and day is written to {folder} as {formats}, ten minutes after its end.",
+                "The alarm service writes every ended shift and day, and every style by the month, to {folder} as "
+                "{formats}, ten minutes after its end.",
                 folder=words.plain(str(settings.folder)),
                 formats=", ".join(settings.formats),
             )

@@ -3,15 +3,16 @@
 DejaVu covers Latin, Greek and Cyrillic; Chinese, Japanese and Korean are set in the fonts that PDF readers bring.
 """
 
+import io
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import matplotlib
+from PIL import Image as PilImage
 from reportlab.lib import colors
 from reportlab.lib.enums import TA_CENTER, TA_RIGHT
 from reportlab.lib.pagesizes import A4, letter
@@ -21,11 +22,12 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, Table, TableStyle
+from reportlab.platypus import BaseDocTemplate, Frame, Image, PageTemplate, Paragraph, Table, TableStyle
 
 INK, QUIET, LINE, SHADE = (colors.HexColor(c) for c in ("#1B2430", "#5F6B7A", "#CBD3DB", "#F1F5F7"))
 BRAND = colors.HexColor("#0F6E84")
 GOOD, FAIR, BAD, OPEN = (colors.HexColor(c) for c in ("#1B7F4B", "#B26A00", "#B3261E", "#5F6B7A"))
+PICTURE_PX, PICTURES_A_ROW = 480, 4  # its longer side
 MARGIN, TOP, BOTTOM = 15 * mm, 13 * mm, 15 * mm
 _WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -87,7 +89,7 @@ def build(
 ) -> bytes:
     """The PDF. `footer` stands on each page before "page x of y"; `mark` is printed large and pale behind the text."""
     _fonts()
-    out = BytesIO()
+    out = io.BytesIO()
     size = A4 if paper == "A4" else letter
     frame = Frame(MARGIN, BOTTOM, size[0] - 2 * MARGIN, size[1] - TOP - BOTTOM, 0, 0, 0, 0)
     document = BaseDocTemplate(out, pagesize=size, title=title, subject=subject, author=author, creator="loomwatch")
@@ -228,4 +230,54 @@ def signatures(names: Sequence[str], *, width: float) -> Any:
     table = Table([row], colWidths=widths, rowHeights=[16 * mm])
     lines = [("LINEABOVE", (2 * k, 0), (2 * k, 0), 0.6, INK) for k in range(len(names))]
     table.setStyle(TableStyle([*bare(), *lines, ("TOPPADDING", (0, 0), (-1, -1), 3)]))
+    return table
+
+
+def figures(shown: Sequence[tuple[str, str, str]], *, shares: Sequence[float], width: float) -> Any:
+    """A band of large figures: what it is, the figure, what it is of. shares: of the width."""
+    large = style(12, bold=True)
+    cells = [
+        [paragraph(label, LABEL), paragraph(value, large), paragraph(below, SMALL)] for label, value, below in shown
+    ]
+    table = Table([cells], colWidths=[width * share for share in shares])
+    table.setStyle(
+        TableStyle(
+            [
+                ("BACKGROUND", (0, 0), (-1, -1), SHADE),
+                ("LINEAFTER", (0, 0), (-2, -1), 1.5, colors.white),
+                ("VALIGN", (0, 0), (-1, -1), "TOP"),
+                ("TOPPADDING", (0, 0), (-1, -1), 6),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
+            ]
+        )
+    )
+    return table
+
+
+def picture(png: bytes, *, width: float) -> Any | None:
+    """For a grid as wide as `width`, as large as it fits into a square; None for bytes that are no picture."""
+    side = width / PICTURES_A_ROW - 5 * mm
+    try:
+        with PilImage.open(io.BytesIO(png)) as opened:
+            shown = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError):
+        return None
+    shown.thumbnail((PICTURE_PX, PICTURE_PX))
+    jpeg = io.BytesIO()
+    shown.save(jpeg, "JPEG", quality=88)
+    scale = side / max(shown.size)
+    return Image(jpeg, width=shown.width * scale, height=shown.height * scale)
+
+
+def picture_grid(cells: list[Story], *, width: float) -> Any:
+    """Pictures with what stands below them, side by side."""
+    rows: list[list[Any]] = [cells[k : k + PICTURES_A_ROW] for k in range(0, len(cells), PICTURES_A_ROW)]
+    rows[-1] += [""] * (PICTURES_A_ROW - len(rows[-1]))
+    table = Table(rows, colWidths=[width / PICTURES_A_ROW] * PICTURES_A_ROW)
+    looks = [
+        ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ("ALIGN", (0, 0), (-1, -1), "CENTER"),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
+    ]
+    table.setStyle(TableStyle(looks))
     return table

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from reportlab.lib import colors
 from reportlab.lib.units import mm
-from reportlab.platypus import KeepTogether, Spacer, Table, TableStyle
+from reportlab.platypus import KeepTogether, Spacer
 
 from storage.reports import paper, words
-from storage.reports.paper import BODY, HEADING, LABEL, SMALL, Story, listing, paragraph, style
+from storage.reports.paper import BODY, HEADING, SMALL, Story, listing, paragraph
 from storage.reports.period_report import PeriodReport
 
 
@@ -58,24 +57,7 @@ def _figures(report: PeriodReport, width: float) -> Any:
         ("Rolls ended", f"{len(report.ended):,}", f"of {len(report.rolls):,} with cloth here"),
         ("Grades", " · ".join(f"{count} {grade}" for grade, count in grades.items()) or "–", "of the rolls that ended"),
     ]
-    large = style(12, bold=True)
-    cells = [
-        [paragraph(label, LABEL), paragraph(value, large), paragraph(below, SMALL)] for label, value, below in shown
-    ]
-    shares = (0.15, 0.21, 0.18, 0.18, 0.28)
-    table = Table([cells], colWidths=[width * share for share in shares])
-    table.setStyle(
-        TableStyle(
-            [
-                ("BACKGROUND", (0, 0), (-1, -1), paper.SHADE),
-                ("LINEAFTER", (0, 0), (-2, -1), 1.5, colors.white),
-                ("VALIGN", (0, 0), (-1, -1), "TOP"),
-                ("TOPPADDING", (0, 0), (-1, -1), 6),
-                ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
-            ]
-        )
-    )
-    return table
+    return paper.figures(shown, shares=(0.15, 0.21, 0.18, 0.18, 0.28), width=width)
 
 
 def _missed(missed_mm: float) -> str:
@@ -120,7 +102,7 @@ def _rolls(report: PeriodReport, width: float) -> Story:
                 words.share(graded.coverage),
                 words.number(graded.points),
                 "–" if graded.rate is None else f"{graded.rate:.1f}",
-                graded.grade + (" (provisional)" if graded.state == "provisional" else ""),
+                words.graded(graded),
             ]
         )
     head = ["Roll", "Line", "Style · lot", "Ended", "Length", "Coverage", "Points", "Rate", "Grade"]

@@ -1,7 +1,7 @@
 """What the report of a shift or a day says: the cloth that passed in it, by line, and the rolls it belongs to."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -75,11 +75,13 @@ class PeriodReport:
 
     def count_grades(self) -> dict[str, int]:
         """Grade: how many of the rolls that ended have it."""
-        counts: dict[str, int] = defaultdict(int)
-        for graded in self.rolls:
-            if graded.roll.id in self.ended:
-                counts[graded.grade] += 1
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return count_grades(graded for graded in self.rolls if graded.roll.id in self.ended)
+
+
+def count_grades(rolls: Iterable[RollGrade]) -> dict[str, int]:
+    """Grade: how many have it; the most frequent first."""
+    counts = Counter(graded.grade for graded in rolls)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def read_period_report(
@@ -117,46 +119,50 @@ def read_period_report(
     )
 
 
+def clock(at: datetime | None, zone: ZoneInfo) -> str | None:
+    return None if at is None else at.astimezone(zone).isoformat(timespec="seconds")
+
+
+def graded_facts(graded: RollGrade, zone: ZoneInfo) -> dict[str, Any]:
+    """A roll of a report, as JSON knows it."""
+    return {
+        "roll": graded.roll.name,
+        "line": graded.roll.line,
+        "style": graded.roll.style,
+        "lot": graded.lot,
+        "opened_at": clock(graded.roll.opened_at, zone),
+        "closed_at": clock(graded.roll.closed_at, zone),
+        "length_mm": graded.length_mm,
+        "coverage": graded.coverage,
+        "defects": graded.defects,
+        "to_review": graded.to_review,
+        "points": graded.points,
+        "rate": graded.rate,
+        "points_per": graded.measure,
+        "profile": graded.profile,
+        "profile_version": graded.profile_version,
+        "grade": graded.grade,
+        "outcome": graded.outcome,
+        "state": graded.state,
+    }
+
+
 def period_facts(report: PeriodReport) -> dict[str, Any]:
     """The report as JSON knows it."""
-
-    def clock(at: datetime | None) -> str | None:
-        return None if at is None else at.astimezone(report.zone).isoformat(timespec="seconds")
-
     return {
         "document": "loomwatch shift report" if report.period.name else "loomwatch day report",
-        "made_at": clock(report.made_at),
+        "made_at": clock(report.made_at, report.zone),
         "plant": report.plant,
         "shift": report.period.name,
         "day": report.period.day.isoformat(),
-        "start": clock(report.period.start),
-        "end": clock(report.period.end),
+        "start": clock(report.period.start, report.zone),
+        "end": clock(report.period.end, report.zone),
         "lines": [
             asdict(line) | {"coverage": line.coverage, "defects_per_100_m2": line.defects_per_100_m2}
             for line in report.lines
         ],
         "rolls": [
-            {
-                "roll": graded.roll.name,
-                "line": graded.roll.line,
-                "style": graded.roll.style,
-                "lot": graded.lot,
-                "opened_at": clock(graded.roll.opened_at),
-                "closed_at": clock(graded.roll.closed_at),
-                "ended_in_period": graded.roll.id in report.ended,
-                "length_mm": graded.length_mm,
-                "coverage": graded.coverage,
-                "defects": graded.defects,
-                "to_review": graded.to_review,
-                "points": graded.points,
-                "rate": graded.rate,
-                "points_per": graded.measure,
-                "profile": graded.profile,
-                "profile_version": graded.profile_version,
-                "grade": graded.grade,
-                "outcome": graded.outcome,
-                "state": graded.state,
-            }
+            graded_facts(graded, report.zone) | {"ended_in_period": graded.roll.id in report.ended}
             for graded in report.rolls
         ],
         "not_inspected": [
@@ -241,26 +247,30 @@ def _reasons(session: Session, period: Period, line: str | None) -> tuple[tuple[
 
 
 def _lots(rolls: Iterable[RollGrade]) -> tuple[LotAverage, ...]:
-    """Points of all rolls by all of their cloth; rolls of one lot under two profiles are two averages."""
+    """Rolls of one lot under two profiles are two averages."""
     lots: dict[tuple[str, str, int], list[RollGrade]] = defaultdict(list)
     for graded in rolls:
         if graded.lot and graded.rate is not None:
             lots[graded.lot, graded.profile, graded.profile_version].append(graded)
     averages = []
     for (lot, _, _), members in sorted(lots.items()):
-        measure, limit = members[0].measure, members[0].shipment_limit
-        length_mm = sum(graded.length_mm for graded in members)
-        width_mm = sum(graded.length_mm * graded.width_mm for graded in members) / length_mm
-        points = sum(graded.points for graded in members)
-        rate = points_by(measure, points, length_mm=length_mm, width_mm=width_mm) or 0.0
+        rate, limit = average_rate(members), members[0].shipment_limit
         averages.append(
             LotAverage(
                 lot=lot,
                 rolls=len(members),
                 rate=rate,
-                measure=measure,
+                measure=members[0].measure,
                 limit=limit,
                 within=None if limit is None else within(rate, limit),
             )
         )
     return tuple(averages)
+
+
+def average_rate(members: Sequence[RollGrade]) -> float:
+    """Points of all rolls by all of their cloth; they have a rate each, under one profile."""
+    length_mm = sum(graded.length_mm for graded in members)
+    width_mm = sum(graded.length_mm * graded.width_mm for graded in members) / length_mm
+    points = sum(graded.points for graded in members)
+    return points_by(members[0].measure, points, length_mm=length_mm, width_mm=width_mm) or 0.0

@@ -1,12 +1,10 @@
 """A roll's certificate as PDF: one page that a customer reads, then pictures and lists that prove it."""
 
-import io
 from datetime import datetime
 from typing import Any
 
-from PIL import Image as PilImage
 from reportlab.lib.units import mm
-from reportlab.platypus import Image, KeepTogether, PageBreak, Spacer, Table, TableStyle
+from reportlab.platypus import KeepTogether, PageBreak, Spacer, Table, TableStyle
 
 from storage.grading.points import DefectPoints, count_by_rule
 from storage.reports import paper, words
@@ -15,9 +13,7 @@ from storage.reports.roll_drawing import SHADES, RollMap
 from storage.reports.roll_report import RollReport
 
 MAP_HEIGHT = 108 * mm
-PICTURE_PX = 480  # its longer side
 LISTED = 500  # defects; the spreadsheet has all of them
-PICTURES_A_ROW = 4
 
 
 def roll_pdf(report: RollReport, *, paper_size: str) -> bytes:
@@ -268,38 +264,14 @@ def _cut_plan(report: RollReport, width: float) -> Story:
 
 
 def _pictures(report: RollReport, numbered: dict[int, int], width: float) -> Story:
-    each_width = width / PICTURES_A_ROW
     cells = []
     for each in report.worst:
-        picture = _picture(report.pictures.get(each.defect.id, b""), side=each_width - 5 * mm)
+        picture = paper.picture(report.pictures.get(each.defect.id, b""), width=width)
         if picture is not None:
             cells.append([picture, Spacer(1, 2), *_caption(report, each, numbered[each.defect.id])])
     if not cells:
         return []
-    rows: list[list[Any]] = [cells[k : k + PICTURES_A_ROW] for k in range(0, len(cells), PICTURES_A_ROW)]
-    rows[-1] += [""] * (PICTURES_A_ROW - len(rows[-1]))
-    table = Table(rows, colWidths=[each_width] * PICTURES_A_ROW)
-    looks = [
-        ("VALIGN", (0, 0), (-1, -1), "TOP"),
-        ("ALIGN", (0, 0), (-1, -1), "CENTER"),
-        ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
-    ]
-    table.setStyle(TableStyle(looks))
-    return [paragraph("Worst defects", HEADING), table]
-
-
-def _picture(png: bytes, *, side: float) -> Any | None:
-    """In a square, as large as it fits; None for bytes that are no picture."""
-    try:
-        with PilImage.open(io.BytesIO(png)) as opened:
-            shown = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError):
-        return None
-    shown.thumbnail((PICTURE_PX, PICTURE_PX))
-    jpeg = io.BytesIO()
-    shown.save(jpeg, "JPEG", quality=88)
-    scale = side / max(shown.size)
-    return Image(jpeg, width=shown.width * scale, height=shown.height * scale)
+    return [paragraph("Worst defects", HEADING), paper.picture_grid(cells, width=width)]
 
 
 def _caption(report: RollReport, each: DefectPoints, number: int) -> Story:

@@ -63,7 +63,7 @@ def read_roll_report(
         graded=graded,
         plan=plan_cuts(graded.profile.profile, graded.cloth, graded.grade),
         worst=worst,
-        pictures={number: png for number, key in keys.items() if (png := _picture(pictures, key))},
+        pictures={number: png for number, key in keys.items() if (png := kept_picture(pictures, key))},
         models=tuple(sorted(models)),
         shift=shift_at(settings.shifts, zone, roll.closed_at or roll.opened_at).name,
         plant=settings.plant,
@@ -149,8 +149,9 @@ def _time(report: RollReport, at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(report.zone).isoformat(timespec="seconds")
 
 
-def _picture(pictures: PictureStore, key: str) -> bytes:
+def kept_picture(pictures: PictureStore, key: str) -> bytes:
+    """b"" for one that was not kept or is gone."""
     try:
-        return pictures.get(key)
+        return pictures.get(key) if key else b""
     except StorageError:
         return b""

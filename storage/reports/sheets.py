@@ -12,6 +12,7 @@ import xlsxwriter
 from storage.reports import words
 from storage.reports.period_report import PeriodReport, period_facts
 from storage.reports.roll_report import RollReport, roll_facts
+from storage.reports.style_report import StyleReport, style_facts
 
 Cell = str | float | int | bool | None
 LONGEST_COLUMN = 60  # characters
@@ -67,6 +68,34 @@ def period_sheets(report: PeriodReport) -> list[Sheet]:
         _sheet("Lines", facts["lines"], _LINE),
         _sheet("Lots", facts["lots"], ("lot", "rolls", "rate", "measure", "limit", "within")),
         _sheet("Not inspected", facts["not_inspected"], ("line", "reason", "length_mm")),
+    ]
+
+
+_FIGURES = (
+    "inspected_m", "missed_m", "coverage", "area_m2", "defects", "defects_per_100_m2", "false_alarms", "points",
+    "points_per_100_m2",
+)  # fmt: skip
+_WORST = (
+    "id", "roll", "line", "captured_at", "y_mm", "x_mm", "size_mm", "geometry", "code", "severity", "points", "status",
+)  # fmt: skip
+
+
+def style_sheets(report: StyleReport) -> list[Sheet]:
+    """The style together, its rolls, lines, kinds of defects and the worst of them."""
+    facts = style_facts(report)
+    stated: list[tuple[Cell, ...]] = [
+        (name, facts[name])
+        for name in ("plant", "made_at", "style", "first", "last", "length_mm", "to_review")
+    ]  # fmt: skip
+    stated += [] if facts["whole"] is None else [(name, facts["whole"][name]) for name in _FIGURES]
+    stated += [(f"rolls_{grade}", count) for grade, count in facts["grades"].items()]
+    return [
+        Sheet(name="Style", head=("field", "value"), rows=tuple(stated)),
+        _sheet("Rolls", facts["rolls"], tuple(name for name in _ROLL if name != "ended_in_period")),
+        _sheet("Averages", facts["averages"], ("profile", "profile_version", "rolls", "rate", "measure")),
+        _sheet("Lines", facts["lines"], ("line", *_FIGURES)),
+        _sheet("Kinds", facts["kinds"], ("geometry", "code", "defects", "points")),
+        _sheet("Worst defects", facts["worst"], _WORST),
     ]
 
 

@@ -1,8 +1,12 @@
 """Grades, rules and lengths in words, as papers say them."""
 
+from datetime import date
+
+from storage.defects.geometry import CODES
+from storage.grading.kept import RollGrade
 from storage.grading.profile import YARD_MM, AnyProfile, FourPointProfile, Measure
 
-MEASURES: dict[Measure, str] = {
+MEASURES: dict[str, str] = {
     "100yd2": "points per 100 yd²",
     "100m2": "points per 100 m²",
     "100yd": "points per 100 yd",
@@ -64,6 +68,20 @@ def share(part: float) -> str:
 
 def geometry(name: str) -> str:
     return name.replace("_", " ")
+
+
+def kind(code: str, form: str) -> str:
+    """A defect's name in the trade, else its form."""
+    return CODES[code].words if code in CODES else geometry(form)
+
+
+def graded(roll: RollGrade) -> str:
+    return roll.grade + (" (provisional)" if roll.state == "provisional" else "")
+
+
+def day(on: date) -> str:
+    """14 Mar 2026."""
+    return f"{on.day} {on:%b %Y}"
 
 
 def rule(name: str, profile: AnyProfile) -> str:

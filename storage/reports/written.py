@@ -4,7 +4,16 @@ from typing import Literal
 
 from storage.reports.period_report import PeriodReport, period_facts
 from storage.reports.roll_report import RollReport, roll_facts
-from storage.reports.sheets import facts_json, period_sheets, roll_sheets, roll_title, table_csv, workbook
+from storage.reports.sheets import (
+    facts_json,
+    period_sheets,
+    roll_sheets,
+    roll_title,
+    style_sheets,
+    table_csv,
+    workbook,
+)
+from storage.reports.style_report import StyleReport, style_facts
 
 Form = Literal["pdf", "xlsx", "csv", "json"]
 FORMS: tuple[Form, ...] = ("pdf", "xlsx", "csv", "json")
@@ -38,3 +47,18 @@ def write_period(report: PeriodReport, form: Form, *, paper_size: str = "A4") ->
             return table_csv(next(sheet for sheet in period_sheets(report) if sheet.name == "Rolls"))
         case "json":
             return facts_json(period_facts(report))
+
+
+def write_style(report: StyleReport, form: Form, *, paper_size: str = "A4") -> bytes:
+    """The report of a style. As CSV its rolls, one a row."""
+    match form:
+        case "pdf":
+            from storage.reports.style_pdf import style_pdf
+
+            return style_pdf(report, paper_size=paper_size)
+        case "xlsx":
+            return workbook(style_sheets(report), title=report.title)
+        case "csv":
+            return table_csv(next(sheet for sheet in style_sheets(report) if sheet.name == "Rolls"))
+        case "json":
+            return facts_json(style_facts(report))

@@ -5,6 +5,7 @@ Totals know no roll, and cloth of one hour may come from two looms; so this adds
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from sqlalchemy import select
 
@@ -24,13 +25,14 @@ def read_looms(database: Database, calendar: Calendar, wanted: TrendFilter) -> l
     if wanted.camera:
         raise SettingsError(f"looms are compared over whole rolls, not of one camera: leave out camera {wanted.camera}")
     looms: dict[str, list[RollGrade]] = defaultdict(list)
-    for grade in grade_rolls(database, _ended(database, calendar, wanted)):
+    for grade in grade_rolls(database, rolls_ended(database, calendar, wanted)):
         looms[grade.loom].append(grade)
-    trends = [_trend(loom, grades, wanted) for loom, grades in looms.items()]
+    trends = [trend_of_rolls(loom, grades, severity=wanted.severity) for loom, grades in looms.items()]
     return sorted(trends, key=lambda trend: (-(trend.defects_per_100_m2 or 0.0), trend.name))
 
 
-def _ended(database: Database, calendar: Calendar, wanted: TrendFilter) -> list[Roll]:
+def rolls_ended(database: Database, calendar: Calendar, wanted: TrendFilter) -> list[Roll]:
+    """Rolls of staff that ended in these days or shifts, in order of time."""
     periods = [period for period in calendar.periods if wanted.shift in ("", period.name)]
     if not periods:
         return []
@@ -53,7 +55,8 @@ def _ended(database: Database, calendar: Calendar, wanted: TrendFilter) -> list[
     return found
 
 
-def _trend(loom: str, grades: list[RollGrade], wanted: TrendFilter) -> Trend:
+def trend_of_rolls(name: str, grades: Sequence[RollGrade], *, severity: str = "") -> Trend:
+    """Whole rolls together, one at least. severity: their defects are only these."""
     sums = {
         "frames": sum(grade.frames for grade in grades),
         "inspected_um": sum(grade.inspected_mm for grade in grades) * 1000,
@@ -67,11 +70,11 @@ def _trend(loom: str, grades: list[RollGrade], wanted: TrendFilter) -> Trend:
     kinds = [
         kind
         for grade in grades
-        for severity, kind in grade.by_severity.items()
-        if wanted.severity in ("", severity)
+        for its, kind in grade.by_severity.items()
+        if severity in ("", its)
     ]  # fmt: skip
     sums["found"] = sum(count for count, _ in kinds) + sums["rejected"]
     sums["points_1000"] = sum(points for _, points in kinds) * 1000
     start = min(grade.roll.opened_at for grade in grades)
     end = max(grade.roll.closed_at or grade.roll.opened_at for grade in grades)
-    return trend_of(loom, start, end, {name: float(value) for name, value in sums.items()}, None)
+    return trend_of(name, start, end, {name: float(value) for name, value in sums.items()}, None)

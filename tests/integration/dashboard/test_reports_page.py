@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from dashboard import data
 from storage.database import Database
-from storage.tables import FrameRow
+from storage.tables import FrameRow, RollRow
 from tests.integration.dashboard.conftest import OpenPage, text_of
 
 pytestmark = pytest.mark.integration
@@ -50,6 +50,27 @@ def test_a_day_without_cloth_and_one_that_is_none_are_said_in_words(line: Databa
     old = (datetime.now(UTC) - timedelta(days=900)).date().isoformat()
     assert "No cloth passed" in text_of(open_page("reports", of="day", day=old))
     assert "Reports" in text_of(open_page("reports", day="yesterday", of="nothing"))
+
+
+def test_a_style_is_shown_over_its_days_with_its_rolls_and_kinds(
+    line: Database, open_page: OpenPage, woven_on: str
+) -> None:
+    with line.reading() as session:
+        rolls = session.execute(select(RollRow.name, RollRow.style).where(~RollRow.automatic)).all()
+        ended = session.scalars(select(RollRow.closed_at).where(RollRow.closed_at.is_not(None))).all()
+    style = next(style for _name, style in rolls if style)
+    page = open_page("reports", of="style", style=style, first=woven_on)
+    words = text_of(page)
+    assert style in words
+    assert "Kinds of defects" in words
+    shown = next(frame.value for frame in page.dataframe if "Grade" in frame.value)
+    assert 0 < len(shown) <= len(ended)
+    assert [button.label for button in page.get("download_button")] == ["PDF", "Excel", "CSV, its rolls", "JSON"]
+    assert "No roll of this style" in text_of(open_page("reports", of="style", style=style, last="2020-01-02"))
+
+
+def test_without_a_style_the_page_says_where_one_comes_from(empty_line: Database, open_page: OpenPage) -> None:
+    assert "There is no style yet" in text_of(open_page("reports", of="style"))
 
 
 def test_today_can_be_chosen_while_the_shift_that_runs_began_yesterday(

@@ -13,7 +13,8 @@ from storage.database import Database
 from storage.frames import store_report
 from storage.pictures import PictureStore
 from storage.reports.filed import CATCH_UP, SETTLE, ended_periods, file_due
-from tests.records import make_report
+from storage.rolls import close_roll, open_roll
+from tests.records import LINE, make_report
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -42,36 +43,57 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_shift_with_cloth_is_filed_once_after_it_has_settled(
-    database: Database, settings: ReportSettings, weave: Callable[[datetime], None]
+    database: Database, pictures: PictureStore, settings: ReportSettings, weave: Callable[[datetime], None]
 ) -> None:
     assert settings.folder is not None
     weave(NOON)
-    assert file_due(database, settings, at=EARLY_ENDS + SETTLE - timedelta(seconds=1)) == []
-    written = file_due(database, settings, at=EARLY_ENDS + SETTLE)
+    assert file_due(database, pictures, settings, at=EARLY_ENDS + SETTLE - timedelta(seconds=1)) == []
+    written = file_due(database, pictures, settings, at=EARLY_ENDS + SETTLE)
     assert sorted(path.name for path in written) == ["2026-03-12-early.csv", "2026-03-12-early.json"]
     facts = json.loads((settings.folder / "2026-03-12-early.json").read_text())
     assert facts["shift"] == "early"
     assert facts["lines"][0]["inspected_mm"] > 0
-    assert file_due(database, settings, at=EARLY_ENDS + timedelta(hours=1)) == [], "once"
+    assert file_due(database, pictures, settings, at=EARLY_ENDS + timedelta(hours=1)) == [], "once"
 
 
 def test_what_was_missed_is_written_later_and_only_where_cloth_passed(
-    database: Database, settings: ReportSettings, weave: Callable[[datetime], None]
+    database: Database, pictures: PictureStore, settings: ReportSettings, weave: Callable[[datetime], None]
 ) -> None:
     assert settings.folder is not None
     weave(NOON)
-    file_due(database, settings, at=NOON + timedelta(days=3))
+    file_due(database, pictures, settings, at=NOON + timedelta(days=3))
     assert names(settings.folder) == [
         "2026-03-12-day.csv", "2026-03-12-day.json", "2026-03-12-early.csv", "2026-03-12-early.json"
     ]  # fmt: skip
     (settings.folder / "2026-03-12-early.csv").unlink()
-    assert [path.name for path in file_due(database, settings, at=NOON + timedelta(days=4))] == ["2026-03-12-early.csv"]
-    assert file_due(database, settings, at=NOON + CATCH_UP + timedelta(days=2)) == []
+    assert [path.name for path in file_due(database, pictures, settings, at=NOON + timedelta(days=4))] == [
+        "2026-03-12-early.csv"
+    ]
+    assert file_due(database, pictures, settings, at=NOON + CATCH_UP + timedelta(days=2)) == []
 
 
-def test_without_a_folder_nothing_is_written(database: Database, weave: Callable[[datetime], None]) -> None:
+def test_a_style_is_filed_once_its_month_has_ended(
+    database: Database, pictures: PictureStore, settings: ReportSettings, weave: Callable[[datetime], None]
+) -> None:
+    assert settings.folder is not None
+    open_roll(database, line=LINE, name="R1", style="twill/1", by="eva", at=NOON - timedelta(hours=1))
     weave(NOON)
-    assert file_due(database, load(ReportSettings), at=NOON + timedelta(days=1)) == []
+    close_roll(database, line=LINE, by="eva", at=NOON + timedelta(hours=1))
+    april = datetime(2026, 4, 1, tzinfo=UTC)
+    assert file_due(database, pictures, settings, at=april) == [], "it settles"
+    name = "2026-03-01-2026-03-31-twill%2F1"
+    written = file_due(database, pictures, settings, at=april + SETTLE)
+    assert sorted(path.name for path in written) == [f"{name}.csv", f"{name}.json"]
+    facts = json.loads((settings.folder / f"{name}.json").read_text())
+    assert [roll["roll"] for roll in facts["rolls"]] == ["R1"]
+    assert file_due(database, pictures, settings, at=april + timedelta(days=1)) == [], "once"
+
+
+def test_without_a_folder_nothing_is_written(
+    database: Database, pictures: PictureStore, weave: Callable[[datetime], None]
+) -> None:
+    weave(NOON)
+    assert file_due(database, pictures, load(ReportSettings), at=NOON + timedelta(days=1)) == []
 
 
 def test_every_shift_and_day_is_due_over_a_change_of_clocks() -> None:
@@ -87,11 +109,11 @@ def test_every_shift_and_day_is_due_over_a_change_of_clocks() -> None:
 
 
 def test_the_clerk_files_while_it_is_kept_at_work(
-    database: Database, settings: ReportSettings, weave: Callable[[datetime], None]
+    database: Database, pictures: PictureStore, settings: ReportSettings, weave: Callable[[datetime], None]
 ) -> None:
     assert settings.folder is not None
     weave(datetime.now(UTC) - timedelta(days=2))
-    clerk = Clerk(database, settings, look_s=0.05)
+    clerk = Clerk(database, pictures, settings, look_s=0.05)
     clerk.keep(False)
     clerk.keep(True)
     try:
@@ -101,12 +123,16 @@ def test_the_clerk_files_while_it_is_kept_at_work(
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_tried_again(
-    database: Database, settings: ReportSettings, weave: Callable[[datetime], None], caplog: pytest.LogCaptureFixture
+    database: Database,
+    pictures: PictureStore,
+    settings: ReportSettings,
+    weave: Callable[[datetime], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert settings.folder is not None
     settings.folder.write_text("in the way")
     weave(datetime.now(UTC) - timedelta(days=2))
-    clerk = Clerk(database, settings, look_s=0.05)
+    clerk = Clerk(database, pictures, settings, look_s=0.05)
     clerk.keep(True)
     try:
         wait_for(lambda: "reports cannot be filed" in caplog.text)

@@ -10,14 +10,16 @@ import openpyxl
 import pypdfium2
 import pytest
 
+from inspection.errors import StorageError
 from inspection.settings import ReportSettings, load
 from storage.frames import store_gap, store_report
 from storage.grading.stored import grade_roll
 from storage.reports.period_report import read_period_report
 from storage.reports.roll_report import read_roll_report
 from storage.reports.shifts import day_period, shift_period
-from storage.reports.written import write_period, write_roll
-from storage.reviews import review_defect
+from storage.reports.style_report import read_style_report
+from storage.reports.written import write_period, write_roll, write_style
+from storage.reviews import name_defect, review_defect
 from storage.roll_details import find_roll, set_details
 from storage.rolls import close_roll, open_roll
 from storage.tables import DefectRow, FragmentRow
@@ -236,6 +238,73 @@ def test_the_papers_of_a_day(database, settings, two_shifts):
     facts = json.loads(write_period(day, "json"))
     assert [roll["roll"] for roll in facts["rolls"]] == ["R1", "R2"]
     assert facts["lines"][0]["defects"] == 5
+
+
+@pytest.fixture
+def twill(database, pictures, two_shifts, settings):
+    """Over two days; a roll of another style, and one that ended later, are not of it."""
+    open_roll(database, line=LINE, name="other", style="denim", by="eva", at=at(430))
+    store_report(database, pictures, make_report(500, captured_at=at(431), defects=(make_defect(),)))
+    close_roll(database, line=LINE, by="eva", at=at(440))
+    open_roll(database, line=LINE, name="later", style="twill", by="eva", at=at(450))
+    store_report(database, pictures, make_report(600, captured_at=at(451)))
+    days = {"first": date(2026, 3, 13), "last": date(2026, 3, 14)}
+    return read_style_report(database, pictures, "twill", settings, **days, at=MADE)
+
+
+def test_a_style_is_its_rolls_that_ended_as_their_certificates_say(database, twill):
+    rolls = [grade_roll(database, find_roll(database, name=name)) for name in ("R1", "R2")]
+    assert [graded.roll.name for graded in twill.rolls] == ["R1", "R2"]
+    assert [graded.points for graded in twill.rolls] == [graded.grade.points.total for graded in rolls]
+    assert twill.whole.inspected_m * 1000 == pytest.approx(sum(graded.summary.inspected_mm for graded in rolls))
+    assert twill.whole.missed_m * 1000 == pytest.approx(sum(graded.summary.gap_mm for graded in rolls))
+    assert (twill.whole.defects, twill.whole.false_alarms) == (5, 1)
+    assert twill.to_review == sum(graded.grade.unreviewed for graded in rolls)
+    assert [(line.name, line.defects) for line in twill.lines] == [(LINE, 5)]
+    (average,) = twill.averages
+    area = sum(graded.cloth.length_mm * graded.cloth.width_mm for graded in rolls) / 914.4**2
+    points = sum(graded.grade.points.total for graded in rolls)
+    assert (average.profile, average.rolls) == ("four-point-denim", 2)
+    assert average.rate == pytest.approx(100 * points / area)
+
+
+def test_a_style_s_kinds_and_worst_defects_are_without_false_alarms(database, pictures, settings, twill):
+    with database.reading() as session:
+        rows = session.query(DefectRow).order_by(DefectRow.id).all()
+        kept = [row.id for row in rows if row.state != "rejected" and row.style == "twill" and row.roll_id != 3]
+    assert [(kind.geometry, kind.code, kind.defects) for kind in twill.kinds] == [("point", "", 5)]
+    assert sorted(item.id for item in twill.worst) == sorted(kept)[:5]
+    name_defect(database, kept[0], code="knot", by="eva")
+    days = {"first": date(2026, 3, 14), "last": date(2026, 3, 14)}
+    again = read_style_report(database, pictures, "twill", settings, **days, at=MADE)
+    assert [(kind.geometry, kind.code, kind.defects) for kind in again.kinds] == [
+        ("point", "", 4),
+        ("point", "knot", 1),
+    ]
+
+
+def test_the_papers_of_a_style(twill):
+    (page,) = texts(write_style(twill, "pdf"))
+    for said in ("Style report: twill", "13 Mar 2026 to 14 Mar 2026", "R1", "R2", "Kinds of defects", "Worst defects"):
+        assert said in page, said
+    assert "later" not in page
+    assert pictures_in(write_style(twill, "pdf")) == 5
+    book = openpyxl.load_workbook(io.BytesIO(write_style(twill, "xlsx")))
+    assert book.sheetnames == ["Style", "Rolls", "Averages", "Lines", "Kinds", "Worst defects"]
+    facts = json.loads(write_style(twill, "json"))
+    assert (facts["whole"]["defects"], facts["first"]) == (5, "2026-03-13")
+    rows = list(csv.DictReader(io.StringIO(write_style(twill, "csv").decode("utf-8-sig"))))
+    assert [row["roll"] for row in rows] == ["R1", "R2"]
+
+
+def test_a_style_without_a_roll_is_a_paper_too_and_an_unknown_one_is_none(database, pictures, settings, twill):
+    days = {"first": date(2026, 2, 1), "last": date(2026, 2, 2)}
+    empty = read_style_report(database, pictures, "twill", settings, **days, at=MADE)
+    assert "No roll of this style ended in these days." in texts(write_style(empty, "pdf"))[0]
+    for form in ("xlsx", "csv", "json"):
+        assert write_style(empty, form)
+    with pytest.raises(StorageError, match="there is no style linen: there are denim, twill"):
+        read_style_report(database, pictures, "linen", settings, **days)
 
 
 def test_a_day_without_cloth_is_a_paper_too(database, settings):

@@ -113,6 +113,8 @@ def test_papers_are_written_in_each_form(said, tmp_path, form, begins):
     assert out.read_bytes().startswith(begins)
     said("report", "shift", "early", "--date", "2026-03-14", "--format", form, "--out", out)
     said("report", "shift", "--format", form, "--out", out)
+    said("report", "style", "twill", "--from", "2026-03-01", "--to", "2026-03-31", "--out", out)
+    assert out.read_bytes().startswith(begins)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
@@ -121,6 +123,10 @@ def test_what_is_wrong_with_a_report_is_said(fails, tmp_path, monkeypatch):
     assert "there is no roll R9" in fails("report", "roll", "R9", "--out", out)
     assert "--format is one of pdf, xlsx, csv, json, got 'doc'" in fails("report", "roll", "R1", "--out", "paper.doc")
     assert "got '14.3.'" in fails("report", "day", "--date", "14.3.", "--out", out)
+    assert "--from is a day such as 2026-03-14, got 'May'" in fails(
+        "report", "style", "twill", "--from", "May", "--out", out
+    )
+    assert "there is no style linen" in fails("report", "style", "linen", "--out", out)
     assert "there is no shift noon" in fails("report", "shift", "noon", "--out", out)
     assert "name the shift of 2026-03-14" in fails("report", "shift", "--date", "2026-03-14", "--out", out)
     (tmp_path / "file").write_text("")
