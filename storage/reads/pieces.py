@@ -5,13 +5,13 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select
 
 from storage.database import Database
 from storage.reads.defects import DefectItem, items_of
 from storage.tables import DefectRow, FragmentRow
 
-COMPARED = 20_000  # the latest defects of a style that are searched for similar ones
+COMPARED = 20_000  # the latest numbers of defects that are searched for similar ones
 MOST_PIECES = 60  # that are shown to choose from
 
 
@@ -63,12 +63,12 @@ def similar_defects(database: Database, defect_id: int, *, limit: int) -> list[t
         own = session.scalar(select(FragmentRow.likeness).join(DefectRow, peak).where(DefectRow.id == defect_id))
         if not own:
             return []
+        newest = session.scalar(select(func.max(DefectRow.id))) or 0
         rows = session.execute(
             select(DefectRow.id, FragmentRow.likeness)
             .join(FragmentRow, peak)
-            .where(FragmentRow.likeness.is_not(None), DefectRow.id != defect_id)
+            .where(FragmentRow.likeness.is_not(None), DefectRow.id != defect_id, DefectRow.id > newest - COMPARED)
             .order_by(DefectRow.id.desc())
-            .limit(COMPARED)
         ).all()
         rows = [row for row in rows if len(row.likeness) == len(own)]
         if not rows:

@@ -5,17 +5,23 @@ whose cells hold the highest score of 25 mm each; regions of touching cells coun
 them. Only cloth that the model in charge inspected can be replayed: another's scores do not compare.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import cv2
 import numpy as np
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from inspection.types import Scores
 from storage.database import Database
-from storage.tables import DefectRow, FrameRow
+from storage.tables import CameraRow, DefectRow, FrameRow, LineRow, ScoreTotalRow
 
 FRAMES = 3000  # the latest of the style
+DAYS = 7  # on which there are any
+CHUNK = 500  # of numbers in one question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,28 +75,22 @@ class LastCloth:
 
 
 def last_cloth(database: Database, style: str, *, model: str) -> LastCloth:
-    """The latest `FRAMES` of a style that the model inspected. Metres are of roll: cameras side by side count once."""
+    """The latest `FRAMES` of a style that the model inspected, of the last `DAYS` days on which it inspected any.
+    Metres are of roll: cameras side by side count once."""
+    rows: list[Any] = []
+    defects: list[Any] = []
     with database.reading() as session:
-        rows = session.execute(
-            select(
-                FrameRow.id,
-                FrameRow.camera,
-                FrameRow.length_mm,
-                FrameRow.threshold,
-                FrameRow.grid,
-                FrameRow.grid_rows,
-                FrameRow.grid_columns,
+        for day, lines in _days(session, style, model):
+            rows += _of_day(session, style, model, day, lines, limit=FRAMES - len(rows))
+            if len(rows) >= FRAMES:
+                break
+        numbers = [row.id for row in rows]
+        for start in range(0, len(numbers), CHUNK):
+            defects += session.execute(
+                select(DefectRow.id, DefectRow.score, DefectRow.state).where(
+                    DefectRow.frame_id.in_(numbers[start : start + CHUNK]), DefectRow.style == style
+                )
             )
-            .where(FrameRow.style == style, FrameRow.model == model)
-            .order_by(FrameRow.id.desc())
-            .limit(FRAMES)
-        ).all()
-        found = {row.id: row for row in rows}
-        defects = session.execute(
-            select(DefectRow.id, DefectRow.score, DefectRow.state, DefectRow.frame_id).where(
-                DefectRow.style == style, DefectRow.frame_id >= min(found, default=0)
-            )
-        ).all()
     cameras = len({row.camera for row in rows}) or 1
     grids = (
         (
@@ -102,9 +102,52 @@ def last_cloth(database: Database, style: str, *, model: str) -> LastCloth:
     return LastCloth(
         metres=sum(row.length_mm for row in rows) / cameras / 1000,
         frames=len(rows),
-        defects=tuple((row.id, row.score, row.state) for row in defects if row.frame_id in found),
+        defects=tuple((row.id, row.score, row.state) for row in defects),
         grids=tuple(grids),
     )
+
+
+def _days(session: Session, style: str, model: str) -> list[tuple[int, list[str]]]:
+    """The last days (since 1970, UTC) on which the model inspected the style, newest first, each with its lines. The
+    totals tell them: among a year's frames, a rare style would be looked for one by one."""
+    of_it = (
+        ScoreTotalRow.line.in_(select(LineRow.name)),  # by name: the totals' key begins with line and camera
+        ScoreTotalRow.camera.in_(select(CameraRow.name)),
+        ScoreTotalRow.style == style,
+        ScoreTotalRow.model == model,
+    )
+    lines: dict[int, list[str]] = {}
+    for day, line in session.execute(select(ScoreTotalRow.day, ScoreTotalRow.line).where(*of_it).distinct()):
+        lines.setdefault(day, []).append(line)
+    return [(day, lines[day]) for day in sorted(lines, reverse=True)[:DAYS]]
+
+
+def _of_day(session: Session, style: str, model: str, day: int, lines: Sequence[str], *, limit: int) -> list[Any]:
+    start = datetime.fromtimestamp(0, UTC) + timedelta(days=day)
+    found: list[Any] = []
+    for line in lines:
+        found += session.execute(
+            select(
+                FrameRow.id,
+                FrameRow.camera,
+                FrameRow.captured_at,
+                FrameRow.length_mm,
+                FrameRow.threshold,
+                FrameRow.grid,
+                FrameRow.grid_rows,
+                FrameRow.grid_columns,
+            )
+            .where(
+                FrameRow.line == line,
+                FrameRow.captured_at >= start,
+                FrameRow.captured_at < start + timedelta(days=1),
+                FrameRow.style == style,
+                FrameRow.model == model,
+            )
+            .order_by(FrameRow.captured_at.desc(), FrameRow.id.desc())
+            .limit(limit)
+        )
+    return sorted(found, key=lambda row: (row.captured_at, row.id), reverse=True)[:limit]
 
 
 def _regions(grid: Scores, *, above: float, below: float) -> int:

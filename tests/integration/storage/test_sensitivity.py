@@ -15,7 +15,7 @@ from storage.sample_upload import MOST_BYTES, upload_sample
 from storage.samples import list_samples
 from storage.sensitivity import factors, sensitivities, set_sensitivity
 from storage.tables import DefectRow
-from tests.records import make_bundle, make_defect, make_png, make_report
+from tests.records import at, make_bundle, make_defect, make_header, make_png, make_report
 
 pytestmark = pytest.mark.integration
 
@@ -79,6 +79,30 @@ def test_the_limit_for_a_rate_is_the_lowest_that_gives_it(sqlite_database, pictu
     assert cloth.threshold_for(0, own=0.5, least=0.5, most=1.5) == pytest.approx(0.75)
     falling = [cloth.at(limit / 100).per_100m for limit in range(25, 150)]
     assert falling == sorted(falling, reverse=True)
+
+
+def test_the_latest_cloth_of_the_last_days_is_replayed_of_all_lines(database, pictures, monkeypatch):
+    monkeypatch.setattr("storage.reads.replay.FRAMES", 7)
+    monkeypatch.setattr("storage.reads.replay.DAYS", 2)
+    day = 24 * 60
+    for number, (line, style, minute) in enumerate(
+        [
+            ("line-1", "twill", 0),
+            *(("line-1", "twill", 4 * day + minute) for minute in range(4)),
+            *(("line-2", "twill", 9 * day + minute) for minute in range(5)),
+            *(("line-1", "denim", 10 * day + minute) for minute in range(3)),
+        ]
+    ):
+        camera = f"camera-of-{line}"
+        header = make_header(number, captured_at=at(minute), line=line, camera=camera, position_mm=number * 100.0)
+        defects = (make_defect(100, score=0.6 + number / 100),)
+        store_report(database, pictures, make_report(header=header, style=style, defects=defects))
+    cloth = last_cloth(database, "twill", model="first")
+    assert cloth.frames == 7  # all of the later day, the two latest of the one before
+    assert sorted(score for _, score, _ in cloth.defects) == pytest.approx([0.63, 0.64, 0.65, 0.66, 0.67, 0.68, 0.69])
+    assert last_cloth(database, "denim", model="first").frames == 3
+    monkeypatch.setattr("storage.reads.replay.FRAMES", 100)
+    assert last_cloth(database, "twill", model="first").frames == 9  # not the one of a third day
 
 
 def test_another_models_cloth_is_not_replayed(sqlite_database, pictures):
