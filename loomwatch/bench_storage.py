@@ -24,15 +24,17 @@ from inspection.settings import ReportSettings
 from inspection.types import FrameReport
 from loomwatch.bench_roll import time_roll
 from loomwatch.bench_year import CAMERAS, LENGTH_MM, LINE, START, fill_year, make_report
-from storage import coverage
+from storage import coverage, gates, registry, samples
 from storage.alarms import alarm_store
 from storage.database import Database, open_database, upgrade
 from storage.frames import store_reports
 from storage.grading.kept import keep_grades
 from storage.grading.stored import grade_roll
 from storage.pictures import PictureStore
-from storage.reads import cameras, defects, roll_map, roll_runs, roll_summary
+from storage.reads import audit_trail, cameras, defects, models, pieces, roll_map, roll_runs, roll_summary
 from storage.reads.defects import DefectFilter
+from storage.reads.lost_cloth import lost_cloth
+from storage.reads.replay import last_cloth
 from storage.reports.period_report import read_period_report
 from storage.reports.roll_report import read_roll_report
 from storage.reports.shifts import day_period, shift_period
@@ -194,11 +196,14 @@ def _reads(database: Database, *, scale: float) -> dict[str, Callable[[], object
     of_style, severe = replace(year, style="twill"), replace(year, severity="major")
     of_shift = replace(year, shift=shift.name)
     other = replace(year, first=half.last + timedelta(days=1))
+    gallery = samples.SampleFilter(style="twill")
+    last = rolls[0].opened_at
     return {
         "Live: cameras": lambda: cameras.camera_figures(database),
         "Live: score trend": lambda: cameras.score_trend(database, line=LINE, camera=CAMERAS[0]),
         "Live: latest defects": lambda: defects.latest_defects(database, limit=12),
         "Live: alarms": lambda: alarm_store.list_alarms(database),
+        "Live: alarms that are over": lambda: alarm_store.list_alarms(database, past=200),
         "Rolls: list": lambda: roll_runs.rolls_to_choose(database, at=datetime.now(UTC)),
         "Rolls: summary": lambda: roll_summary.roll_summary(database, roll),
         "Rolls: map": lambda: roll_map.roll_map(database, roll),
@@ -225,6 +230,17 @@ def _reads(database: Database, *, scale: float) -> dict[str, Callable[[], object
         "Defects: styles to choose": lambda: defects.style_names(database),
         "Defects: cameras to choose": lambda: defects.camera_names(database),
         "Defects: reviewers to choose": lambda: defects.reviewers(database),
+        "Review: nearby": lambda: defects.nearby_defects(database, worst[10].id, limit=12),
+        "Review: similar": lambda: pieces.similar_defects(database, worst[10].id, limit=12),
+        "Review: pieces": lambda: pieces.pieces_of(database, worst[10].id),
+        "Samples: counts": lambda: samples.count_samples(database),
+        "Samples: a gallery": lambda: samples.page_of_samples(database, gallery, limit=60, offset=0),
+        "Samples: last cloth to replay": lambda: last_cloth(database, "twill", model="bench"),
+        "Models: list": lambda: registry.list_models(database),
+        "Models: what ran": lambda: models.promotions(database),
+        "Models: gates": lambda: gates.latest_gates(database),
+        "System: lost cloth": lambda: lost_cloth(database, since=last - timedelta(hours=24)),
+        "System: audit": lambda: audit_trail.list_entries(database, audit_trail.AuditFilter(), limit=100),
         "Trends: by day": lambda: trends.read_trends(database, plant, year, by="day"),
         "Trends: by shift": lambda: trends.read_trends(database, plant, year, by="shift"),
         "Trends: shifts side by side": lambda: trends.read_trends(database, plant, year, by="shift_name"),

@@ -4,28 +4,52 @@ Every statement that a read sends is caught and explained. SQLite explains witho
 PostgreSQL, which reads a table of a few rows as a whole, it is asked whether an index would do.
 """
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from sqlalchemy import event
 
 from inspection.settings import ReportSettings
+from storage import sample_captures, samples
+from storage.alarms import alarm_store
+from storage.alarms.outbox import backlog_of
+from storage.alarms.rules import parse_rule
 from storage.coverage import roll_coverage
 from storage.frames import store_gap, store_reports
+from storage.gates import gate_row
+from storage.grading.kept import keep_grades
+from storage.grading.profile_store import choose_profile
 from storage.grading.stored import grade_roll
-from storage.reads import cameras, defects, roll_map, roll_runs, roll_summary
+from storage.reads import audit_trail, cameras, defects, models, pieces, roll_map, roll_runs, roll_summary
 from storage.reads.defects import DefectFilter
+from storage.reads.lost_cloth import lost_cloth
+from storage.reads.regression import regression_set
+from storage.reads.replay import last_cloth
 from storage.reports.period_report import read_period_report
 from storage.reports.roll_report import read_roll_report
 from storage.reports.shifts import Period
-from storage.retention import prune
+from storage.retention import is_held, prune
+from storage.reviews import merge_defects, review_defect, unmerge
 from storage.rolls import close_roll, correct_roll, list_rolls, open_roll, roll_at, roll_figures
+from storage.sample_guard import hold_doubtful
+from storage.sensitivity import factors
+from storage.suspensions import suspension_of
+from storage.tables import Table
+from storage.trends import reads as trends
+from storage.trends.periods import Plant
+from storage.trends.reads import TrendFilter
 from tests.records import CAMERA, LINE, START, at, make_defect, make_gap, make_report
 
 pytestmark = pytest.mark.integration
 
+_PARTS_OF_INDICES = """
+    SELECT part.relname, whole.relname FROM pg_inherits
+    JOIN pg_class part ON part.oid = inhrelid JOIN pg_class whole ON whole.oid = inhparent
+"""
 GROWING = ("frames", "fragments", "defects", "gaps")
 
 
@@ -74,7 +98,12 @@ def line(database, pictures):
     """A closed roll, cloth of no roll, and a gap."""
     open_roll(database, line=LINE, name="R1", style="twill", by="eva", at=at(0))
     reports = [
-        make_report(sequence, captured_at=at(sequence), defects=(make_defect(100 + 30 * sequence),))
+        make_report(
+            sequence,
+            captured_at=at(sequence),
+            defects=(make_defect(100 + 30 * sequence),),
+            likenesses=(np.arange(8, dtype="<f2").tobytes(),),
+        )
         for sequence in range(6)
     ]
     store_reports(database, pictures, reports)
@@ -83,7 +112,7 @@ def line(database, pictures):
     return next(roll for roll in list_rolls(database) if roll.name == "R1")
 
 
-def test_no_screen_reads_all_frames_or_defects(database, pictures, line):
+def ask_as_screens_do(database, pictures, line):
     automatic = next(roll for roll in list_rolls(database) if roll.automatic)
     (worst, *_), _ = defects.list_defects(database, DefectFilter(), limit=3)
     day = START.replace(hour=0)
@@ -102,42 +131,117 @@ def test_no_screen_reads_all_frames_or_defects(database, pictures, line):
         DefectFilter(code="hole"),
         DefectFilter(by="eva"),
     ]
+    cameras.camera_figures(database)
+    cameras.score_trend(database, line=LINE, camera=CAMERA)
+    defects.latest_defects(database, limit=5)
+    alarm_store.list_alarms(database, past=5)
+    alarm_store.list_alarms(database, line=LINE, past=5)
+    roll_runs.rolls_to_choose(database, at=datetime.now(UTC))
+    list_rolls(database, since=datetime.now(UTC))
+    roll_at(database, line=LINE, at=at(1))
+    for wanted in filters:
+        defects.list_defects(database, wanted, limit=5)
+        defects.count_by_state(database, wanted)
+        defects.rank_of(database, wanted, worst.id)
+        defects.neighbours_of(database, wanted, worst.id)
+    defects.read_defect(database, worst.id)
+    defects.nearby_defects(database, worst.id, limit=5)
+    defects.reviewers(database)
+    assert pieces.similar_defects(database, worst.id, limit=5)
+    pieces.pieces_of(database, worst.id)
+    for roll in (line, automatic):
+        roll_summary.roll_summary(database, roll)
+        roll_map.roll_map(database, roll)
+        grade_roll(database, roll)
+        roll_coverage(database, roll)
+        roll_figures(database, roll)
+        is_held(database, roll)
+        with database.reading() as session:
+            suspension_of(session, roll.id)
+    read_roll_report(database, pictures, line, ReportSettings())
+    read_period_report(database, period, ReportSettings())
+    read_period_report(database, period, ReportSettings(), line=LINE)
+    keep_grades(database, most=5)
+    plant, month = Plant.of(ReportSettings()), TrendFilter(first=START.date(), last=START.date() + timedelta(days=30))
+    for by in ("day", "shift", "line", "style", "camera", "loom"):
+        trends.read_trends(database, plant, month, by=by)
+    trends.read_trends(database, plant, replace(month, severity="major"), by="day")
+    trends.read_kinds(database, plant, month)
+    trends.read_width(database, month)
+    trends.read_drift(database, month)
+    assert last_cloth(database, "twill", model="first").frames == 6
+    lost_cloth(database, since=at(0))
+    audit_trail.list_entries(database, audit_trail.AuditFilter(), limit=5)
+    samples.page_of_samples(database, samples.SampleFilter(style="twill"), limit=5, offset=0)
+    samples.page_of_samples(database, samples.SampleFilter(state="held"), limit=5, offset=0)
+    samples.count_samples(database)
+    models.sample_counts(database)
+    regression_set(database)
+    sample_captures.is_taken(database, 1, counter="a", metre=2)
+    factors(database)
+    with database.reading() as session:
+        gate_row(session, 1)
+
+
+def write_as_the_line_and_staff_do(database, pictures):
+    late = [make_report(sequence, captured_at=at(sequence), defects=(make_defect(),)) for sequence in (7, 8, 9)]
+    store_reports(database, pictures, late)
+    store_gap(database, make_gap(10, captured_at=at(10)))
+    open_roll(database, line=LINE, name="R2", style="twill", by="eva", at=at(8))
+    one, two, three = [item.id for item in defects.latest_defects(database, limit=3)]
+    review_defect(database, pictures, three, state="rejected", by="eva")
+    joined = merge_defects(database, {one: None, two: None}, by="eva")
+    unmerge(database, pictures, joined, by="eva")
+    close_roll(database, line=LINE, by="eva", at=at(9))
+    correct_roll(database, line=LINE, name="R2", by="eva", opened_at=at(7))
+    hold_doubtful(database)
+    severe = parse_rule({"name": "severe-defect", "kind": "severe_defect"})
+    for level in ("raise", "clear"):
+        with database.session() as session:
+            alarm_store.observe(session, severe, line=LINE, signals=[alarm_store.Signal(level=level)], at=at(11))
+            alarm_store.pass_time(session, line=LINE, rules=[severe], at=at(11))
+    backlog_of(database, "mes")
+    choose_profile(database, style="twill", profile="four-point", by="eva")
+    prune(database, pictures, by="eva", days=1)
+
+
+def test_no_screen_reads_all_frames_or_defects(database, pictures, line):
     with caught(database) as statements:
-        cameras.camera_figures(database)
-        cameras.score_trend(database, line=LINE, camera=CAMERA)
-        defects.latest_defects(database, limit=5)
-        roll_runs.rolls_to_choose(database, at=datetime.now(UTC))
-        roll_at(database, line=LINE, at=at(1))
-        for wanted in filters:
-            defects.list_defects(database, wanted, limit=5)
-            defects.count_by_state(database, wanted)
-            defects.rank_of(database, wanted, worst.id)
-            defects.neighbours_of(database, wanted, worst.id)
-        defects.read_defect(database, worst.id)
-        for roll in (line, automatic):
-            roll_summary.roll_summary(database, roll)
-            roll_map.roll_map(database, roll)
-            grade_roll(database, roll)
-            roll_coverage(database, roll)
-            roll_figures(database, roll)
-        read_roll_report(database, pictures, line, ReportSettings())
-        read_period_report(database, period, ReportSettings())
-        read_period_report(database, period, ReportSettings(), line=LINE)
-    assert len(statements) > 100
+        ask_as_screens_do(database, pictures, line)
+    assert len(statements) > 150
     assert sequential_scans(database, statements) == []
 
 
 def test_no_write_reads_all_frames_or_defects(database, line, pictures):
     with caught(database) as statements:
-        late = [make_report(sequence, captured_at=at(sequence), defects=(make_defect(),)) for sequence in (7, 8, 9)]
-        store_reports(database, pictures, late)
-        store_gap(database, make_gap(10, captured_at=at(10)))
-        open_roll(database, line=LINE, name="R2", style="twill", by="eva", at=at(8))
-        close_roll(database, line=LINE, by="eva", at=at(9))
-        correct_roll(database, line=LINE, name="R2", by="eva", opened_at=at(7))
-        prune(database, pictures, by="eva", days=1)
-    assert len(statements) > 40
+        write_as_the_line_and_staff_do(database, pictures)
+    assert len(statements) > 80
     assert sequential_scans(database, statements) == []
+
+
+def test_each_index_is_of_use(database, line, pictures):
+    """A statement looks along it, or it keeps values unique, or the rows that name another are found by it when that
+    one goes."""
+    with caught(database) as statements:
+        ask_as_screens_do(database, pictures, line)
+        write_as_the_line_and_staff_do(database, pictures)
+    plans = ""
+    with database.engine.connect() as connection:
+        sqlite = database.url.get_backend_name() == "sqlite"
+        if not sqlite:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+        for statement, parameters in statements:
+            prefix = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
+            plans += "".join(f"{row[-1]}\n" for row in connection.exec_driver_sql(prefix + statement, parameters))
+        names = {} if sqlite else dict(connection.exec_driver_sql(_PARTS_OF_INDICES).all())
+    seen = {names.get(name, name) for name in re.findall(r"\w+", plans)}
+    of_no_use = {
+        index.name
+        for table in Table.metadata.sorted_tables
+        for index in table.indexes
+        if not (index.unique or any(key.ondelete for key in index.columns[0].foreign_keys) or index.name in seen)
+    }
+    assert of_no_use == set()
 
 
 def test_what_fits_no_filter_is_looked_for_in_an_index_alone(database, line):
