@@ -1,5 +1,6 @@
 """What is kept: rolls and lines."""
 
+from datetime import datetime
 from pathlib import Path
 
 import typer
@@ -21,8 +22,10 @@ def register(app: typer.Typer) -> None:
     rolls.command("open", epilog=example("loomwatch rolls open R-1042 --style denim-12oz --line line-1"))(open_roll)
     rolls.command("close", epilog=example("loomwatch rolls close --line line-1"))(close_roll)
     rolls.command("list", epilog=example("loomwatch rolls list"))(list_rolls)
+    rolls.command("correct", epilog=example("loomwatch rolls correct R-1042 --closed '2026-03-14 10:05'"))(correct_roll)
     rolls.command("hold", epilog=example("loomwatch rolls hold R-1042 --reason 'claim of ACME'"))(hold_roll)
     rolls.command("release", epilog=example("loomwatch rolls release R-1042"))(release_roll)
+    rolls.command("pruned", epilog=example("loomwatch rolls pruned --line line-1"))(list_pruned)
     commands_grading.register_on_rolls(rolls)
     app.add_typer(rolls, name="rolls")
 
@@ -93,6 +96,35 @@ def list_rolls(
     console.print(table)
 
 
+def correct_roll(
+    name: str = typer.Argument(help="Roll number or name."),
+    opened: str = typer.Option(None, "--opened", help="When it began: 2026-03-14 08:00:30, of this machine's clock."),
+    closed: str = typer.Option(None, "--closed", help="When it ended."),
+    line: str = typer.Option(None, "--line", help="Its line, where several have a roll of that name."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Move a roll's boundaries; its frames, gaps and defects follow. Where two rolls meet, shorten one first, then
+    lengthen the other."""
+    from storage import rolls
+    from storage.roll_details import find_roll
+
+    if opened is None and closed is None:
+        raise SettingsError(f"roll {name} keeps both boundaries: give --opened or --closed, or both")
+    times = {"opened_at": _time(opened, "--opened"), "closed_at": _time(closed, "--closed")}
+    _, database = _open(data_dir)
+    roll = rolls.correct_roll(database, line=find_roll(database, name=name, line=line).line, name=name, by=by, **times)
+    until = f"until {roll.closed_at.astimezone():%Y-%m-%d %H:%M:%S}" if roll.closed_at else "on"
+    console.print(f"roll {roll.name} is from {roll.opened_at.astimezone():%Y-%m-%d %H:%M:%S} {until}")
+
+
+def _time(text: str | None, option: str) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text).astimezone()
+    except ValueError as error:
+        raise SettingsError(f"{option} takes a time as 2026-03-14 08:00:30, got {text!r}") from error
+
+
 def hold_roll(
     name: str = typer.Argument(help="Roll number or name."),
     reason: str = typer.Option(..., "--reason", help="Why it must be kept."),
@@ -122,6 +154,19 @@ def release_roll(
     _, database = _open(data_dir)
     retention.release_roll(database, find_roll(database, name=name, line=line), by=by)
     console.print(f"roll {name} is no longer on hold")
+
+
+def list_pruned(line: str = typer.Option(None, help="Only this line's."), data_dir: Path = DATA_DIR) -> None:
+    """List rolls that were pruned, the latest first: what there was of them, when and why they went."""
+    from storage import retention
+
+    _, database = _open(data_dir)
+    table = Table("roll", "line", "ended", "frames", "gaps", "defects", "pictures", "pruned", "by", "why")
+    for each in retention.list_pruned(database, line=line):
+        counts = (each.frames, each.gaps, each.defects, each.pictures)
+        times = [f"{at.astimezone():%Y-%m-%d %H:%M}" for at in (each.closed_at, each.at)]
+        table.add_row(each.roll, each.line, times[0], *map(str, counts), times[1], each.by, each.reason)
+    console.print(table)
 
 
 def show_line(line: str = LINE, data_dir: Path = DATA_DIR) -> None:

@@ -8,7 +8,7 @@ the record, and the next pruning goes on with them. Samples stay: they are copie
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,6 +55,8 @@ class Pruned:
     gaps: int
     defects: int
     pictures: int
+    at: datetime
+    by: str
 
 
 def prune(
@@ -96,6 +98,15 @@ def prune(
             gone.append(pruned)
         if dry_run and (before is None or roll.closed_at >= before):
             return gone  # how much it would free is not known before
+
+
+def list_pruned(database: Database, *, line: str | None = None, limit: int = 1000) -> list[Pruned]:
+    """What is recorded of pruned rolls, the latest first."""
+    names = [field.name for field in fields(Pruned)]
+    query = select(*(getattr(PruningRow, name) for name in names)).order_by(PruningRow.id.desc()).limit(limit)
+    with database.reading() as session:
+        rows = session.execute(query if line is None else query.where(PruningRow.line == line))
+        return [Pruned(**row) for row in rows.mappings()]
 
 
 def free_space(database: Database, pictures: PictureStore) -> int:
@@ -196,13 +207,15 @@ def _forget(
             gaps=gaps,
             defects=defects,
             pictures=len(keys),
+            at=datetime.now(UTC),
+            by=by,
         )
         if dry_run:
             return pruned
         sessions = _delete(session, roll)
         _drop_counts(session, sessions)
         record = PruningRow(
-            at=datetime.now(UTC),
+            at=pruned.at,
             by=by,
             reason=reason,
             line=roll.line,

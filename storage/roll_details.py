@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.defects.merging import judge_roll, lock_line
 from storage.grading.profile_store import find_profile
 from storage.roll_changes import note_roll
-from storage.tables import RollDetailRow, RollRow
+from storage.tables import PruningRow, RollDetailRow, RollRow
 
 LONGEST = 200  # characters of a text; remarks may be ten times as long
 
@@ -80,8 +80,15 @@ def find_roll(database: Database, *, name: str, line: str | None = None) -> Roll
     with database.reading() as session:
         query = select(RollRow).where(RollRow.name == name)
         rows = list(session.scalars(query if line is None else query.where(RollRow.line == line)))
+        pruned = select(PruningRow).where(PruningRow.roll == name).order_by(PruningRow.id.desc()).limit(1)
+        gone = session.scalar(pruned if line is None else pruned.where(PruningRow.line == line))
     if not rows:
         where = "" if line is None else f" on line {line}"
+        if gone is not None:
+            raise StorageError(
+                f"roll {name}{where} was pruned at {gone.at.astimezone():%Y-%m-%d %H:%M} ({gone.reason}): see "
+                "loomwatch rolls pruned"
+            )
         raise StorageError(f"there is no roll {name}{where}: see loomwatch rolls list")
     if len(rows) > 1:
         lines = ", ".join(sorted(row.line for row in rows))

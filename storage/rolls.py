@@ -127,9 +127,14 @@ def correct_roll(
 ) -> Roll:
     """Moves a roll's boundaries (None: leaves one as it is); frames, gaps and defects follow.
 
-    Raises `StorageError` for an unknown or automatic roll, and when the roll would end before it begins or overlap
-    another.
+    Raises `StorageError` for an unknown or automatic roll, for a time that is still to come, and when the roll would
+    end before it begins or overlap another.
     """
+    for what, at in (("open", opened_at), ("close", closed_at)):
+        if at is not None and at > datetime.now(UTC):
+            raise StorageError(
+                f"roll {name} cannot {what} at {at.isoformat()}, which is still to come: give a past time"
+            )
     with database.session() as session:
         database.lock(session, f"rolls:{line}")
         row = _row_named(session, line, name)
@@ -145,6 +150,8 @@ def correct_roll(
         session.flush()
         _cover_by_automatic(database, session, line=line, since=since, until=until)
         _follow(database, session, line=line, since=since, until=until)
+        if row.closed_at is not None:
+            close_all_series(session, roll_id=row.id)
         after = {"opened_at": row.opened_at.isoformat(), "closed_at": row.closed_at and row.closed_at.isoformat()}
         audit.record(
             session, by=by, action="roll.correct", subject=name, detail={"line": line, "before": before, "after": after}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from storage.database import open_database, upgrade
 from storage.frames import store_report
 from storage.grading.profile_store import list_profiles
 from storage.pictures import PictureStore
-from storage.rolls import close_roll, open_roll
+from storage.reads.audit_trail import AuditFilter, list_entries
+from storage.rolls import close_roll, list_rolls, open_roll, roll_figures
 from tests.records import LENGTH_MM, LINE, at, make_defect, make_report
 
 
@@ -134,3 +136,44 @@ def test_what_is_wrong_with_a_report_is_said(fails, tmp_path, monkeypatch):
     monkeypatch.setenv("LOOMWATCH_REPORT_TIME_ZONE", "Mars")
     assert "time_zone" in fails("report", "roll", "R1", "--out", out)
     assert not out.exists()
+
+
+def test_a_wrong_boundary_is_corrected_and_its_cloth_follows(said, fails):
+    begin, middle = (f"{at(minutes).astimezone():%Y-%m-%d %H:%M:%S}" for minutes in (0, 1.5))
+    assert "R1 is from" in said("rolls", "correct", "R1", "--closed", middle, "--by", "eva")
+    with open_database(load(StoreSettings).database) as database:
+        rolls = {roll.name: roll for roll in list_rolls(database)}
+        assert (rolls["R1"].opened_at, rolls["R1"].closed_at) == (at(0), at(1.5))
+        assert {name: roll_figures(database, roll).frames for name, roll in rolls.items()} == {
+            "R1": 50,
+            "auto 2026-03-14": 50,
+        }
+        entry = list_entries(database, AuditFilter(by="eva", kind="roll"), limit=1)[0][0]
+        assert (entry.action, entry.subject, entry.detail["before"]["closed_at"]) == (
+            "roll.correct",
+            "R1",
+            at(10).isoformat(),
+        )
+        open_roll(database, line=LINE, name="R2", style="twill", by="eva", at=at(2))
+    assert "keeps both boundaries: give --opened or --closed" in fails("rolls", "correct", "R1")
+    assert "--closed takes a time as 2026-03-14 08:00:30, got 'noon'" in fails(
+        "rolls", "correct", "R1", "--closed", "noon"
+    )
+    assert "R1 opened at" in fails("rolls", "correct", "R1", "--closed", begin)
+    assert "R1 would overlap roll R2" in fails("rolls", "correct", "R1", "--closed", at(5).isoformat())
+    assert "which is still to come" in fails("rolls", "correct", "R2", "--closed", "2999-01-01")
+    assert "no roll auto 2026-03-14 that staff opened" in fails(
+        "rolls", "correct", "auto 2026-03-14", "--opened", begin
+    )
+
+
+def test_what_was_pruned_is_listed_and_told_of(said, fails):
+    assert "R1" not in said("rolls", "pruned")
+    said("db", "prune", "--days", 1, "--by", "tom")
+    shown = " ".join(said("rolls", "pruned").split())
+    for each in ("R1", "100", "tom"):
+        assert f" {each} " in shown
+    assert "R1" not in said("rolls", "pruned", "--line", "line-9")
+    refused = fails("rolls", "hold", "R1", "--reason", "claim")
+    assert re.search(r"roll R1 was pruned at 20\S+ \S+ \(older than 1 days\): see loomwatch rolls pruned", refused)
+    assert "there is no roll R9" in fails("rolls", "hold", "R9", "--reason", "claim")
