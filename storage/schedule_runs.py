@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from inspection.errors import StorageError
@@ -18,7 +18,7 @@ from storage.in_force import standing
 from storage.jobs import Asked, add_request
 from storage.leases import take_lease
 from storage.samples import to_be_learned
-from storage.schedules import TIMED, Rule, next_time, quiet_end, schedule_of
+from storage.schedules import TIMED, Rule, next_time, quiet_end, samples_seen, schedule_of
 from storage.tables import DriftRow, ModelRow, SampleRow, ScheduleRow
 from storage.trends.drift import EPOCH
 
@@ -96,7 +96,7 @@ def _due(session: Session, row: ScheduleRow, rule: Rule, at: datetime) -> _Due |
         new = _new_samples(session, row, rule)
         if new < rule.count:
             return None
-        return _Due(reason=f"{new} new samples", seen=seen | {"sample": session.scalar(select(func.max(SampleRow.id)))})
+        return _Due(reason=f"{new} new samples", seen=seen | samples_seen())
     if rule.kind == "drift":
         found = _drifted(session, rule, at.astimezone(UTC).date())
         fresh = [key for key in found if key not in seen.get("drift", [])]
@@ -108,7 +108,10 @@ def _due(session: Session, row: ScheduleRow, rule: Rule, at: datetime) -> _Due |
 
 
 def _new_samples(session: Session, row: ScheduleRow, rule: Rule) -> int:
-    query = select(func.count()).select_from(SampleRow).where(to_be_learned(), SampleRow.id > row.seen["sample"])
+    """Given since the last run, or accepted by staff since: what is held when a run asks is not learned then."""
+    since = datetime.fromisoformat(row.seen["samples"]) if "samples" in row.seen else row.last_run_at or row.updated_at
+    came_at = case((SampleRow.decided_by != "", SampleRow.decided_at), else_=SampleRow.created_at)
+    query = select(func.count()).select_from(SampleRow).where(to_be_learned(), came_at > since)
     return session.scalar(query.where(SampleRow.style == rule.style) if rule.style else query) or 0
 
 
@@ -123,7 +126,7 @@ def _new_styles(session: Session, rule: Rule) -> list[str]:
     """With enough samples, and unknown to the model that runs or known only provisionally."""
     states = standing(session)[1]
     known = session.get_one(ModelRow, states[-1].model).manifest["styles"] if states else {}
-    counted = select(SampleRow.style, func.count()).where(SampleRow.active).group_by(SampleRow.style)
+    counted = select(SampleRow.style, func.count()).where(to_be_learned()).group_by(SampleRow.style)
     counts = {style: count for style, count in session.execute(counted) if count >= rule.count}
     return sorted(
         style

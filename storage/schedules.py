@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from inspection.errors import SettingsError, StorageError
 from storage import audit
 from storage.database import Database
 from storage.jobs import Asked, request_retraining
-from storage.tables import SampleRow, ScheduleRow
+from storage.tables import ScheduleRow
 
 Kind = Literal["nightly", "weekly", "samples", "drift", "style"]
 KINDS: tuple[Kind, ...] = ("nightly", "weekly", "samples", "drift", "style")
@@ -144,7 +144,7 @@ def add_schedule(database: Database, name: str, rule: Rule, *, by: str, zone: Zo
         database.lock(session, "schedules")
         if session.scalar(select(ScheduleRow).where(ScheduleRow.name == name)) is not None:
             raise StorageError(f"there is a schedule {name} already: change or remove it, or take another name")
-        row = ScheduleRow(name=name, seen=first_seen(session))
+        row = ScheduleRow(name=name, seen=samples_seen())
         _set(row, rule, by=by, now=now, zone=zone)
         session.add(row)
         session.flush()
@@ -178,7 +178,7 @@ def run_schedule(database: Database, redis_url: str, name: str, *, by: str) -> A
     with database.session() as session:
         row = _row(session, name)
         row.last_run_at, row.last_job_id = datetime.now(UTC), asked.job_id
-        row.seen = first_seen(session) | {key: row.seen[key] for key in ("drift", "styles") if key in row.seen}
+        row.seen = samples_seen() | {key: row.seen[key] for key in ("drift", "styles") if key in row.seen}
     return asked
 
 
@@ -193,9 +193,9 @@ def get_schedule(database: Database, name: str) -> Schedule:
         return schedule_of(_row(session, name, to_change=False))
 
 
-def first_seen(session: Session) -> dict[str, Any]:
-    """What new samples are counted from."""
-    return {"sample": session.scalar(select(func.max(SampleRow.id))) or 0}
+def samples_seen() -> dict[str, Any]:
+    """What new samples are counted from: the training that is asked for begins later, and sees those of before."""
+    return {"samples": datetime.now(UTC).isoformat()}
 
 
 def schedule_of(row: ScheduleRow) -> Schedule:

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
 from inspection.errors import StorageError
 from storage.jobs import list_jobs
 from storage.leases import give_lease_back, holder_of
+from storage.samples import decide_samples
 from storage.schedule_runs import LEASE, LEASE_S, run_due, waits_for
 from storage.schedules import (
     Rule,
@@ -18,7 +20,7 @@ from storage.schedules import (
     remove_schedule,
     run_schedule,
 )
-from storage.tables import AuditRow, DriftRow, JobRow, ModelRow, PromotionRow, SampleRow, StyleRow
+from storage.tables import AuditRow, DriftRow, JobRow, ModelRow, PromotionRow, SampleRow, ScheduleRow, StyleRow
 from storage.trends.drift import EPOCH
 
 pytestmark = pytest.mark.integration
@@ -33,16 +35,20 @@ def act(database, at, holder="one"):
     return run_due(database, holder=holder, at=at, zone=ZONE)
 
 
-def add_samples(database, style, count):
+def add_samples(database, style, count, state="accepted"):
+    """-> their numbers."""
+    added = []
     with database.session() as session:
         database.insert_new(session, StyleRow, name=style, created_at=datetime.now(UTC))
         for _ in range(count):
             row = SampleRow(
                 style=style, picture=f"{style}/{datetime.now(UTC).timestamp()}", source="golden", roll_group="g",
-                mm_per_px=0.2, active=True, by="eva", created_at=datetime.now(UTC),
+                mm_per_px=0.2, active=True, by="eva", created_at=datetime.now(UTC), state=state,
             )  # fmt: skip
             session.add(row)
             session.flush()
+            added.append(row.id)
+    return added
 
 
 def run_model(database, **styles):
@@ -138,6 +144,30 @@ def test_new_samples_are_counted_from_the_last_run(database):
     assert act(database, now) == []
 
 
+def test_samples_that_staff_accept_after_a_run_are_new_whenever_they_were_taken(database):
+    schedule = add(database, Rule(kind="samples", count=2), "often")
+    held = add_samples(database, "twill", 2, state="held")
+    add_samples(database, "twill", 2)
+    now = datetime.now(UTC)
+    assert len(act(database, now)) == 1
+    end_jobs(database)
+    assert act(database, now) == []
+    assert decide_samples(database, held, state="accepted", by="eva").done == 2
+    with database.reading() as session:
+        assert waits_for(session, schedule.id) == "2 of 2 new samples"
+    assert len(act(database, now)) == 1
+    assert act(database, now) == []
+
+
+def test_a_schedule_from_before_counts_on(sqlite_database):
+    add(sqlite_database, Rule(kind="samples", count=2), "often")
+    with sqlite_database.session() as session:
+        session.scalars(select(ScheduleRow)).one().seen = {"sample": 0}
+    assert act(sqlite_database, datetime.now(UTC)) == []
+    add_samples(sqlite_database, "twill", 2)
+    assert len(act(sqlite_database, datetime.now(UTC))) == 1
+
+
 def test_those_of_one_style_count_for_it_alone(sqlite_database):
     add(sqlite_database, Rule(kind="samples", count=2, style="twill"), "twill")
     add_samples(sqlite_database, "denim", 5)
@@ -191,6 +221,16 @@ def test_a_new_style_is_acted_upon_once_it_has_samples_enough(database):
     assert len(act(database, now)) == 1
     assert list_jobs(database)[0].reason == "new style denim, satin"
     assert act(database, now) == []
+
+
+def test_a_new_style_waits_for_the_review_of_what_is_held(database):
+    run_model(database, twill={})
+    add(database, Rule(kind="style", count=4), "style")
+    held = add_samples(database, "satin", 4, state="held")
+    now = datetime.now(UTC)
+    assert act(database, now) == []
+    decide_samples(database, held, state="accepted", by="eva")
+    assert len(act(database, now)) == 1
 
 
 def test_a_run_that_is_refused_says_why_and_waits_for_its_next_time(sqlite_database):
