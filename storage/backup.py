@@ -25,6 +25,7 @@ from storage.schema import refuse_unless_current, schema_status, upgrade
 from storage.tables import (
     AlarmServiceRow,
     ChoreRow,
+    ConfirmedDefectRow,
     FragmentRow,
     FrameRow,
     GateRow,
@@ -129,7 +130,9 @@ def restore(
 def picture_keys(url: str) -> Iterator[str]:
     """All pictures that a database names."""
     with Database(url) as database, database.reading() as session:
-        named = union(select(FragmentRow.crop), select(FragmentRow.heat), select(SampleRow.picture)).subquery()
+        named = union(
+            *(select(each) for each in (FragmentRow.crop, FragmentRow.heat, SampleRow.picture, ConfirmedDefectRow.crop))
+        ).subquery()
         keys = session.scalars(select(named.c[0]).where(named.c[0] != "").execution_options(yield_per=ROWS_AT_ONCE))
         yield from keys
         for rules in session.scalars(select(GateRow.rules)):

@@ -2,7 +2,8 @@
 
 A roll goes as a whole, rows and pictures, one transaction a roll; never one that runs or is on hold. What went is
 recorded (`prunings`). A picture store that does not answer keeps no row alive: the keys still to be removed stand in
-the record, and the next pruning goes on with them. Samples stay: they are copies.
+the record, and the next pruning goes on with them. Samples stay: they are copies. Of defects that staff confirmed stays
+what the regression set and the guard need (`storage.confirmed_defects`).
 """
 
 import logging
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 from inspection.errors import StorageError
 from inspection.types import Roll
 from storage import audit
+from storage.confirmed_defects import confirmed_of
 from storage.database import Database
 from storage.defects.merging import lock_line
 from storage.engine import is_sqlite, sqlite_path
@@ -196,8 +198,9 @@ def _forget(
             for table in (FrameRow, GapRow)
         )
         defects = session.scalar(select(func.count(DefectRow.id)).where(DefectRow.roll_id == roll.id)) or 0
+        confirmed = confirmed_of(session, roll)
         shown = session.execute(select(FragmentRow.crop, FragmentRow.heat).where(FragmentRow.roll_id == roll.id))
-        keys = sorted({key for pair in shown for key in pair if key})
+        keys = sorted({key for pair in shown for key in pair if key} - {each.crop for each in confirmed})
         pruned = Pruned(
             line=roll.line,
             roll=roll.name,
@@ -212,6 +215,7 @@ def _forget(
         )
         if dry_run:
             return pruned
+        session.add_all(confirmed)
         sessions = _delete(session, roll)
         _drop_counts(session, sessions)
         record = PruningRow(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from inspection.types import Pixels
@@ -22,7 +22,7 @@ from storage.database import Database
 from storage.near_duplicates import ALIKE_BITS, bits_apart, is_same_cloth
 from storage.sample_places import blocking_defect, near_confirmed
 from storage.samples import Reason, Scored, as_sample, in_words
-from storage.tables import DefectRow, FragmentRow, SampleRow
+from storage.tables import ConfirmedDefectRow, DefectRow, FragmentRow, SampleRow
 
 ALIKE_COSINE = 0.95  # of likenesses, from which on a place looks like a confirmed defect
 USUAL_LIMIT = 0.8  # of a threshold, where nobody knows what its normal tiles scored
@@ -71,8 +71,9 @@ def judge_sample(
 
 
 def hold_doubtful(database: Database) -> int:
-    """Holds accepted samples in which a defect lies that staff has confirmed since, or that nobody has reviewed; how
-    many. Asked before every training, so that a review always comes first."""
+    """Holds accepted samples in which a defect lies that staff confirmed or that nobody has reviewed, or near which one
+    was confirmed since they were accepted; how many. Asked before every training, so that a review always comes first.
+    """
     held = 0
     with database.session() as session:
         rows = session.scalars(
@@ -81,11 +82,15 @@ def hold_doubtful(database: Database) -> int:
             .where((SampleRow.line != "") | SampleRow.defect_id.is_not(None))
             .order_by(SampleRow.id)
         ).all()
+        latest = session.scalar(select(func.max(DefectRow.reviewed_at)).where(DefectRow.state == "confirmed"))
         for row in rows:
-            blocked = blocking_defect(session, row)
-            if blocked is None:
+            since = row.decided_at or row.created_at
+            if (blocked := blocking_defect(session, row)) is not None:
+                reason = Reason(code=blocked[0], about=blocked[1])
+            elif latest and latest > since and (near := near_confirmed(session, row, since=since)) is not None:
+                reason = Reason(code="near", about=near[0], value=round(near[1], 1))
+            else:
                 continue
-            reason = Reason(code=blocked[0], about=blocked[1])
             row.state, row.reasons = "held", [asdict(reason)]
             row.decided_by, row.decided_at = "", datetime.now(UTC)
             audit.record(
@@ -138,14 +143,26 @@ def _alike(session: Session, row: SampleRow, looked: Looked) -> int | None:
         own = np.frombuffer(stored, "<f2").astype(np.float32) if stored else own
     if own is None:
         return None
-    rows = session.execute(
+    there = session.execute(
         select(DefectRow.id, FragmentRow.likeness)
         .join(FragmentRow, (FragmentRow.frame_id == DefectRow.frame_id) & (FragmentRow.number == DefectRow.fragment))
         .where(DefectRow.state == "confirmed", DefectRow.style == row.style, FragmentRow.likeness.is_not(None))
         .order_by(DefectRow.id.desc())
         .limit(LOOKED_THROUGH)
     ).all()
-    known = [(number, np.frombuffer(each, "<f2").astype(np.float32)) for number, each in rows if each is not None]
+    kept = session.execute(
+        select(ConfirmedDefectRow.defect_id, ConfirmedDefectRow.likeness)
+        .where(
+            ConfirmedDefectRow.strongest,
+            ConfirmedDefectRow.style == row.style,
+            ConfirmedDefectRow.likeness.is_not(None),
+        )
+        .order_by(ConfirmedDefectRow.id.desc())
+        .limit(LOOKED_THROUGH - len(there))
+    ).all()
+    known = [
+        (number, np.frombuffer(each, "<f2").astype(np.float32)) for number, each in (*there, *kept) if each is not None
+    ]
     return most_alike(own, [(number, vector) for number, vector in known if len(vector) == len(own)])
 
 

@@ -404,6 +404,35 @@ class DefectRow(Table):
     )
 
 
+class ConfirmedDefectRow(Table):
+    """What outlives a pruned roll of its confirmed defects: each of their fragments (`storage.confirmed_defects`)."""
+
+    __tablename__ = "confirmed_defects"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    defect_id: Mapped[int]  # the number it had
+    strongest: Mapped[bool]  # the fragment whose picture is kept
+    style: Mapped[str]
+    line: Mapped[str]
+    camera: Mapped[str]
+    counter: Mapped[str]
+    x0_mm: Mapped[float]
+    x1_mm: Mapped[float]
+    y0_mm: Mapped[float]
+    y1_mm: Mapped[float]
+    x0_px: Mapped[int]  # on the fabric of its frame, as the rest
+    x1_px: Mapped[int]
+    y0_px: Mapped[int]
+    y1_px: Mapped[int]
+    fabric_width_px: Mapped[int]
+    fabric_length_px: Mapped[int]
+    mm_per_px: Mapped[float]
+    mask: Mapped[bytes]
+    crop: Mapped[str]
+    likeness: Mapped[bytes | None]
+    captured_at: Mapped[datetime]
+    __table_args__ = (Index("ix_confirmed_defects_place", "camera", "counter", "y0_mm"),)
+
+
 class MergedDefectRow(Table):
     """A defect that became part of another: its number still leads there."""
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, select
 
+from storage.confirmed_defects import box_px, fabric_px
 from storage.database import Database
-from storage.tables import DefectRow, FragmentRow, FrameRow
+from storage.tables import ConfirmedDefectRow, DefectRow, FragmentRow, FrameRow
 
 MOST = 2000  # the latest ones
 
@@ -31,7 +32,8 @@ class KnownDefect:
 
 
 def regression_set(database: Database) -> list[KnownDefect]:
-    """Confirmed defects whose picture was kept, by style, the latest first."""
+    """The latest confirmed defects whose picture was kept, also of rolls that were pruned, by style, the latest
+    first."""
     with database.reading() as session:
         rows = session.execute(
             select(DefectRow, FragmentRow, FrameRow)
@@ -43,20 +45,36 @@ def regression_set(database: Database) -> list[KnownDefect]:
             .order_by(DefectRow.id.desc())
             .limit(MOST)
         ).all()
-    found = []
-    for defect, peak, frame in rows:
-        left_px = peak.x0_px - round((peak.x0_mm - frame.x_offset_mm) / frame.mm_per_px)
-        found.append(
-            KnownDefect(
-                id=defect.id,
-                style=defect.style,
-                crop=peak.crop,
-                box_px=(peak.x0_px - left_px, peak.x1_px - left_px, peak.y0_px, peak.y1_px),
-                fabric_px=(round(frame.fabric_width_mm / frame.mm_per_px), round(frame.length_mm / frame.mm_per_px)),
-                mask=peak.mask,
-                mm_per_px=frame.mm_per_px,
-            )
+        kept = session.scalars(
+            select(ConfirmedDefectRow)
+            .where(ConfirmedDefectRow.strongest, ConfirmedDefectRow.crop != "")
+            .order_by(ConfirmedDefectRow.id.desc())
+            .limit(MOST - len(rows))
+        ).all()
+    found = [
+        KnownDefect(
+            id=defect.id,
+            style=defect.style,
+            crop=peak.crop,
+            box_px=box_px(peak, frame),
+            fabric_px=fabric_px(frame),
+            mask=peak.mask,
+            mm_per_px=frame.mm_per_px,
         )
+        for defect, peak, frame in rows
+    ]
+    found += [
+        KnownDefect(
+            id=row.defect_id,
+            style=row.style,
+            crop=row.crop,
+            box_px=(row.x0_px, row.x1_px, row.y0_px, row.y1_px),
+            fabric_px=(row.fabric_width_px, row.fabric_length_px),
+            mask=row.mask,
+            mm_per_px=row.mm_per_px,
+        )
+        for row in kept
+    ]
     return sorted(found, key=lambda each: each.style)
 
 

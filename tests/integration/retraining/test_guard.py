@@ -9,19 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 from inspection.errors import StorageError
 from inspection.settings import StoreSettings, load
 from retraining.guard import guard_samples
 from retraining.training import train_candidate
 from storage import registry
+from storage.backup import picture_keys
 from storage.frames import store_report
 from storage.pictures import PictureStore
+from storage.reads.regression import regression_set
+from storage.retention import prune
 from storage.reviews import review_defect
-from storage.sample_guard import hold_doubtful, most_alike
+from storage.rolls import close_roll, open_roll
+from storage.sample_guard import Looked, hold_doubtful, judge_sample, most_alike
 from storage.sample_sets import list_sets, read_set
 from storage.samples import Captured, SampleFilter, Scored, add_sample, decide_samples, get_sample, list_samples
-from storage.tables import DefectRow, SampleSetRow
+from storage.tables import DefectRow, FragmentRow, SampleSetRow
 from tests.records import (
     CAMERA,
     LENGTH_MM,
@@ -29,6 +34,7 @@ from tests.records import (
     MM_PER_PX,
     SESSION,
     START,
+    at,
     encode_png,
     make_defect,
     make_png,
@@ -138,6 +144,50 @@ def test_cloth_near_a_confirmed_defect_is_held_and_cloth_with_an_open_alarm_too(
     assert decide_samples(sqlite_database, [beside.id], state="accepted", by="eva").done == 1
 
 
+def test_a_confirmed_defect_is_known_when_its_roll_was_pruned(database, database_url, pictures):
+    open_roll(database, line=LINE, name="R1", style="twill", by="eva", at=at(0))
+    store_report(database, pictures, make_report(0, captured_at=at(1), defects=(make_defect(100), make_defect(300))))
+    close_roll(database, line=LINE, by="eva", at=at(2))
+    defect = defects(database)[0]
+    likeness = np.asarray([1.0, 0.0, 0.5], "<f2")
+    with database.session() as session:
+        for row in session.scalars(select(FragmentRow)):
+            row.likeness = likeness.tobytes()
+    review_defect(database, pictures, defect, state="confirmed", by="eva")
+    known = regression_set(database)
+    assert [each.id for each in known] == [defect]
+    before = set(picture_keys(database_url))
+    prune(database, pictures, by="eva", days=1, at=at(9 * 24 * 60))
+    assert defects(database) == []
+    assert regression_set(database) == known
+    assert set(picture_keys(database_url)) == {known[0].crop}
+    assert [key for key in before if pictures.exists(key)] == [known[0].crop]
+    on_it = add(database, pictures, make_png(1), captured=place(x0_mm=0.0, x1_mm=60.0))
+    beside = add(database, pictures, make_png(2), captured=place(x0_mm=60.0))
+    guard_samples(database, pictures, share=0.02)
+    assert [codes(database, each) for each in (on_it, beside)] == [["confirmed"], ["near"]]
+    assert decide_samples(database, [on_it.id], state="accepted", by="eva").done == 0
+    other = add(database, pictures, make_png(3))
+    looked = Looked(likeness=likeness.astype(np.float32))
+    (alike,) = judge_sample(database, other.id, looked, pixels=None, read=lambda _: None) or ()
+    assert (alike.code, alike.about) == ("alike", defect)
+
+
+def test_a_defect_that_is_confirmed_later_takes_back_what_lies_near_until_staff_accept_it(sqlite_database, pictures):
+    beside = add(sqlite_database, pictures, make_png(2), captured=place(x0_mm=60.0))
+    far = add(sqlite_database, pictures, make_png(3), captured=place(frame=9))
+    guard_samples(sqlite_database, pictures, share=0.02)
+    store_report(sqlite_database, pictures, make_report(0, defects=(make_defect(100),)))
+    (defect,) = defects(sqlite_database)
+    assert hold_doubtful(sqlite_database) == 0, "an alarm near it that nobody confirmed says nothing"
+    review_defect(sqlite_database, pictures, defect, state="confirmed", by="eva")
+    assert hold_doubtful(sqlite_database) == 1
+    assert codes(sqlite_database, beside) == ["near"]
+    assert get_sample(sqlite_database, far.id).state == "accepted"
+    assert decide_samples(sqlite_database, [beside.id], state="accepted", by="eva").done == 1
+    assert hold_doubtful(sqlite_database) == 0
+
+
 def test_a_false_alarm_is_held_only_when_it_scored_very_high(sqlite_database, pictures):
     for number, ratio in ((1, 1.4), (2, 2.6)):
         add(
@@ -157,15 +207,11 @@ def test_likeness_finds_the_nearest_and_nothing_that_is_far():
 
 
 def defects(database):
-    from sqlalchemy import select
-
     with database.reading() as session:
         return list(session.scalars(select(DefectRow.id).order_by(DefectRow.id)))
 
 
 def boxes(database, state):
-    from sqlalchemy import select
-
     with database.reading() as session:
         rows = session.scalars(select(DefectRow).where(DefectRow.state == state)).all()
         return [(row.x0_mm, row.x1_mm, row.y0_mm, row.y1_mm) for row in rows]

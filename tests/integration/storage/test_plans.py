@@ -36,9 +36,10 @@ from storage.retention import is_held, prune
 from storage.reviews import merge_defects, review_defect, unmerge
 from storage.rolls import close_roll, correct_roll, list_rolls, open_roll, roll_at, roll_figures
 from storage.sample_guard import hold_doubtful
+from storage.sample_places import near_confirmed
 from storage.sensitivity import factors
 from storage.suspensions import suspension_of
-from storage.tables import Table
+from storage.tables import SampleRow, Table
 from storage.trends import reads as trends
 from storage.trends.periods import Plant
 from storage.trends.reads import TrendFilter
@@ -195,6 +196,10 @@ def write_as_the_line_and_staff_do(database, pictures):
     close_roll(database, line=LINE, by="eva", at=at(9))
     correct_roll(database, line=LINE, name="R2", by="eva", opened_at=at(7))
     hold_doubtful(database)
+    with database.reading() as session:
+        near_confirmed(
+            session, SampleRow(line=LINE, camera=CAMERA, counter="a", x0_mm=0.0, x1_mm=9.0, y0_mm=0.0, y1_mm=9.0)
+        )
     severe = parse_rule({"name": "severe-defect", "kind": "severe_defect"})
     for level in ("raise", "clear"):
         with database.session() as session:
