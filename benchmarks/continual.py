@@ -1,6 +1,6 @@
 """What retraining is worth when the mill changes, on annotated frames (STYLE/good, STYLE/KIND, masks):
 
-    python benchmarks/continual.py ../shared/data/aitex/frames --out OUT [--seeds 0 --seeds 1] [--steps 400]
+    python -m benchmarks.continual ../shared/data/aitex/frames --out OUT [--seeds 0 --seeds 1] [--steps 400]
 
 1. start      two fabrics are learned and watched
 2. style      a third arrives, with normal strips of it

@@ -1,6 +1,6 @@
 """What the contamination guard holds when 5 % of the offered normal samples are defects, on annotated frames:
 
-    python benchmarks/poisoning.py ../shared/data/aitex/frames --out OUT [--seeds 0 --seeds 1]
+    python -m benchmarks.poisoning ../shared/data/aitex/frames --out OUT [--seeds 0 --seeds 1]
 
 A model learns strips of every style and runs. Then tiles are offered as normal: of further normal strips, and one tile
 in twenty with a defect in it. The guard looks at each as it does in the mill, knowing no confirmed defect. What it lets
@@ -12,6 +12,7 @@ import json
 import logging
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -106,8 +107,7 @@ def run(frames: Mapping[str, Sequence[AnnotatedFrame]], config: CrasConfig) -> R
         learned += samples_of(halves(style, good[:LEARNED]))
         normal = tiles_of(halves(style, good[LEARNED : LEARNED + OFFERED]), config.tile_px)
         wrong = [tile for tile in tiles_of(halves(style, bad[: len(bad) // 2]), config.tile_px) if tile.defect]
-        one_a_strip = list({tile.strip: tile for tile in wrong}.values())
-        offered += [*normal, *one_a_strip[: round(len(normal) * SHARE / (1 - SHARE))]]
+        offered += offer(normal, wrong, chance)
         tested[style] = halves(style, good[LEARNED + OFFERED :] + bad[len(bad) // 2 :])
     running = scorer_of(train(learned, config, device=CPU))
     ratios = [ratio_of(running, tile) for tile in offered]
@@ -159,6 +159,23 @@ def tiles_of(frames: Sequence[Frame], side: int) -> list[Tile]:
             if frame.mask is None or marked >= LEAST_PX:
                 found.append(Tile(frame.style, frame.strip, frame.pixels[:side, part], marked > 0))
     return sorted(found, key=lambda tile: tile.strip)
+
+
+def offer(normal: Sequence[Tile], wrong: Sequence[Tile], chance: np.random.Generator) -> list[Tile]:
+    """One in twenty with a defect: of each strip one, then a second one; where they do not suffice, fewer normal ones.
+
+    Raises `SettingsError` without any with a defect.
+    """
+    turn: Counter[str] = Counter()
+    in_turn = []
+    for tile in wrong:
+        in_turn.append((turn[tile.strip], len(in_turn), tile))
+        turn[tile.strip] += 1
+    defects = [tile for *_, tile in sorted(in_turn)[: round(len(normal) * SHARE / (1 - SHARE))]]
+    if not defects:
+        raise SettingsError(f"{len(normal)} normal tiles and {len(wrong)} with a defect to offer: give more of both")
+    kept = chance.permutation(len(normal))[: round(len(defects) * (1 - SHARE) / SHARE)]
+    return [*(normal[place] for place in sorted(kept)), *defects]
 
 
 def ratio_of(scorer: Scorer, tile: Tile) -> float:
