@@ -9,7 +9,8 @@ LoomwatchError
 |-- StorageError          the database, the picture store or Redis
 |   |-- SchemaError       the database is of another version than this program
 |   |-- RecordRefused     this record cannot be stored, however often it is tried
-|   `-- ChangedMeanwhile  somebody else acted on a defect since it was read
+|   |-- StorageAwayError  a store does not answer, or has no room, now
+|   `-- ChangedMeanwhile  somebody else changed a defect or sample since it was read
 `-- ServiceError          a port in use, a full disk, a process that would not start
 
 `cras_core` knows nothing of ours and has its own root, `cras_core.errors.CrasError`; the command line treats both
@@ -54,8 +55,12 @@ class RecordRefused(StorageError):
     it would be refused again."""
 
 
+class StorageAwayError(StorageError):
+    """A store does not answer, or its disk is full: worth another try."""
+
+
 class ChangedMeanwhile(StorageError):
-    """Somebody else acted on a defect since it was read: look again, then decide."""
+    """Somebody else changed a defect, or the samples of a training, since it was read: look again, then decide."""
 
 
 class ServiceError(LoomwatchError):

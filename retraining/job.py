@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rq.timeouts import JobTimeoutException
 
-from inspection.errors import LoomwatchError
+from inspection.errors import ChangedMeanwhile, LoomwatchError
 from inspection.logs import start_logging
 from inspection.settings import StoreSettings, TrainerSettings, load
 from retraining.parent import end_with_parent
+from retraining.passing import may_pass
 from storage import registry
 from storage.database import Database, open_database
 from storage.job_runs import fail_job, finish_job, start_job, try_again
@@ -38,25 +39,29 @@ def run(job_id: str) -> None:
 def run_training(store: StoreSettings, trainer: TrainerSettings, database: Database, job_id: str) -> None:
     """queued -> running -> done, or failed with its reason in one line; a failure is never shown as trained.
 
-    What somebody must put right first fails at once; what nobody expected is tried again, later, a few times.
+    What somebody must put right first fails at once; what may pass and what nobody expected is tried again, later, a
+    few times. What a try leaves is gone on with, unless its samples or settings were wrong: those are chosen anew.
     """
     job = start_job(database, job_id, holder=name_of(trainer))
     if job is None:
         logger.info("training %s is not to begin now", job_id)
         return
-    from cras_core.errors import CheckpointError, CrasError  # PyTorch, which takes seconds: the screens show it starts
+    # PyTorch, which takes seconds: the screens show that it starts
+    from cras_core.errors import ConfigError, CrasError, DataSetError, PictureError
 
     folder = folder_of(store, job_id)
     try:
         message = _train(store, trainer, database, job, folder)
     except (LoomwatchError, CrasError) as error:
-        logger.error("training %s failed: %s", job_id, error)
-        if not isinstance(error, CheckpointError):  # a full disk, say: with room it goes on from what it has
+        logger.error("training %s: %s", job_id, error)
+        if may_pass(error):
+            try_again(database, job_id, holder=job.holder, reason=str(error))
+            return
+        if isinstance(error, (ChangedMeanwhile, ConfigError, DataSetError, PictureError)):
             shutil.rmtree(folder, ignore_errors=True)
         fail_job(database, job_id, holder=job.holder, reason=str(error))
     except JobTimeoutException:
-        reason = f"it took longer than its limit of {job.time_limit_s / 3600:g} h: give it more, or a faster device"
-        fail_job(database, job_id, holder=job.holder, reason=reason)
+        fail_job(database, job_id, holder=job.holder, reason=over_limit(job))
     except Exception as error:
         try_again(database, job_id, holder=job.holder, reason=f"{type(error).__name__}: {error}")
         raise
@@ -77,12 +82,20 @@ def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, j
 
     pictures, processes = PictureStore(store.pictures), count_processes(trainer)
     with Shown(database, store.redis, job, holder=job.holder) as shown:
+        model = registry.model_of_job(database, job.id)
         if job.parameters == PROVISIONAL:
-            added = add_provisional(
-                store, database, pictures, job.style, by=job.by, device=trainer.device, tell=shown.tell
+            added = model or add_provisional(
+                store,
+                database,
+                pictures,
+                job.style,
+                by=job.by,
+                device=trainer.device,
+                tell=shown.tell,
+                job_id=job.id,
+                folder=folder,
             )
             return f"model {added.name} knows style {job.style} provisionally and is ready to be promoted"
-        model = registry.model_of_job(database, job.id)
         if model is None:
             model = train_candidate(
                 store,
@@ -99,7 +112,8 @@ def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, j
                 style=job.style,
                 job_id=job.id,
                 folder=folder,
-                together=(lambda at: train_together(at, job_id=job.id, processes=processes)) if processes > 1 else None,
+                processes=processes,
+                together=lambda at, count: train_together(at, job_id=job.id, processes=count),
                 checkpoint_s=trainer.checkpoint_s,
             )
         if model is None:
@@ -122,6 +136,10 @@ def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, j
 
 def name_of(trainer: TrainerSettings) -> str:
     return trainer.name or socket.gethostname()
+
+
+def over_limit(job: Job) -> str:
+    return f"it took longer than its limit of {job.time_limit_s / 3600:g} h: give it more, or a faster device"
 
 
 def trainings_dir(store: StoreSettings) -> Path:

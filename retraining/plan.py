@@ -14,7 +14,7 @@ import torch
 from cras_core.checkpoint import replace_file
 from cras_core.config import CrasConfig
 from cras_core.device import pick_device
-from inspection.errors import StorageError
+from inspection.errors import ChangedMeanwhile, StorageError
 from inspection.settings import TrainerSettings, load
 from retraining.dataset import check_samples, sample_counts
 from retraining.guard import guard_samples
@@ -32,7 +32,7 @@ PLAN = "plan.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan:
     """samples: (number, style) of each; set: the frozen one that is learned; weights: the backbone's state file, ""
-    where it needs none; threads: 0 for as many as the process has."""
+    where it needs none; threads: of each of the processes."""
 
     name: str
     style: str
@@ -42,6 +42,7 @@ class TrainingPlan:
     provenance: dict[str, Any]
     set: int
     threads: int
+    processes: int
 
     def write(self, folder: Path) -> None:
         """Raises `CheckpointError` when the folder cannot be written to."""
@@ -70,6 +71,7 @@ def make_plan(
     job_id: str | None = None,
     device: str = "auto",
     threads: int = 0,
+    processes: int = 1,
     tell: Callable[[float, str], object] = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> TrainingPlan | None:
@@ -85,11 +87,16 @@ def make_plan(
     if not isinstance(number, int) or number < 0:
         raise StorageError(f"set must be the number of a frozen set, got {number!r}")
     again = read_set(database, number) if number else None
+    if again is not None and "added" in again.recipe:
+        style, to = again.recipe["added"], again.recipe["to"]
+        raise StorageError(f"set {number} is what style {style} was added to model {to} with: no training learned it")
     if again is None:
         guard_samples(database, pictures, share=load(TrainerSettings).guard_share, device=device, tell=tell, stop=stop)
         if stop():
             return None
-        frozen = _freeze(database, pictures, chosen, by=by, style=style, device=device, threads=threads)
+        frozen = _freeze(
+            database, pictures, chosen, by=by, style=style, device=device, threads=threads, processes=processes
+        )
     else:
         frozen = again
     return TrainingPlan(
@@ -101,6 +108,7 @@ def make_plan(
         provenance=_provenance(frozen, source=source, by=by, style=style, job_id=job_id),
         set=frozen.id,
         threads=frozen.recipe["threads"],
+        processes=frozen.recipe.get("processes", processes),  # sets from before do not say
     )
 
 
@@ -113,6 +121,7 @@ def _freeze(
     style: str,
     device: str,
     threads: int,
+    processes: int,
 ) -> SampleSet:
     """What is learned now, checked, under a number of its own."""
     everything = list_samples(database, learnable=True)
@@ -127,22 +136,25 @@ def _freeze(
         "config": config.to_dict(),
         "weights": weights,
         "device": str(pick_device(device)),
-        "threads": threads or torch.get_num_threads(),
+        "threads": threads or max(1, torch.get_num_threads() // processes),
+        "processes": processes,
     }
     rest = [sample for sample in everything if sample.id in held_out]
     return freeze_set(database, pictures, learned=learned, held_out=rest, recipe=recipe, by=by)
 
 
 def planned_samples(database: Database, plan: TrainingPlan) -> list[Sample]:
-    """Raises `StorageError` when a style was renamed or taken away since, or a sample removed."""
+    """Raises `ChangedMeanwhile` when a style was renamed or taken away since, or a sample removed."""
     there = {sample.id: sample for sample in list_samples(database, active_only=False)}
     left = {sample.style for number, style in plan.samples if (sample := there.get(number)) and sample.active}
     for number, style in plan.samples:
         sample = there.get(number)
         if style not in left or (sample is not None and sample.style != style):
-            raise StorageError(f"style {style} was renamed or taken away while the training ran: start a new training")
+            raise ChangedMeanwhile(
+                f"style {style} was renamed or taken away while the training ran: start a new training"
+            )
         if sample is None:
-            raise StorageError(f"sample {number} was removed while the training ran: start a new training")
+            raise ChangedMeanwhile(f"sample {number} was removed while the training ran: start a new training")
     return [there[number] for number, _ in plan.samples]
 
 

@@ -2,26 +2,30 @@
 until a training has learned it. The other styles score as before, to the bit."""
 
 import logging
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cras_core.added_style import LEAST_FRAMES, add_style, remove_style
 from cras_core.bundle import load_model, save_bundle
 from cras_core.device import pick_device
 from inspection.errors import StorageError
 from inspection.settings import StoreSettings, TrainerSettings, load
-from retraining.dataset import count_tiles, normal_samples, sample_counts
+from retraining.dataset import count_tiles, frozen_samples, sample_counts
 from retraining.gate import Tell
 from retraining.guard import guard_samples
 from retraining.held_out import held_out_of
+from retraining.training import BUNDLE
 from storage import registry
 from storage.database import Database
 from storage.pictures import PictureStore
 from storage.registry import Model
+from storage.sample_sets import freeze_set
 from storage.samples import Sample, list_samples
 
 log = logging.getLogger(__name__)
@@ -39,13 +43,45 @@ def add_provisional(
     device: str = "auto",
     false_alarms_per_100m: float | None = None,
     tell: Tell = lambda *_: None,
+    job_id: str | None = None,
+    folder: Path | None = None,
 ) -> Model:
     """Registers the running model with one more style, source "added". A style it knows provisionally only is learned
-    anew. Promotion is another act.
+    anew. What it is learned from is frozen as a set. Promotion is another act.
+
+    folder: where an earlier try may have left the bundle, and this one leaves it; the caller removes it.
 
     Raises `StorageError` without a running model or samples, and for a style it was trained on; `CrasError` for samples
     that the method refuses.
     """
+    if folder is None:
+        store.data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="training-", dir=store.data_dir) as temporary:
+            return add_provisional(
+                store, database, pictures, style, by=by, device=device, false_alarms_per_100m=false_alarms_per_100m,
+                tell=tell, job_id=job_id, folder=Path(temporary),
+            )  # fmt: skip
+    bundle = folder / BUNDLE
+    if not bundle.is_dir():
+        _make_bundle(
+            store, database, pictures, style, bundle, by=by, device=device,
+            false_alarms_per_100m=false_alarms_per_100m, tell=tell,
+        )  # fmt: skip
+    return registry.import_bundle(database, bundle, store.models_dir, source="added", by=by, job_id=job_id)
+
+
+def _make_bundle(
+    store: StoreSettings,
+    database: Database,
+    pictures: PictureStore,
+    style: str,
+    bundle: Path,
+    *,
+    by: str,
+    device: str,
+    false_alarms_per_100m: float | None,
+    tell: Tell,
+) -> None:
     running = registry.running_model(database)
     if running is None:
         raise StorageError("no model is in charge: promote one first, a style is added to it")
@@ -73,30 +109,44 @@ def add_provisional(
     def progress(fraction: float) -> None:
         tell(fraction, f"learns {style} from {len(chosen)} frames")
 
+    recipe = {
+        "added": style,
+        "to": running.name,
+        "config": running.manifest["config"],
+        "false_alarms_per_100m": false_alarms_per_100m,
+        "device": str(pick_device(device)),
+        "threads": torch.get_num_threads(),
+    }
+    rest = [sample for sample in own if sample.id in held_out]
+    frozen = freeze_set(database, pictures, learned=chosen, held_out=rest, recipe=recipe, by=by)
     started = time.monotonic()
     model = load_model(Path(running.path))
     if known is not None:
         model = remove_style(model, style)
     changed = add_style(
         model,
-        normal_samples(chosen, pictures),
+        frozen_samples(frozen.learned, pictures),
         device=pick_device(device),
         false_alarms_per_100m=false_alarms_per_100m,
         provenance={"samples": len(chosen), "of": len(learned), "by": by, "at": _now(), "model": running.name},
         progress=progress,
     )
     seconds = round(time.monotonic() - started, 1)
-    name = _free_name(store.models_dir, style)
     save_bundle(
         changed,
-        store.models_dir / name,
-        name=name,
-        provenance={"source": "added", "by": by, "at": _now(), "samples": sample_counts(chosen)},
+        bundle,
+        name=_free_name(store.models_dir, style),
+        provenance={
+            "source": "added",
+            "by": by,
+            "at": _now(),
+            "samples": sample_counts(frozen.learned),
+            "set": frozen.id,
+            "samples_sha256": frozen.sha256,
+        },
         metrics={"added_s": seconds},
     )
-    registered = registry.import_bundle(database, store.models_dir / name, store.models_dir, source="added", by=by)
     log.info("added %s to %s on %d frames in %.0f s", style, running.name, len(chosen), seconds)
-    return registered
 
 
 def spread(samples: Sequence[Sample], pictures: PictureStore, *, tile_px: int) -> list[Sample]:

@@ -37,12 +37,12 @@ from inspection.errors import LoomwatchError, ServiceError, StorageError
 from inspection.monitor import Monitor
 from inspection.settings import ReportSettings, StoreSettings, TrainerSettings, load
 from retraining.guarding import run_guarding
-from retraining.job import name_of, trainings_dir
+from retraining.job import name_of, over_limit, trainings_dir
 from retraining.scheduler import run_scheduler
 from storage.database import Database, open_database
 from storage.job_queue import queue_name
-from storage.job_runs import hold_job, jobs_kept, lost_jobs, queue_again, ready_jobs, try_again
-from storage.jobs import get_job
+from storage.job_runs import fail_job, hold_job, jobs_kept, lost_jobs, queue_again, ready_jobs, try_again
+from storage.jobs import Job, get_job
 from storage.live import Live, ServiceState
 from storage.redis_client import connect, errors_explained
 
@@ -177,12 +177,12 @@ def device_kind(device: str) -> str:
 def _work(store: StoreSettings, database: Database, stop: threading.Event, watch: "_Watch", queues: list[str]) -> None:
     """RQ's loop, until it is stopped or Redis goes away."""
 
-    def killed(job: RqJob, _pid: int, status: int, _usage: object) -> None:
-        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        reason = f"the training process was ended by {signal.Signals(number).name}" if number else VANISHED
-        if number == signal.SIGKILL:
-            reason += ", perhaps for want of memory"
-        watch.see_to(job.id, reason)
+    def killed(job: RqJob, _pid: int | None, status: int | None, _usage: object) -> None:
+        try:
+            reason, again = how_it_ended(get_job(database, job.id), status)
+            watch.see_to(job.id, reason, again=again)
+        except StorageError as error:  # the database is away: its row is found with no process when it is back
+            logger.warning("training %s has no process any more: %s", job.id, error)
 
     connection = redis.Redis.from_url(store.redis)
     worker: TrainingWorker | None = None
@@ -206,6 +206,18 @@ def _work(store: StoreSettings, database: Database, stop: threading.Event, watch
             worker.wait_for_horse()
             worker._horse_pid = 0
         connection.close()
+
+
+def how_it_ended(job: Job, status: int | None) -> tuple[str, bool]:
+    """Why the process of a training is gone, and whether another try may end otherwise. status: as `os.wait` gives it,
+    None for one that RQ itself ended, a minute after its limit, which it had not heeded."""
+    if status is None and job.started_at and datetime.now(UTC) - job.started_at > timedelta(seconds=job.time_limit_s):
+        return over_limit(job), False
+    if status is None or not os.WIFSIGNALED(status):
+        return VANISHED, True
+    number = signal.Signals(os.WTERMSIG(status))
+    why = ", perhaps for want of memory" if number == signal.SIGKILL else ""
+    return f"the training process was ended by {number.name}{why}", True
 
 
 class _Watch:
@@ -254,9 +266,14 @@ class _Watch:
     def collect(self) -> Iterator[Metric]:
         yield from watch_metrics(training=self._training(), waiting=self._queued)
 
-    def see_to(self, job_id: str, reason: str) -> None:
-        """A training whose process is gone waits for its next try; one that was stopped in order goes on at once."""
+    def see_to(self, job_id: str, reason: str, *, again: bool = True) -> None:
+        """A training whose process is gone waits for its next try, or fails; one that was stopped in order goes on at
+        once."""
         stopped = self._stop.is_set()
+        if not again and not stopped:
+            fail_job(self._database, job_id, holder=self._name, reason=reason)
+            logger.error("training %s: %s", job_id, reason)
+            return
         state = try_again(
             self._database, job_id, holder=self._name, reason=STOPPED if stopped else reason, counted=not stopped
         )

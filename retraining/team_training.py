@@ -8,12 +8,15 @@ from pathlib import Path
 
 import torch
 
-from cras_core import errors, team
-from cras_core.errors import CrasError
-from inspection.errors import LoomwatchError, ServiceError, StorageError
+import cras_core.errors
+import inspection.errors
+from cras_core import team
+from cras_core.errors import CrasError, StaleCheckpointError
+from inspection.errors import LoomwatchError, ServiceError, StorageAwayError
 from inspection.logs import start_logging
 from inspection.settings import StoreSettings, TrainerSettings, load
 from retraining.parent import end_with_parent
+from retraining.passing import may_pass
 from retraining.plan import TrainingPlan
 from retraining.progress import Shown
 from retraining.training import Stopped, train_planned
@@ -38,7 +41,7 @@ def train_together(folder: Path, *, job_id: str, processes: int) -> None:
     from torch.distributed.run import run as torchrun
 
     (folder / PROBLEM).unlink(missing_ok=True)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's choice, without its warning; the plan's number is set
     arguments = ["--standalone", "--nproc-per-node", str(processes), "-m", __name__, str(folder), job_id]
     try:
         torchrun(parse_args(arguments))  # type: ignore[no-untyped-call]
@@ -51,8 +54,8 @@ def train_together(folder: Path, *, job_id: str, processes: int) -> None:
             raise ServiceError(f"{reason}: the trainer's log tells more") from error
         if found["kind"] == "Stopped":
             raise Stopped from error
-        known = getattr(errors, found["kind"], StorageError)
-        raise known(found["message"]) from error
+        kind = getattr(cras_core.errors, found["kind"], None) or getattr(inspection.errors, found["kind"])
+        raise kind(found["message"]) from error
 
 
 def main(folder: Path, job_id: str) -> int:
@@ -60,10 +63,9 @@ def main(folder: Path, job_id: str) -> int:
     end_with_parent()
     store, settings = load(StoreSettings), load(TrainerSettings)
     start_logging("training", level=store.log_level, file=None)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     plan = TrainingPlan.read(folder)
     assert plan is not None  # written before the processes were started
+    torch.set_num_threads(plan.threads)
     with open_database(store.database) as database:
         job = get_job(database, job_id)
         with Shown(database, store.redis, job, holder=job.holder) as shown:
@@ -82,7 +84,9 @@ def main(folder: Path, job_id: str) -> int:
                         checkpoint_s=settings.checkpoint_s,
                     )
             except (LoomwatchError, CrasError, Stopped) as error:
-                (folder / PROBLEM).write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+                away = may_pass(error) and not isinstance(error, StaleCheckpointError)
+                kind = StorageAwayError if away else type(error)  # without the cause that tells it
+                (folder / PROBLEM).write_text(json.dumps({"kind": kind.__name__, "message": str(error)}))
                 return 1
     return 0
 

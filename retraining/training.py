@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 Tell = Callable[[float, str], object]  # fraction of the whole, words
 Follow = Callable[[Progress], object]
 Act = Callable[[Path], object]  # trains what the folder's plan says
+Together = Callable[[Path, int], object]  # the same by so many processes
 WORK, BUNDLE = "work", "bundle"
 TRAINED = 0.98  # of the progress; the rest is saving
 
@@ -60,16 +61,17 @@ def train_candidate(
     job_id: str | None = None,
     folder: Path | None = None,
     follow: Follow = lambda _: None,
-    together: Act | None = None,
+    processes: int = 1,
+    together: Together | None = None,
     checkpoint_s: float = EVERY_S,
 ) -> Model | None:
     """Trains as `make_plan` says and registers the model as a candidate; None when stopped before that.
 
     folder: where an earlier try may have left something, and this one leaves it; the caller removes it. `source`:
-    trained or retrained.
+    trained or retrained. processes: by how many `together` trains what has no number of its own yet.
 
-    Raises `StorageError` for samples that cannot be learned from or that changed meanwhile, `CheckpointError` for a
-    folder that cannot be written to, and `CrasError` for what the method refuses.
+    Raises `StorageError` for samples that cannot be learned from, `ChangedMeanwhile` for those that are others by now,
+    `CheckpointError` for a folder that cannot be written to, and `CrasError` for what the method refuses.
     """
     if folder is None:
         store.data_dir.mkdir(parents=True, exist_ok=True)
@@ -77,31 +79,33 @@ def train_candidate(
             return train_candidate(
                 store, database, pictures, source=source, by=by, device=device, tell=tell, stop=stop,
                 parameters=parameters, threads=threads, style=style, job_id=job_id, folder=Path(temporary) / "it",
-                follow=follow, together=together, checkpoint_s=checkpoint_s,
+                follow=follow, processes=processes, together=together, checkpoint_s=checkpoint_s,
             )  # fmt: skip
     plan = TrainingPlan.read(folder)
     if plan is None:
         plan = make_plan(
             database, pictures, folder, store.models_dir, source=source, by=by, parameters=parameters or {},
-            style=style, job_id=job_id, device=device, threads=threads, tell=lambda _, words: tell(0.0, words),
-            stop=stop.is_set,
+            style=style, job_id=job_id, device=device, threads=threads, processes=processes,
+            tell=lambda _, words: tell(0.0, words), stop=stop.is_set,
         )  # fmt: skip
         if plan is None:
             return None
         TrainingFolder.begin(folder, resume=True)
         plan.write(folder)
-    if plan.threads > 0:
-        torch.set_num_threads(plan.threads)
+    torch.set_num_threads(plan.threads)
     started = time.monotonic()
 
-    def alone(folder: Path) -> None:
+    def act(folder: Path) -> None:
+        if together is not None and plan.processes > 1:
+            together(folder, plan.processes)
+            return
         train_planned(
             plan, database, pictures, folder, device=pick_device(device), tell=tell, follow=follow, stop=stop,
             checkpoint_s=checkpoint_s,
         )  # fmt: skip
 
     try:
-        _fresh_if_stale(folder, together or alone)
+        _fresh_if_stale(folder, act)
     except Stopped:
         return None
     tell(TRAINED, "registers the model")

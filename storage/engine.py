@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from inspection.errors import RecordRefused, StorageError
+from inspection.errors import RecordRefused, StorageAwayError, StorageError
 
 BUSY_S = 30.0
 CONNECT_S = 10
@@ -140,7 +140,8 @@ def reading_options(url: URL) -> dict[str, Any]:
 @contextmanager
 def errors_explained(url: URL) -> Iterator[None]:
     """Turns what a user can mend into a `StorageError`; a violated constraint or a wrong statement, the program's own
-    business, passes. What the database will never take is a `RecordRefused`."""
+    business, passes. What the database will never take is a `RecordRefused`, what another try may not meet a
+    `StorageAwayError`."""
     try:
         yield
     except (DBAPIError, PoolTimeoutError) as error:
@@ -150,7 +151,8 @@ def errors_explained(url: URL) -> Iterator[None]:
             raise
         if isinstance(error, DataError):  # a value that the database does not take, now or later
             raise RecordRefused(_explain(url, error)) from error
-        raise StorageError(_explain(url, error)) from error
+        away = isinstance(error, (OperationalError, PoolTimeoutError))
+        raise (StorageAwayError if away else StorageError)(_explain(url, error)) from error
 
 
 def _explain(url: URL, error: DBAPIError | PoolTimeoutError) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from inspection.errors import StorageError
+from inspection.errors import StorageAwayError, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -159,4 +159,4 @@ class PictureStore:
             raise StorageError(f"picture store {self.url} has no picture {key}") from error
         except Exception as error:  # each fsspec driver has its own errors; one line for all of them
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StorageError(f"picture store {self.url}: {key}: {reason.splitlines()[0]}") from error
+            raise StorageAwayError(f"picture store {self.url}: {key}: {reason.splitlines()[0]}") from error

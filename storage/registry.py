@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from inspection.errors import StorageError
+from inspection.errors import StorageAwayError, StorageError
 from storage import audit
 from storage.database import Database
 from storage.gates import gate_row
@@ -326,7 +326,7 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
         if target.exists() and _digest(target) == digest:
             return  # another process was faster
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise StorageError(
+        raise StorageAwayError(
             f"cannot copy the bundle to {target}: {reason}: free some space or check the folder"
         ) from error
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from inspection.errors import StorageError
+from inspection.errors import ChangedMeanwhile, StorageError
 from storage.database import Database
 from storage.pictures import PictureStore
 from storage.samples import Sample
@@ -101,10 +101,16 @@ def list_sets(database: Database, *, limit: int = 50) -> list[SampleSet]:
 
 
 def read_item(item: SetItem, pictures: PictureStore) -> bytes:
-    """The picture as it was when the set was frozen. Raises `StorageError` when it is gone or another."""
-    data = pictures.get(item.picture)
+    """The picture as it was when the set was frozen. Raises `StorageError` when it cannot be had, `ChangedMeanwhile`
+    when it is gone or another."""
+    try:
+        data = pictures.get(item.picture)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ChangedMeanwhile(str(error)) from error
+        raise
     if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise StorageError(
+        raise ChangedMeanwhile(
             f"picture {item.picture} is not the one that its set was frozen with: restore it from a backup"
         )
     return data

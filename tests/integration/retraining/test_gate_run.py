@@ -11,21 +11,25 @@ from cras_core.runtimes.builders import REFERENCE
 from ingest.edges import find_edges
 from ingest.simulator import normal_frames
 from inspection.errors import StorageError
-from inspection.settings import StoreSettings
+from inspection.settings import StoreSettings, TrainerSettings
 from retraining.after import apply_policy
 from retraining.gate import run_gate
 from retraining.held_out import held_out_of
+from retraining.job import run_training
 from retraining.plan import make_plan
 from retraining.provisional import add_provisional
 from storage import registry
 from storage.database import Database
 from storage.frames import store_report
 from storage.gates import Gate
+from storage.job_runs import try_again
+from storage.jobs import PROVISIONAL, add_request, get_job
 from storage.model_policy import FalseAlarmsRule, ModelPolicy, RecallRule, StylesRule, set_policy
 from storage.pictures import PictureStore
 from storage.reviews import review_defect
+from storage.sample_sets import read_set
 from storage.samples import add_sample, decide_samples, list_samples
-from storage.tables import DefectRow
+from storage.tables import DefectRow, JobRow
 from tests.records import encode_png, make_defect, make_header, make_report
 
 pytestmark = pytest.mark.integration
@@ -115,15 +119,59 @@ def test_the_gate_stops_false_alarms_and_missed_defects_and_shows_them(
         gate(line_store, line, pictures, "same")
 
 
-def test_a_new_style_is_added_at_once_provisionally_and_held_out_cloth_stays_so(
-    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth, bundles: Path, tmp_path: Path
-) -> None:
+def add_dark(line: Database, pictures: PictureStore, cloth) -> None:
     for number, pixels in enumerate(cloth):
         add_sample(
             line, pictures, style="dark", png=encode_png((pixels * 0.6).astype("uint8")), source="golden",
             roll_group=f"golden roll {number // 8}", mm_per_px=0.2, by="eva",
         )  # fmt: skip
+
+
+class Crash(BaseException):
+    """As a kill: nothing catches it."""
+
+
+def test_a_style_whose_addition_is_killed_anywhere_is_added_once(
+    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth, monkeypatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise Crash
+
+    add_dark(line, pictures, cloth)
+    with line.session() as session:
+        asked = add_request(line, session, by="eva", parameters=PROVISIONAL, style="dark")
+    settings = TrainerSettings(device="cpu", name="t")
+    before = set(line_store.models_dir.iterdir())
+    for killed_at in ("storage.registry._copy", "retraining.job.finish_job"):
+        monkeypatch.setattr(killed_at, crash)
+        with pytest.raises(Crash):
+            run_training(line_store, settings, line, asked.job_id)
+        monkeypatch.undo()
+        assert len(set(line_store.models_dir.iterdir()) - before) == (killed_at == "retraining.job.finish_job")
+        try_again(line, asked.job_id, holder="t", reason="killed")
+        with line.session() as session:
+            session.get_one(JobRow, asked.job_id).not_before = None
+        monkeypatch.setattr("retraining.provisional.add_style", crash)  # it is not learned again
+    run_training(line_store, settings, line, asked.job_id)
+    (model,) = [model for model in registry.list_models(line) if model.source == "added"]
+    assert model.job_id == asked.job_id
+    assert get_job(line, asked.job_id).state == "done"
+
+
+def test_a_new_style_is_added_at_once_provisionally_and_held_out_cloth_stays_so(
+    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth, bundles: Path, tmp_path: Path
+) -> None:
+    add_dark(line, pictures, cloth)
     model = add_provisional(line_store, line, pictures, "dark", by="eva", device="cpu")
+    frozen = read_set(line, model.manifest["provenance"]["set"])
+    assert model.manifest["provenance"]["samples_sha256"] == frozen.sha256
+    assert {item.style for item in (*frozen.learned, *frozen.held_out)} == {"dark"}
+    assert (frozen.recipe["added"], frozen.recipe["to"]) == ("dark", "plain")
+    with pytest.raises(StorageError, match="is what style dark was added to model plain with"):
+        make_plan(
+            line, pictures, line_store.data_dir / "trainings" / "it", line_store.models_dir, source="trained",
+            by="eva", parameters={"set": frozen.id},
+        )  # fmt: skip
     styles = model.manifest["styles"]
     assert (styles["dark"]["provisional"], styles["plain"]["provisional"]) == (True, False)
     assert (model.source, model.running) == ("added", False)

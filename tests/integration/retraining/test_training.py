@@ -1,30 +1,42 @@
 """A training in this process: real samples, a real (small) model, what is registered and what a failure leaves."""
 
 import os
+import pkgutil
+import resource
+import signal
 import subprocess
 import sys
 import threading
 import uuid
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rq.job import Job as RqJob
+from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from sqlalchemy import select
 
 from cras_core.bundle import load_bundle, save_bundle
 from cras_core.checkpoint import TrainingFolder
-from cras_core.errors import CheckpointError, ConfigError
-from inspection.errors import StorageError
+from cras_core.errors import ConfigError
+from cras_core.training import train as train_as_ever
+from inspection.errors import StorageAwayError, StorageError
 from inspection.settings import StoreSettings, TrainerSettings, load
-from retraining.job import run_training
+from retraining.job import over_limit, run_training
+from retraining.service import VANISHED, how_it_ended
 from retraining.training import train_candidate
 from storage import registry
+from storage.engine import sqlite_path
 from storage.gates import latest_gate
-from storage.job_runs import try_again
+from storage.job_queue import JobQueue
+from storage.job_runs import start_job, try_again
 from storage.jobs import cancel_job, get_job
 from storage.pictures import PictureStore
+from storage.sample_sets import read_set
 from storage.samples import add_sample, decide_samples, list_samples
 from storage.tables import JobRow, SampleRow, StyleRow
 from tests.records import make_png
@@ -213,6 +225,43 @@ def test_a_training_tells_its_losses_its_log_and_its_end(sqlite_database, store,
     assert (job.tries, job.ends_at) == (1, None)
 
 
+def test_the_rq_job_tells_progress_loss_log_and_end_to_rqs_own_tools(
+    sqlite_database, tmp_path, redis_url, samples, monkeypatch
+):
+    monkeypatch.setattr("retraining.progress.META_S", 0.0)
+    store = load(StoreSettings, data_dir=tmp_path, database_url="", redis_url=redis_url, pictures_url="")
+    job_id = queue_job(sqlite_database, **SMALL)
+    with JobQueue(redis_url) as queue:
+        queue.put(job_id, device="", time_limit_s=60)
+        run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+        meta = RqJob.fetch(job_id, connection=queue.connection, serializer=JSONSerializer).get_meta()
+    job = get_job(sqlite_database, job_id)
+    assert (meta["progress"], meta["message"], meta["loss"]) == (1.0, job.message, job.losses[-1][2])
+    assert meta["log"][-1].endswith(job.message)
+    assert datetime.fromisoformat(meta["ends_at"]) <= datetime.now(UTC)
+
+
+def test_a_training_that_takes_longer_than_its_limit_fails_and_keeps_what_it_has(sqlite_database, store, samples):
+    job_id = queue_job(sqlite_database, **SMALL | {"epochs": 100_000})
+    with UnixSignalDeathPenalty(5, JobTimeoutException, job_id=job_id):  # as RQ's worker has it
+        run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert job.state == "failed"
+    assert job.message == "it took longer than its limit of 24 h: give it more, or a faster device"
+    assert (store.data_dir / "trainings" / job_id).is_dir()
+
+
+def test_a_training_that_had_to_be_killed_at_its_limit_is_told_from_one_without_memory(sqlite_database):
+    job = start_job(sqlite_database, queue_job(sqlite_database), holder="t")
+    late = replace(job, started_at=datetime.now(UTC) - timedelta(days=2))
+    assert how_it_ended(late, None) == (over_limit(job), False)
+    assert how_it_ended(job, None) == (VANISHED, True)
+    assert how_it_ended(late, 1 << 8) == (VANISHED, True)  # it ended with 1
+    assert how_it_ended(late, signal.SIGKILL) == (
+        "the training process was ended by SIGKILL, perhaps for want of memory", True
+    )  # fmt: skip
+
+
 class Crash(BaseException):
     """As a kill: nothing catches it."""
 
@@ -363,23 +412,95 @@ def test_one_picture_and_mixed_scales_are_refused_before_anything_is_computed(sq
     assert registry.list_models(sqlite_database) == []
 
 
-def test_a_full_disk_fails_the_job_and_with_room_it_goes_on(sqlite_database, store, samples, monkeypatch):
-    def full(path, data):
-        raise CheckpointError(f"cannot write {path} (No space left on device): make room, then go on with --resume")
+def with_full_disk(act):
+    """`act` while no file can grow beyond a kilobyte."""
 
+    def full(*arguments, **options):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            return act(*arguments, **options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return full
+
+
+@pytest.mark.parametrize(
+    ("what", "left"),
+    [
+        ("cras_core.checkpoint.replace_file", "work"),
+        ("retraining.training.save_bundle", "work/checkpoint.safetensors"),
+        ("storage.registry.shutil.copytree", "bundle"),
+    ],
+)
+def test_a_full_disk_is_tried_again_and_with_room_it_goes_on(
+    sqlite_database, store, samples, monkeypatch, caplog, what, left
+):
+    caplog.set_level("INFO")
     settings = TrainerSettings(device="cpu", checkpoint_s=0)
-    monkeypatch.setattr("cras_core.checkpoint.replace_file", full)
+    monkeypatch.setattr(what, with_full_disk(pkgutil.resolve_name(what)))
     job_id = queue_job(sqlite_database, **SMALL)
     run_training(store, settings, sqlite_database, job_id)
     job = get_job(sqlite_database, job_id)
-    assert job.state == "failed"
-    assert "No space left on device" in job.message
+    assert (job.state, job.tries) == ("queued", 1)
+    assert "File too large" in job.message
+    assert job.not_before is not None
     assert registry.list_models(sqlite_database) == []
+    assert not any(store.models_dir.glob("*"))
+    assert (store.data_dir / "trainings" / job_id / left).exists()
     monkeypatch.undo()
-    with sqlite_database.session() as session:
-        session.get_one(JobRow, job_id).state = "queued"
+    again(sqlite_database, job_id)
+    if left == "bundle":
+        crash("retraining.training.train", monkeypatch)
+    run_training(store, settings, sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert job.state == "done", job.message
+    assert any("goes on from the last" in line for _, line in job.log) == (left == "work/checkpoint.safetensors")
+
+
+def test_a_database_that_is_away_at_the_end_costs_no_training(sqlite_database, store, samples, monkeypatch):
+    file = sqlite_path(sqlite_database.url)
+    aside = file.with_name("aside")
+
+    def saved(*arguments, **options):
+        save_bundle(*arguments, **options)
+        sqlite_database.engine.dispose()
+        file.rename(aside)
+        file.mkdir()
+
+    monkeypatch.setattr("retraining.training.save_bundle", saved)
+    settings = TrainerSettings(device="cpu", name="t")
+    job_id = queue_job(sqlite_database, **SMALL)
+    with pytest.raises(StorageAwayError):
+        run_training(store, settings, sqlite_database, job_id)
+    file.rmdir()
+    aside.rename(file)
+    assert try_again(sqlite_database, job_id, holder="t", reason="its process is gone") == "queued"
+    again(sqlite_database, job_id)
+    crash("retraining.training.train", monkeypatch)
     run_training(store, settings, sqlite_database, job_id)
     assert get_job(sqlite_database, job_id).state == "done"
+
+
+def test_a_picture_store_that_is_away_is_asked_again_later(sqlite_database, store, samples, monkeypatch):
+    decide_samples(sqlite_database, [sample.id for sample in samples], state="accepted", by="eva")
+    folder = Path(store.pictures)
+    aside = folder.with_name("aside")
+
+    def away(*arguments, **options):
+        folder.rename(aside)
+        folder.write_text("no folder")
+        return train_as_ever(*arguments, **options)
+
+    monkeypatch.setattr("retraining.training.train", away)
+    job_id = queue_job(sqlite_database, **SMALL)
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert job.state == "queued", job.message
+    assert job.message.startswith(f"picture store {folder}: samples/coarse/")
+    folder.unlink()
+    aside.rename(folder)
 
 
 def test_a_training_that_is_cancelled_leaves_no_model(sqlite_database, store, samples, monkeypatch):
@@ -395,23 +516,35 @@ def test_a_training_that_is_cancelled_leaves_no_model(sqlite_database, store, sa
     assert registry.list_models(sqlite_database) == []
 
 
-def test_two_processes_train_what_one_would(tmp_path, samples, sqlite_database, store):
-    """torchrun's agent in a process of its own, as the trainer's."""
-    job_id = queue_job(sqlite_database, **SMALL)
+def run_in_a_process(job_id, store, *, processes):
+    """As the trainer's: torchrun's agent is in it."""
     environment = {
         **os.environ,
         "LOOMWATCH_DATA_DIR": str(store.data_dir),
         "LOOMWATCH_TRAINER_DEVICE": "cpu",
-        "LOOMWATCH_TRAINER_PROCESSES": "2",
+        "LOOMWATCH_TRAINER_PROCESSES": str(processes),
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, "-c", f"from retraining.job import run; run({job_id!r})"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_two_processes_train_what_one_would_and_from_their_set_two_train_again(samples, sqlite_database, store):
+    job_id = queue_job(sqlite_database, **SMALL)
+    errors = run_in_a_process(job_id, store, processes=2)
     job = get_job(sqlite_database, job_id)
-    assert job.state == "done", f"{job.message}\n{done.stderr}"
+    assert job.state == "done", f"{job.message}\n{errors}"
     assert len(job.losses) == 1
     model = registry.model_of_job(sqlite_database, job_id)
     alone = train(sqlite_database, store, **SMALL)
     for style, facts in alone.manifest["styles"].items():
         assert model.manifest["styles"][style]["threshold"] == pytest.approx(facts["threshold"], rel=1e-2)
+    number = model.manifest["provenance"]["set"]
+    assert read_set(sqlite_database, number).recipe["processes"] == 2
+    job_id = queue_job(sqlite_database, set=number)
+    run_in_a_process(job_id, store, processes=1)
+    second = registry.model_of_job(sqlite_database, job_id)
+    weights = [(Path(each.path) / "weights.safetensors").read_bytes() for each in (model, second)]
+    assert weights[0] == weights[1]
