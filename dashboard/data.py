@@ -70,6 +70,7 @@ from storage.trends.periods import Plant
 from storage.trends.reads import By, Difference, Kind, Trend, TrendFilter
 
 THUMBNAIL_PX = 112
+DRAWINGS: dict[str, Any] = {}  # that are kept for others who look (`dashboard.drawn_once`), by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def refresh_s() -> float:
 def forget_reads() -> None:
     """After an act everybody sees the new state at once."""
     st.cache_data.clear()
-    for read in (rolls, roll_map, graded_roll, cut_plan, _passed):
+    for read in (rolls, roll_map, graded_roll, cut_plan, _passed, *DRAWINGS.values()):
         read.clear()
 
 

@@ -3,11 +3,13 @@
 import streamlit as st
 
 from dashboard import data, shell, words
+from dashboard.drawn_once import drawn_once
 from dashboard.language import _
 from storage.reads.defects import DefectItem
 
 
-def show_latest_defects(limit: int, *, line: str = "", across: int = 3) -> None:
+@drawn_once()
+def draw_latest_defects(limit: int, *, line: str = "", across: int = 3) -> None:
     """line: only its own. across: how many side by side."""
     latest = data.latest_defects(limit, line)
     st.subheader(_("Latest defects"), anchor=False)
@@ -17,10 +19,10 @@ def show_latest_defects(limit: int, *, line: str = "", across: int = 3) -> None:
     with st.grid(across, min_column_width=270):
         for item in latest:
             with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
-                show_latest(item)
+                draw_latest(item)
 
 
-def show_latest(item: DefectItem) -> None:
+def draw_latest(item: DefectItem) -> None:
     crop = data.thumbnail(item)
     if crop:
         st.image(crop, width=data.THUMBNAIL_PX, alt=_("Defect {id}", id=item.id))
@@ -37,5 +39,4 @@ def show_latest(item: DefectItem) -> None:
                 clock=shell.clock(item.captured_at),
             )
         )
-        if st.button(_("Look"), key=f"look.{item.id}", icon=":material/search:", type="tertiary"):
-            st.switch_page("views/review.py", query_params={"defect": str(item.id), "state": "all"})
+        shell.way_to("views/review.py", _("Look"), icon=":material/search:", defect=str(item.id), state="all")

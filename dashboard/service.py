@@ -164,6 +164,7 @@ def command(settings: DashboardSettings) -> list[str]:
         "browser.gatherUsageStats": "false",
         "browser.serverAddress": settings.host,
         "runner.magicEnabled": "false",
+        "runner.postScriptGC": "false",  # after each drawing, over all that is there: see `dashboard.collection`
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "logger.level": "warning",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
+from streamlit.errors import StreamlitPageNotFoundError
 
 from dashboard import data, language, signed_in, words
 from dashboard.language import LANGUAGES, _
@@ -80,6 +81,15 @@ def act_button(label: str, *, least: Role = "operator", disabled: bool = False, 
     """A button for an act, which whoever has a lesser role sees and cannot press. more: as `st.button` takes it."""
     needed, told = needs(least), more.pop("help", None)
     return st.button(label, disabled=disabled or needed is not None, help=needed or told, **more)
+
+
+def way_to(page: str, label: str, *, icon: str, **query: str) -> None:
+    """A link to another page of the dashboard, also in a drawing that is kept, where no button may be. page: its file.
+    A page that runs by itself knows of no others, and names them only."""
+    try:
+        st.page_link(page, label=label, icon=icon, query_params=query)
+    except StreamlitPageNotFoundError:
+        st.caption(label)
 
 
 def _show_user() -> None:

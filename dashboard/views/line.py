@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from dashboard import alarm_list, charts, data, language, latest_defects, roll_charts, shell, stored_words, words
+from dashboard import alarm_list, charts, data, language, roll_charts, shell, stored_words, words
+from dashboard.drawn_once import drawn_once
 from dashboard.language import _, figure, ngettext
+from dashboard.latest_defects import draw_latest_defects
 from dashboard.on_map import said_on_map
 from dashboard.stored_words import said
 from dashboard.units import units
@@ -15,32 +17,40 @@ SILENT_S = 10.0
 STRIP_HEIGHT_PX = 540
 STRIP_WIDTHS_PX = {1: 640, 2: 420}  # one camera, two cameras; more share the same room
 STRIP_ROOM_PX = 900
-MAP_S = 3.0  # between two drawings of the map
+MAP_S = 3.0
 LATEST_DEFECTS = 4
 ALARMS = 4
 
 
 def show_page() -> None:
     """One line of the plant, the address says which."""
-    cameras = data.cameras()
-    lines = sorted({camera.line for camera in cameras})
+    lines = sorted({camera.line for camera in data.cameras()})
     if not lines:
         st.title(_("Line"), anchor=False)
         st.fragment(show_nothing_yet, run_every=data.refresh_s())()
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        line = (
-            shell.select(_("Line"), "line", {name: name for name in lines}, page="line", width=320, bare=True)
-            if len(lines) > 1
-            else lines[0]
-        )
-        st.fragment(show_state, run_every=data.refresh_s())(line)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        st.fragment(show_strips, run_every=data.refresh_s())(line)
-        st.fragment(show_roll_map, run_every=MAP_S)(line)
-    with right:
-        st.fragment(show_figures, run_every=data.refresh_s())(line)
+    line = (
+        shell.select(_("Line"), "line", {name: name for name in lines}, page="line", width=320, bare=True)
+        if len(lines) > 1
+        else lines[0]
+    )
+    st.fragment(show_line, run_every=data.refresh_s())(line)
+
+
+def show_line(line: str) -> None:
+    """All of the screen, as one part that is redrawn in place: what a part costs beside its content comes once."""
+    with shell.told():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            draw_state(line)
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            draw_cloth(line)
+        with right:
+            draw_roll(line)
+            alarms = alarm_list.show_alarms(line=line, limit=ALARMS)
+            if not alarms:
+                st.success(_("No alarm is open."), icon=":material/notifications_off:")
+            draw_latest_defects(LATEST_DEFECTS if alarms < 2 else 2, line=line, across=2)
 
 
 def show_nothing_yet() -> None:
@@ -57,89 +67,72 @@ def show_nothing_yet() -> None:
         )
 
 
-def show_state(line: str) -> None:
+@drawn_once()
+def draw_state(line: str) -> None:
     """Its name, and whether everything that belongs to it runs."""
-    with shell.told():
-        cameras = of_line(line)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.title(words.plain(line), anchor=False, width="content")
-            running = [camera for camera in cameras if not camera.ended]
-            silent = [camera for camera in running if is_silent(camera)]
-            if silent:
-                names = ", ".join(words.plain(camera.camera) for camera in silent)
-                st.badge(_("Silent: {names}", names=names), icon=":material/videocam_off:", color="orange")
-            elif running:
-                st.badge(_("Running"), icon=":material/play_circle:", color="green")
-            else:
-                st.badge(_("Finished"), icon=":material/flag:", color="gray")
-            problem = data.live_view().problem
-            if problem:
-                st.badge(_("Live pictures away"), icon=":material/cloud_off:", color="orange")
-            if data.running_model() is None:
-                st.badge(_("No model in charge: no cloth is inspected"), icon=":material/model_training:", color="red")
+    st.title(words.plain(line), anchor=False, width="content")
+    running = [camera for camera in of_line(line) if not camera.ended]
+    silent = [camera for camera in running if is_silent(camera)]
+    if silent:
+        names = ", ".join(words.plain(camera.camera) for camera in silent)
+        st.badge(_("Silent: {names}", names=names), icon=":material/videocam_off:", color="orange")
+    elif running:
+        st.badge(_("Running"), icon=":material/play_circle:", color="green")
+    else:
+        st.badge(_("Finished"), icon=":material/flag:", color="gray")
+    if data.live_view().problem:
+        st.badge(_("Live pictures away"), icon=":material/cloud_off:", color="orange")
+    if data.running_model() is None:
+        st.badge(_("No model in charge: no cloth is inspected"), icon=":material/model_training:", color="red")
 
 
-def show_strips(line: str) -> None:
-    """Each camera's cloth, as they hang side by side."""
-    with shell.told():
-        draw_strips(of_line(line))
-
-
-def draw_strips(cameras: list[CameraFigures]) -> None:
+@drawn_once()
+def draw_cloth(line: str) -> None:
+    """Each camera's cloth, as they hang side by side, and the running roll's map as it grows."""
+    cameras = of_line(line)
     width_px = STRIP_WIDTHS_PX.get(len(cameras), max(160, STRIP_ROOM_PX // max(1, len(cameras))))
-    for column, camera in zip(st.columns(len(cameras), gap="small"), cameras, strict=True):
+    for column, camera in zip(st.columns(max(1, len(cameras)), gap="small"), cameras, strict=False):
         with column:
-            picture = data.running_cloth(
-                camera.line, camera.camera, width_px, STRIP_HEIGHT_PX, units(), language.language()
-            )
-            if picture is None:
-                st.info(
-                    _(
-                        "**{camera}:** no cloth to show at the moment. It appears with the next frame that "
-                        "is inspected.",
-                        camera=words.plain(camera.camera),
-                    ),
-                    icon=":material/image_not_supported:",
-                )
-            else:
-                st.image(
-                    picture,
-                    width="stretch",
-                    alt=_("Cloth of camera {camera}, suspicious places coloured", camera=camera.camera),
-                )
-            facts = [words.plain(camera.camera), words.metres(camera.position_mm)]
-            if is_silent(camera) and not camera.ended:
-                facts.append(
-                    _(":orange[silent for {duration}]", duration=words.duration(shell.seconds_since(camera.heard_at)))
-                )
-            elif camera.gap_reason:
-                facts.append(
-                    _(
-                        ":orange[not inspected: {reason}]",
-                        reason=words.plain(said(reason_in_words(camera.gap_reason))),
-                    )
-                )
-            st.caption(" · ".join(facts))
+            draw_strip(camera, width_px)
+    if roll := roll_of(line):
+        draw_map(roll)
 
 
-def show_figures(line: str) -> None:
-    """What the line does, the running roll, alarms and the latest defects."""
-    with shell.told():
-        show_roll(line)
-        alarms = alarm_list.show_alarms(line=line, limit=ALARMS)
-        if not alarms:
-            st.success(_("No alarm is open."), icon=":material/notifications_off:")
-        latest_defects.show_latest_defects(LATEST_DEFECTS if alarms < 2 else 2, line=line, across=2)
+def draw_strip(camera: CameraFigures, width_px: int) -> None:
+    picture = data.running_cloth(camera.line, camera.camera, width_px, STRIP_HEIGHT_PX, units(), language.language())
+    if picture is None:
+        st.info(
+            _(
+                "**{camera}:** no cloth to show at the moment. It appears with the next frame that is inspected.",
+                camera=words.plain(camera.camera),
+            ),
+            icon=":material/image_not_supported:",
+        )
+    else:
+        st.image(
+            picture,
+            width="stretch",
+            alt=_("Cloth of camera {camera}, suspicious places coloured", camera=camera.camera),
+        )
+    facts = [words.plain(camera.camera), words.metres(camera.position_mm)]
+    if is_silent(camera) and not camera.ended:
+        facts.append(_(":orange[silent for {duration}]", duration=words.duration(shell.seconds_since(camera.heard_at))))
+    elif camera.gap_reason:
+        facts.append(
+            _(":orange[not inspected: {reason}]", reason=words.plain(said(reason_in_words(camera.gap_reason))))
+        )
+    st.caption(" · ".join(facts))
 
 
-def show_roll(line: str) -> None:
+@drawn_once()
+def draw_roll(line: str) -> None:
     """Speed, and the running roll's length, coverage, points and defects."""
-    live = [camera for camera in data.live_view().cameras.values() if camera.line == line]
     roll = roll_of(line)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(name_of(roll), anchor=False, width="stretch")
-        if roll and st.button(_("Roll"), icon=":material/map:", key="line.roll"):
-            st.switch_page("views/roll.py", query_params={"roll": str(roll.id)})
+        if roll is not None:
+            shell.way_to("views/roll.py", _("Roll"), icon=":material/map:", roll=str(roll.id))
+    live = [camera for camera in data.live_view().cameras.values() if camera.line == line]
     with st.grid(3, min_column_width=140):
         speed = words.speed(max(camera.speed_m_min for camera in live)) if live else "–"
         st.metric(_("Speed"), speed, border=True)
@@ -157,21 +150,8 @@ def show_roll(line: str) -> None:
         )
 
 
-def show_roll_map(line: str) -> None:
-    """The running roll's map as it grows."""
-    with shell.told():
-        if roll := roll_of(line):
-            draw_roll_map(roll, language.language(), units().long, str(data.zone()))
-
-
-@st.cache_data(ttl=MAP_S, max_entries=20, show_spinner=False)
-def draw_roll_map(roll: Roll, spoken: str, unit: str, zone: str) -> None:
-    """Drawn once for everybody who looks and sees it in the same words, units and times."""
-    with language.speaking(spoken):
-        draw_map_of(roll)
-
-
-def draw_map_of(roll: Roll) -> None:
+@drawn_once(kept_s=MAP_S)
+def draw_map(roll: Roll) -> None:
     drawn = data.roll_map(roll)
     if not drawn.summary.cameras:
         return

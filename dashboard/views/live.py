@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import alarm_list, charts, data, latest_defects, pictures, shell, words
+from dashboard import alarm_list, charts, data, pictures, shell, words
 from dashboard.data import LiveView
 from dashboard.language import _, figure, ngettext
+from dashboard.latest_defects import draw_latest_defects
 from dashboard.stored_words import said
 from inspection.states import CameraState
 from inspection.types import Roll
@@ -45,7 +46,7 @@ def show_page() -> None:
                     show_camera(figures, view.cameras.get(figures.camera))
                     show_capture(view.ingest_of(figures.camera))
         show_workers(view.workers)
-        latest_defects.show_latest_defects(LATEST_DEFECTS)
+        draw_latest_defects(LATEST_DEFECTS)
 
 
 def show_services(view: LiveView, cameras: list[CameraFigures]) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 from sqlalchemy import delete, func, select, update
@@ -155,14 +156,14 @@ def test_what_people_named_is_never_taken_for_markup(line: Database, live: Live,
     assert "\\[link\\]\\(" in warning
 
 
-def test_a_defect_leads_to_its_review(line: Database, live: Live) -> None:
+def test_a_defect_leads_to_its_review(line: Database, live: Live, open_page: OpenPage) -> None:
     app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
-    look = next(button for button in app.button if button.label == "Look")
-    number = str(look.key).removeprefix("look.")
-    look.click().run()
-    assert app.title[0].value == "Review"
-    assert app.query_params["defect"] == number
-    assert app.subheader[0].value == f"Defect {number}"
+    look = next(link.proto for link in app.get("page_link") if link.proto.label == "Look")
+    assert look.page == "review"
+    asked = dict(parse_qsl(look.query_string))
+    review = open_page("review", **asked)
+    assert review.title[0].value == "Review"
+    assert review.subheader[0].value == f"Defect {asked['defect']}"
 
 
 def test_a_cameras_warning_is_visible_until_a_frame_comes_without_it(
