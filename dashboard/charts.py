@@ -19,6 +19,7 @@ Drawing: TypeAlias = dict[str, Any]  # a Vega-Lite specification, or a part of o
 TYPES = {"Q": "quantitative", "N": "nominal", "O": "ordinal"}
 
 TREND_HEIGHT_PX = 110
+LEGEND_PX = 400  # of a word, before it is cut
 NUMBERS = {  # as d3 takes a language's way of writing them
     "en": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""]},
     "de": {"decimal": ",", "thousands": ".", "grouping": [3], "currency": ["", ""]},
@@ -26,10 +27,16 @@ NUMBERS = {  # as d3 takes a language's way of writing them
 
 
 def spoken(chart: Drawing, *, as_picture: bool = False) -> Drawing:
-    """With numbers on axes and in tooltips as the language writes them. as_picture: thousands of marks are then one
-    picture, whose words are the page's (`alt=`), instead of as many that each say nothing."""
+    """With numbers on axes and in tooltips as the language writes them. What who does not see it is told of it is the
+    page's (`alt=`): Vega's own words of axes and marks are English and name columns. as_picture: thousands of marks are
+    then one picture."""
     picture: Drawing = {"usermeta": {"embedOptions": {"renderer": "canvas"}}} if as_picture else {}
-    config = {**chart.get("config", {}), "locale": {"number": NUMBERS[language()]}}
+    config = {
+        "legend": {"labelLimit": LEGEND_PX},
+        **chart.get("config", {}),
+        "locale": {"number": NUMBERS[language()]},
+        "aria": False,
+    }
     return {**chart, **picture, "config": config}  # Streamlit drops embedOptions' own formatLocale
 
 
@@ -108,7 +115,7 @@ def score_trend(trend: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
         {"field": "text", "type": "nominal", "title": _("Highest score")},
         {"field": "defects", "type": "quantitative", "title": _("Defects")},
     ]
-    return table, {
+    chart: Drawing = {
         "height": TREND_HEIGHT_PX,
         "layer": [
             {
@@ -133,6 +140,7 @@ def score_trend(trend: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
             },
         ],
     }
+    return table, spoken(chart)
 
 
 def lanes(roll: RollSummary) -> list[list[CameraCoverage]]:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, shell, words
-from dashboard.charts import Drawing, channel, layer, layered, tooltip
+from dashboard.charts import Drawing, channel, layer, layered, spoken, tooltip
 from dashboard.language import N_, _
 from dashboard.stored_sentences import told
 from dashboard.theme import SCORE_COLOUR
@@ -171,7 +171,7 @@ def loss_chart(job: Job) -> Drawing:
             *tooltip(loss=(_("Loss"), ".4f")),
         ],
     )
-    return layered([line], height=150)
+    return spoken(layered([line], height=150))
 
 
 def log_of(job: Job) -> str:
