@@ -14,8 +14,8 @@ from storage.reads.cameras import CameraFigures
 from storage.reads.gap_words import merge_gaps, reason_in_words
 
 SILENT_S = 10.0
-STRIP_HEIGHT_PX = 540
-STRIP_WIDTHS_PX = {1: 640, 2: 420}  # one camera, two cameras; more share the same room
+STRIP_HEIGHT_PX = 460  # the map beneath it still fits on a wall screen
+STRIP_WIDTHS_PX = {1: 860, 2: 420}  # one camera, two cameras; more share the same room
 STRIP_ROOM_PX = 900
 MAP_S = 3.0
 LATEST_DEFECTS = 4
