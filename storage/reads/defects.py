@@ -192,18 +192,22 @@ def list_defects(
 ) -> tuple[list[DefectItem], int]:
     """A page of defects, worst first, and how many there are in all, `COUNTED` at most.
 
-    What comes after the page is counted from there on: no part of a year's defects is looked through twice."""
+    What comes after the page is counted from there on: no part of a year's defects is looked through twice. A
+    reviewer's are no more than `COUNTED`, strewn over the year: they are counted as they are sorted."""
     condition, strength = wanted.condition(), wanted.strength
+    with_count = [func.count().over()] if wanted.by else []
     with database.reading() as session:
         page = session.execute(
-            select(DefectRow.id, DefectRow.strength)
+            select(DefectRow.id, DefectRow.strength, *with_count)
             .where(condition)
             .order_by(strength.desc(), DefectRow.id)
             .limit(limit)
             .offset(offset)
         ).all()
         total = offset + len(page) if page else _count(session, condition) if offset else 0
-        if len(page) == limit and total < COUNTED:
+        if page and wanted.by:
+            total = page[0][2]
+        elif len(page) == limit and total < COUNTED:
             last = page[-1]
             after = or_(strength < last.strength, DefectRow.id > last.id)
             total += _count(session, and_(condition, strength <= last.strength, after))
