@@ -134,10 +134,9 @@ def show_shadow_figures(shadow: Shadow) -> None:
     state = {"running": _("running"), "done": _("done"), "stopped": _("ended early")}.get(shadow.state, shadow.state)
     st.caption(
         _(
-            "beside {against} · {state} {message} · {share} % of frames, {budget} % of a worker's time at most",
+            "beside {against} · {state} · {share} % of frames, {budget} % of a worker's time at most",
             against=words.plain(shadow.against),
             state=state,
-            message=words.plain(shadow.message),
             share=figure(100 * shadow.share, "g"),
             budget=figure(100 * shadow.budget, "g"),
         )
@@ -150,6 +149,10 @@ def show_shadow_figures(shadow: Shadow) -> None:
             planned=words.metres(shadow.metres * 1000, ",.0f"),
         ),
     )
+    if shadow.style:
+        st.caption(_("On the cloth of {style} alone", style=words.plain(shadow.style)))
+    if shadow.message:
+        st.caption(words.plain(told(shadow.message)))
     agreement = "–" if whole.agreement is None else f"{figure(100 * whole.agreement, '.0f')} %"
     with st.grid(4, min_column_width=150):
         st.metric(_("Alarms of both"), figure(whole.both, ","))

@@ -119,6 +119,7 @@ SENTENCES = (
     N_("waits for the trainer"),
     N_("model {model} is ready to be promoted, no model runs that the gate could compare it with"),
     N_("model {model} is trained, but the gate could not judge it: {why}"),
+    N_("model {model} passed the gate, but what the policy says could not be done: {why}"),
     N_("model {model} knows style {style} provisionally and is ready to be promoted"),
     # The gate
     N_("speed: the two models take tiles of different size"),
@@ -127,6 +128,16 @@ SENTENCES = (
     N_("confirmed defects: there is none yet in the regression set"),
     N_("false alarms: no held-out normal fabric; a style needs samples of five rolls or more"),
     N_("decides alike by {names}"),
+    # The shadow
+    N_("another model came in charge"),
+    N_("it came in charge itself"),
+    N_("stopped by {name}"),
+    N_("{metres} m were compared"),
+    N_("{metres} m were compared, no alarm by either: promoted by rule"),
+    N_("{metres} m were compared, {share} % of the alarms the same: promoted by rule"),
+    N_("{metres} m were compared, {share} % of the alarms the same, {least} % at least are asked for: not promoted"),
+    N_("{metres} m were compared, no alarm by either, not promoted: {why}"),
+    N_("{metres} m were compared, {share} % of the alarms the same, not promoted: {why}"),
 )
 
 

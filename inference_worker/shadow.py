@@ -22,6 +22,7 @@ from inspection.tiling import join
 from inspection.types import Defect, FrameKey
 from storage.database import Database
 from storage.pictures import PictureStore, picture_key
+from storage.registry import in_force
 from storage.shadow import Apart, Comparison, Shadow, running_shadow, store_comparison
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class ShadowScorer(Beside):
         self._database, self._pictures, self._device = database, pictures, device
         self._batch_size, self._merge_mm = batch_size, merge_mm
         self._shadow: Shadow | None = None
+        self._against: frozenset[str] = frozenset()  # the models whose frames are compared
         self._scorer: Scorer | None = None
         self._budget = Budget(0.0, now=time.monotonic())
         self._kept = {"running": 0, "candidate": 0}
@@ -54,7 +56,9 @@ class ShadowScorer(Beside):
 
     def wants(self, inspected: Inspected) -> bool:
         shadow = self._shadow
-        if shadow is None or inspected.report.model != shadow.against:
+        if shadow is None or inspected.report.model not in self._against:
+            return False
+        if shadow.style not in ("", inspected.report.style):
             return False
         chosen = is_chosen(inspected.report.header.key, share=shadow.share)
         return chosen and self._budget.allows(now=time.monotonic())
@@ -63,7 +67,12 @@ class ShadowScorer(Beside):
         shadow = running_shadow(self._database)
         if shadow is None or self._shadow is None or shadow.id != self._shadow.id:
             self._shadow = self._scorer = None
-        if shadow is None or self._shadow is not None or shadow.id == self._refused:
+        if shadow is None or shadow.id == self._refused:
+            return
+        force = in_force(self._database)
+        names = {model.name for model in force.models} if force else set()
+        self._against = frozenset({shadow.against} if shadow.style else names - {shadow.model})
+        if self._shadow is not None:
             return
         try:
             self._scorer = load_bundle(Path(shadow.path), device=self._device)

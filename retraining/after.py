@@ -5,12 +5,13 @@ import logging
 from collections.abc import Callable
 
 from cras_core.errors import CrasError
-from inspection.errors import LoomwatchError
+from inspection.errors import LoomwatchError, StorageError
 from inspection.settings import StoreSettings, WorkerSettings, load
 from retraining.gate import Tell, run_gate
 from storage import registry
 from storage.database import Database
 from storage.gates import Gate
+from storage.in_force import meant_for
 from storage.model_policy import read_policy
 from storage.pictures import PictureStore
 from storage.shadow import BY_RULE, start_shadow
@@ -28,9 +29,8 @@ def after_training(
     device: str,
     tell: Tell,
     stop: Callable[[], bool],
-    style: str = "",
 ) -> str:
-    """Judges a new model and does what the policy says; in one line what came out. style: what it is meant for."""
+    """Judges a new model and does what the policy says; in one line what came out."""
     try:
         gate = run_gate(
             store,
@@ -43,22 +43,27 @@ def after_training(
             tell=tell,
             stop=stop,
         )
-        if gate is None:
-            return f"model {name} is trained, the gate was called off"
-        return apply_policy(database, gate, style=style)
     except (LoomwatchError, CrasError) as error:
         log.error("the gate of %s: %s", name, error)
         return f"model {name} is trained, but the gate could not judge it: {error}"
+    if gate is None:
+        return f"model {name} is trained, the gate was called off"
+    try:
+        return apply_policy(database, gate)
+    except StorageError as error:
+        log.error("what the policy says of %s: %s", name, error)
+        return f"model {name} passed the gate, but what the policy says could not be done: {error}"
 
 
-def apply_policy(database: Database, gate: Gate, *, style: str = "") -> str:
+def apply_policy(database: Database, gate: Gate) -> str:
     """Promotes a model, or starts its shadow, where the policy says so and the gate allows it. -> in one line what was
-    done. By rule nothing takes over that any rule left open. style: the only one it takes over for, "" for all.
-    Raises `StorageError`."""
+    done. By rule nothing takes over that any rule left open, and what was trained for one style takes over for that one
+    alone. Raises `StorageError`."""
     if gate.failed:
         return f"model {gate.model} failed the gate: {'; '.join(rule.words for rule in gate.failed)}"
     policy = read_policy(database)
     if policy.promotion == "gate" and gate.whole:
+        style = meant_for(registry.get_model(database, gate.model).manifest)
         registry.promote(database, gate.model, by=BY_RULE, style=style, reason="every rule of the gate passed")
         return f"model {gate.model} passed the gate and is promoted by rule" + (f" for {style}" if style else "")
     if policy.promotion == "shadow" and gate.whole and gate.against:

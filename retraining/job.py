@@ -124,7 +124,6 @@ def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, j
             pictures,
             model.name,
             by=job.by,
-            style=job.style,
             device=trainer.device,
             tell=lambda fraction, message: shown.tell(TRAINING + (1 - TRAINING) * fraction, message),
             stop=shown.stop.is_set,

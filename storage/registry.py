@@ -23,7 +23,7 @@ from inspection.errors import StorageAwayError, StorageError
 from storage import audit
 from storage.database import Database
 from storage.gates import gate_row
-from storage.in_force import Standing, standing
+from storage.in_force import LOCK, Standing, end_shadow, standing
 from storage.tables import ModelRow, PromotionRow
 
 MANIFEST = "manifest.json"
@@ -130,29 +130,38 @@ def promote(
     or style, for one of another tile size or scale than the others in force, and when its bundle is gone or damaged.
     """
     with database.reading() as session:
-        _verify(_named(session, name))
+        verify_bundle(session, name)
     with database.session() as session:
-        database.lock(session, "promotions")
-        row = _named(session, name)
-        states = standing(session)[1]
-        now = states[-1] if states else None
-        if style:
-            _check_style(session, row, style, now)
-        if (now != Standing(model=row.id)) if not style else (now is None or now.of(style) != row.id):
-            detail: dict[str, Any] = {"style": style, "reason": reason} if style or reason else {}
-            ran = any(row.id in state.models for state in states)
-            objection = "" if now is None or ran else _objection(session, row, now.model)
-            if objection and not override:
-                raise StorageError(f"{objection}; or override it with a reason")
-            if objection:
-                if not reason.strip():
-                    raise StorageError(f"{objection}: to override it takes a reason")
-                detail |= {"override": objection}
-            session.add(
-                PromotionRow(model_id=row.id, action="promote", style=style, reason=reason, by=by, at=datetime.now(UTC))
-            )
-            audit.record(session, by=by, action="model.promote", subject=name, detail=detail)
-        return _model(row, _in_charge(session))
+        database.lock(session, LOCK)
+        return promote_within(session, name, by=by, style=style, reason=reason, override=override)
+
+
+def promote_within(
+    session: Session, name: str, *, by: str, style: str = "", reason: str = "", override: bool = False
+) -> Model:
+    """`promote` within a transaction that holds `LOCK`; whether the bundle is whole is not looked at. What raises has
+    changed nothing."""
+    row = _named(session, name)
+    states = standing(session)[1]
+    now = states[-1] if states else None
+    if style:
+        _check_style(session, row, style, now)
+    if (now != Standing(model=row.id)) if not style else (now is None or now.of(style) != row.id):
+        detail: dict[str, Any] = {"style": style, "reason": reason} if style or reason else {}
+        ran = any(row.id in state.models for state in states)
+        objection = "" if now is None or ran else _objection(session, row, now.model)
+        if objection and not override:
+            raise StorageError(f"{objection}; or override it with a reason")
+        if objection:
+            if not reason.strip():
+                raise StorageError(f"{objection}: to override it takes a reason")
+            detail |= {"override": objection}
+        session.add(
+            PromotionRow(model_id=row.id, action="promote", style=style, reason=reason, by=by, at=datetime.now(UTC))
+        )
+        audit.record(session, by=by, action="model.promote", subject=name, detail=detail)
+        end_shadow(session)
+    return _model(row, _in_charge(session))
 
 
 def objection(database: Database, name: str) -> str:
@@ -172,7 +181,7 @@ def rollback(database: Database, *, by: str, reason: str = "") -> Model:
     Raises `StorageError` when nothing was in force before, or when a bundle of it is gone or damaged.
     """
     with database.session() as session:
-        database.lock(session, "promotions")
+        database.lock(session, LOCK)
         _, states = standing(session)
         if len(states) < 2:
             raise StorageError("no model ran before the present one: promote another one instead")
@@ -187,7 +196,7 @@ def rollback(database: Database, *, by: str, reason: str = "") -> Model:
         )
         detail = {"from": former.name} | ({"style": style} if style else {}) | ({"reason": reason} if reason else {})
         audit.record(session, by=by, action="model.rollback", subject=row.name, detail=detail)
-        session.flush()
+        end_shadow(session)
         return _model(row, _in_charge(session))
 
 
@@ -299,6 +308,11 @@ def _named(session: Session, name: str) -> ModelRow:
     if row is None:
         raise StorageError(f"there is no model {name}: see loomwatch models list")
     return row
+
+
+def verify_bundle(session: Session, name: str) -> None:
+    """Raises `StorageError` when a model's bundle is gone or damaged."""
+    _verify(_named(session, name))
 
 
 def _verify(row: ModelRow) -> None:

@@ -1,7 +1,8 @@
 """Shadow: a candidate that passed the gate scores a share of live frames beside the running model, without touching
 results. Workers do it (`inference_worker.shadow`); here is which one runs, what they saw, and what it comes to.
 
-At most one runs at a time. It is done after its metres, or stopped: by staff, or because another model came in charge.
+At most one runs at a time, beside all models in charge; one that was trained for a single style beside that style's
+model, on its cloth alone. It is done after its metres, or stopped: by staff, or because another model came in charge.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from inspection.types import FrameHeader
 from storage import audit, registry
 from storage.database import Database
 from storage.gates import gate_row
-from storage.in_force import standing
+from storage.in_force import LOCK, meant_for, standing
 from storage.model_policy import ShadowPlan, read_policy
 from storage.tables import ModelRow, ShadowFrameRow, ShadowRow
 
@@ -26,11 +27,13 @@ BY_RULE = "rule"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shadow:
-    """share: of frames; budget: of a worker's time; metres: after which it is done; path: the candidate's bundle."""
+    """style: the only one that it is compared on, "" for all; share: of frames; budget: of a worker's time; metres:
+    after which it is done; path: the candidate's bundle."""
 
     id: int
     model: str
     against: str
+    style: str
     path: str
     share: float
     budget: float
@@ -93,7 +96,7 @@ def start_shadow(database: Database, name: str, plan: ShadowPlan, *, by: str) ->
     """Raises `StorageError` for an unknown model, one that runs already, one that has not passed the gate beside the
     running model, and while another shadow runs."""
     with database.session() as session:
-        database.lock(session, "shadows")
+        database.lock(session, LOCK)
         row = session.scalar(select(ModelRow).where(ModelRow.name == name))
         if row is None:
             raise StorageError(f"there is no model {name}: see loomwatch models list")
@@ -113,7 +116,7 @@ def start_shadow(database: Database, name: str, plan: ShadowPlan, *, by: str) ->
             raise StorageError(f"model {already} runs as shadow: stop it first (loomwatch models shadow stop)")
         shadow = ShadowRow(
             model_id=row.id,
-            against_id=states[-1].model,
+            against_id=states[-1].of(meant_for(row.manifest)),
             share=plan.share,
             budget=plan.budget,
             metres=plan.metres,
@@ -132,7 +135,7 @@ def start_shadow(database: Database, name: str, plan: ShadowPlan, *, by: str) ->
 def stop_shadow(database: Database, *, by: str) -> Shadow:
     """Raises `StorageError` when none runs."""
     with database.session() as session:
-        database.lock(session, "shadows")
+        database.lock(session, LOCK)
         row = session.scalar(select(ShadowRow).where(ShadowRow.state == "running"))
         if row is None:
             raise StorageError("no model runs as shadow")
@@ -143,13 +146,10 @@ def stop_shadow(database: Database, *, by: str) -> Shadow:
 
 
 def running_shadow(database: Database) -> Shadow | None:
-    """The one to score now; None also when another model has come in charge since it began."""
+    """The one to score now."""
     with database.reading() as session:
         row = session.scalar(select(ShadowRow).where(ShadowRow.state == "running"))
-        states = standing(session)[1]
-        if row is None or not states or states[-1].model != row.against_id:
-            return None
-        return _shadow(session, row)
+        return None if row is None else _shadow(session, row)
 
 
 def list_shadows(database: Database) -> list[Shadow]:
@@ -160,14 +160,13 @@ def list_shadows(database: Database) -> list[Shadow]:
 
 def store_comparison(database: Database, shadow: Shadow, found: Comparison) -> bool:
     """Keeps what one frame showed; the same frame again is none. False when the shadow is over, by this frame or
-    before: its metres are reached, or it was stopped."""
+    before: its metres are reached, or it was stopped. Where the policy says so, it is promoted in the transaction that
+    ends it, or the end says why not."""
     header = found.header
+    policy = read_policy(database)
     with database.session() as session:
-        database.lock(session, "shadows")
+        database.lock(session, LOCK)
         row = session.get_one(ShadowRow, shadow.id)
-        states = standing(session)[1]
-        if row.state == "running" and (not states or states[-1].model != row.against_id):
-            _end(row, "stopped", "another model came in charge")
         if row.state != "running":
             return False
         database.insert_new(
@@ -190,12 +189,18 @@ def store_comparison(database: Database, shadow: Shadow, found: Comparison) -> b
         if (metres or 0.0) < row.metres:
             return True
         _end(row, "done", f"{metres:.1f} m were compared")
-    _promote_by_rule(database, shadow)
+        if policy.promotion == "shadow":
+            row.message += f", {_promote_by_rule(session, shadow, policy.agreement)}"
     return False
 
 
 def shadow_figures(database: Database, shadow_id: int) -> list[ShadowFigures]:
     """All together first, then style by style."""
+    with database.reading() as session:
+        return _sum_up(session, shadow_id)
+
+
+def _sum_up(session: Session, shadow_id: int) -> list[ShadowFigures]:
     query = (
         select(
             ShadowFrameRow.style,
@@ -210,8 +215,7 @@ def shadow_figures(database: Database, shadow_id: int) -> list[ShadowFigures]:
         .group_by(ShadowFrameRow.style)
         .order_by(ShadowFrameRow.style)
     )
-    with database.reading() as session:
-        rows: Sequence[Any] = session.execute(query).all()
+    rows: Sequence[Any] = session.execute(query).all()
     whole = [sum(row[place] for row in rows) for place in range(1, 7)]
     return [_figures("", whole), *(_figures(row[0], row[1:]) for row in rows)]
 
@@ -224,12 +228,19 @@ def alarms_apart(database: Database, shadow_id: int) -> list[Apart]:
     return sorted(found, key=lambda each: -each.strength)
 
 
-def _promote_by_rule(database: Database, shadow: Shadow) -> None:
-    policy = read_policy(database)
-    agreement = shadow_figures(database, shadow.id)[0].agreement
-    if policy.promotion == "shadow" and agreement is not None and agreement >= policy.agreement:
-        reason = f"passed the gate, and {100 * agreement:.0f} % of the alarms of {shadow.metres:g} m were the same"
-        registry.promote(database, shadow.model, by=BY_RULE, reason=reason)
+def _promote_by_rule(session: Session, shadow: Shadow, asked: float) -> str:
+    """-> what came of it. Two models that both raise nothing agree."""
+    agreement = _sum_up(session, shadow.id)[0].agreement
+    words = "no alarm by either" if agreement is None else f"{100 * agreement:.0f} % of the alarms the same"
+    if agreement is not None and agreement < asked:
+        return f"{words}, {100 * asked:g} % at least are asked for: not promoted"
+    try:
+        registry.verify_bundle(session, shadow.model)
+        reason = f"passed the gate; on {shadow.metres:g} m {words}"
+        registry.promote_within(session, shadow.model, by=BY_RULE, style=shadow.style, reason=reason)
+    except StorageError as error:
+        return f"{words}, not promoted: {error}"
+    return f"{words}: promoted by rule"
 
 
 def _end(row: ShadowRow, state: str, message: str) -> None:
@@ -255,6 +266,7 @@ def _shadow(session: Session, row: ShadowRow) -> Shadow:
         id=row.id,
         model=model.name,
         against=against.name,
+        style=meant_for(model.manifest),
         path=model.path,
         share=row.share,
         budget=row.budget,

@@ -153,16 +153,25 @@ def test_a_style_promoted_by_itself_inspects_only_rolls_of_that_style(
         assert set(session.scalars(select(FrameRow.model).where(FrameRow.camera == "d"))) == {alarmed}
 
 
+@pytest.mark.parametrize("inspected_by", ["plain", "plain-2"])
 def test_a_shadow_sees_frames_and_touches_no_result(
     line_store: StoreSettings,
     line_database: Database,
+    bundles: Path,
     alarmed: str,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    inspected_by: str,
 ) -> None:
     caplog.set_level(logging.INFO, logger="inference_worker.shadow")
     passed = RuleResult(rule="recall", style="", verdict="passed", value=1.0, limit=1.0, words="")
     save_gate(line_database, model=alarmed, against="plain", rules=[passed], by="test")
+    if inspected_by != "plain":  # a model of the style's own
+        registry.import_bundle(
+            line_database, bundles / inspected_by, line_store.models_dir, source="imported", by="test"
+        )
+        registry.promote(line_database, inspected_by, by="test", style="plain")
+        open_roll(line_database, line="line-1", name="R-1", style="plain", by="test")
     shadow = start_shadow(line_database, alarmed, ShadowPlan(share=1, budget=1, metres=1e6), by="test")
     settings = ingest(tmp_path)
 
@@ -173,7 +182,7 @@ def test_a_shadow_sees_frames_and_touches_no_result(
         wait_for(lambda: "runs as shadow" in caplog.text)
         with traffic(settings):
             wait_for(seen)
-    assert set(check(line_database, FRAMES).values()) == {"plain"}
+    assert set(check(line_database, FRAMES).values()) == {inspected_by}
     whole = shadow_figures(line_database, shadow.id)[0]
     assert whole.metres == pytest.approx(whole.frames * 0.0512)
     assert whole.only_candidate >= whole.frames

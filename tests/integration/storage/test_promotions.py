@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from inspection.errors import SettingsError, StorageError
+from retraining.after import apply_policy
 from storage.gates import RuleResult, latest_gate, latest_gates, save_gate
 from storage.model_policy import ModelPolicy, ShadowPlan, SpeedRule, parse_policy, read_policy, set_policy
 from storage.registry import get_model, import_bundle, in_force, promote, rollback, running_model
@@ -29,10 +30,13 @@ PLAN = ShadowPlan(share=0.5, budget=0.2, metres=3 * LENGTH_MM / 1000)
 
 @pytest.fixture
 def models(database, tmp_path):
-    """Three models of two styles."""
-    for name in ("a", "b", "c"):
+    """Four models of two styles; d was trained for denim."""
+    for name in ("a", "b", "c", "d"):
         styles = {"twill": {"threshold": 0.5}, "denim": {"threshold": 0.6}}
-        bundle = make_bundle(tmp_path / f"bundle-{name}", name, weights=name.encode(), styles=styles)
+        provenance = {"style": "denim" if name == "d" else ""}
+        bundle = make_bundle(
+            tmp_path / f"bundle-{name}", name, weights=name.encode(), styles=styles, provenance=provenance
+        )
         source = "retrained" if name == "c" else "imported"
         import_bundle(database, bundle, tmp_path / "models", source=source, by="eva")
     return database
@@ -185,7 +189,8 @@ def comparison(sequence, both=0, running=0, candidate=0, style="twill"):
 @pytest.fixture
 def gated(models):
     promote(models, "a", by="eva")
-    save_gate(models, model="b", against="a", rules=[rule()], by="eva")
+    for name in ("b", "d"):
+        save_gate(models, model=name, against="a", rules=[rule()], by="eva")
     return models
 
 
@@ -222,13 +227,23 @@ def test_a_shadow_is_done_after_its_metres_and_its_figures_add_up(gated):
     assert now(gated) == ("a", {})  # nothing takes over by itself
 
 
-def test_a_shadow_ends_when_another_model_comes_in_charge(gated):
+def test_a_shadow_ends_when_another_model_comes_in_charge_and_the_next_one_may_begin(gated):
     shadow = start_shadow(gated, "b", PLAN, by="eva")
     save_gate(gated, model="c", against="a", rules=[rule()], by="eva")
+    promote(gated, "c", by="eva", style="denim")  # twill and all else stay with a
+    assert running_shadow(gated) == shadow
     promote(gated, "c", by="eva")
     assert running_shadow(gated) is None
     assert not store_comparison(gated, shadow, comparison(0))
-    assert list_shadows(gated)[0].message == "another model came in charge"
+    ended = list_shadows(gated)[0]
+    assert (ended.state, ended.message) == ("stopped", "another model came in charge")
+    save_gate(gated, model="b", against="c", rules=[rule()], by="eva")
+    start_shadow(gated, "b", PLAN, by="eva")
+    rollback(gated, by="eva")
+    assert [each.state for each in list_shadows(gated)] == ["stopped", "stopped"]
+    start_shadow(gated, "d", PLAN, by="eva")
+    promote(gated, "d", by="eva", style="denim")
+    assert list_shadows(gated)[0].message == "it came in charge itself"
 
 
 def test_a_shadow_is_stopped(gated):
@@ -238,9 +253,44 @@ def test_a_shadow_is_stopped(gated):
         stop_shadow(gated, by="max")
 
 
-@pytest.mark.parametrize(("both", "running"), [(9, "b"), (8, "a")])
-def test_by_rule_a_shadow_that_agrees_takes_over_and_one_that_does_not_stays(gated, both, running):
-    set_policy(gated, ModelPolicy(promotion="shadow", agreement=0.9), by="eva")
-    shadow = start_shadow(gated, "b", PLAN.model_copy(update={"metres": LENGTH_MM / 1000}), by="rule")
-    store_comparison(gated, shadow, comparison(0, both=both, candidate=10 - both))
+ONE_FRAME = PLAN.model_copy(update={"metres": LENGTH_MM / 1000})
+BY_SHADOW = ModelPolicy(promotion="shadow", agreement=0.9)
+
+
+@pytest.mark.parametrize(
+    ("both", "candidate", "running", "words"),
+    [
+        (9, 1, "b", "90 % of the alarms the same: promoted by rule"),
+        (8, 2, "a", "80 % of the alarms the same, 90 % at least are asked for: not promoted"),
+        (0, 0, "b", "no alarm by either: promoted by rule"),
+    ],
+)
+def test_by_rule_a_shadow_that_agrees_takes_over_and_one_that_does_not_stays(gated, both, candidate, running, words):
+    set_policy(gated, BY_SHADOW, by="eva")
+    shadow = start_shadow(gated, "b", ONE_FRAME, by="rule")
+    assert not store_comparison(gated, shadow, comparison(0, both=both, candidate=candidate))
     assert now(gated) == (running, {})
+    (ended,) = list_shadows(gated)
+    assert (ended.state, ended.message) == ("done", f"0.0 m were compared, {words}")
+
+
+def test_by_rule_a_model_that_was_trained_for_one_style_takes_over_for_that_one_alone(gated):
+    set_policy(gated, BY_SHADOW, by="eva")
+    assert start_shadow(gated, "d", ONE_FRAME, by="rule").style == "denim"
+    store_comparison(gated, running_shadow(gated), comparison(0, both=1, style="denim"))
+    assert now(gated) == ("a", {"denim": "d"})
+    rollback(gated, by="eva")
+    set_policy(gated, ModelPolicy(promotion="gate"), by="eva")
+    assert apply_policy(gated, latest_gate(gated, "d")) == "model d passed the gate and is promoted by rule for denim"
+    assert now(gated) == ("a", {"denim": "d"})
+
+
+def test_by_rule_a_shadow_says_why_it_could_not_take_over(gated, tmp_path):
+    set_policy(gated, BY_SHADOW, by="eva")
+    shadow = start_shadow(gated, "b", ONE_FRAME, by="rule")
+    (tmp_path / "models" / "b" / "weights.safetensors").write_bytes(b"damaged")
+    store_comparison(gated, shadow, comparison(0, both=1))
+    assert now(gated) == ("a", {})
+    (ended,) = list_shadows(gated)
+    assert ended.state == "done"
+    assert "not promoted: bundle" in ended.message
