@@ -353,9 +353,9 @@ def latest_gates() -> dict[str, Gate]:
 
 
 @st.cache_data(ttl=2, show_spinner=False)
-def objection(name: str) -> str:
-    """Why a model may not take over without an override, "" when it may."""
-    return registry.objection(store().database, name)
+def objection(name: str, style: str) -> str:
+    """Why a model may not take over without an override, of all styles or of one; "" when it may."""
+    return registry.objection(store().database, name, style=style)
 
 
 @st.cache_data(ttl=2, show_spinner=False)

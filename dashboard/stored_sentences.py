@@ -68,6 +68,7 @@ SENTENCES = (
     N_("the password is too easy to guess: take a few words that do not belong together"),
     N_("the password must have {least} to {most} characters"),
     N_("model {name} failed the gate: {rules}"),
+    N_("model {name} does not know {styles}: promote it for single styles"),
     N_("no gate has compared model {name} with {other}: run loomwatch models gate {name2}"),
     N_("no model ran before the present one: promote another one instead"),
     N_("there is no model {name}: see loomwatch models list"),

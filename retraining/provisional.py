@@ -138,6 +138,7 @@ def _make_bundle(
         name=_free_name(store.models_dir, style),
         provenance={
             "source": "added",
+            "style": style,
             "by": by,
             "at": _now(),
             "samples": sample_counts(frozen.learned),

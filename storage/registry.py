@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,9 +126,10 @@ def promote(
     """Puts a model in charge, with its thresholds: of all styles, or of one; whose it is already stays, without a
     further promotion.
 
-    A model that the gate failed, or that a retraining made and no gate has compared with the running one, is refused
-    unless `override` is set, which needs a reason and is audited. Raises `StorageError` for that, for an unknown model
-    or style, for one of another tile size or scale than the others in force, and when its bundle is gone or damaged.
+    A model that the gate failed, that a retraining made and no gate has compared with the running one, or that as a
+    whole would take a style away is refused unless `override` is set, which needs a reason and is audited. Raises
+    `StorageError` for that, for an unknown model or style, for one of another tile size or scale than the others in
+    force, and when its bundle is gone or damaged.
     """
     with database.reading() as session:
         verify_bundle(session, name)
@@ -148,14 +150,13 @@ def promote_within(
         _check_style(session, row, style, now)
     if (now != Standing(model=row.id)) if not style else (now is None or now.of(style) != row.id):
         detail: dict[str, Any] = {"style": style, "reason": reason} if style or reason else {}
-        ran = any(row.id in state.models for state in states)
-        objection = "" if now is None or ran else _objection(session, row, now.model)
-        if objection and not override:
-            raise StorageError(f"{objection}; or override it with a reason")
-        if objection:
+        against = _objection(session, row, style, states)
+        if against and not override:
+            raise StorageError(f"{against}; or override it with a reason")
+        if against:
             if not reason.strip():
-                raise StorageError(f"{objection}: to override it takes a reason")
-            detail |= {"override": objection}
+                raise StorageError(f"{against}: to override it takes a reason")
+            detail |= {"override": against}
         session.add(
             PromotionRow(model_id=row.id, action="promote", style=style, reason=reason, by=by, at=datetime.now(UTC))
         )
@@ -164,14 +165,10 @@ def promote_within(
     return _model(row, _in_charge(session))
 
 
-def objection(database: Database, name: str) -> str:
+def objection(database: Database, name: str, *, style: str = "") -> str:
     """Why `promote` would refuse a model without an override, "" when it would not. Raises `StorageError`."""
     with database.reading() as session:
-        row = _named(session, name)
-        states = standing(session)[1]
-        if not states or any(row.id in state.models for state in states):
-            return ""
-        return _objection(session, row, states[-1].model)
+        return _objection(session, _named(session, name), style, standing(session)[1])
 
 
 def rollback(database: Database, *, by: str, reason: str = "") -> Model:
@@ -287,16 +284,28 @@ def _check_style(session: Session, row: ModelRow, style: str, now: Standing | No
             )
 
 
-def _objection(session: Session, row: ModelRow, against: int) -> str:
-    """Why a model should not take over from the one in charge, "" when nothing is known against it."""
+def _objection(session: Session, row: ModelRow, style: str, states: Sequence[Standing]) -> str:
+    """Why a model should not take over, "" when nothing is known against it."""
+    if not states:
+        return ""
+    now, reasons = states[-1], list[str]()
+    if not any(row.id in state.models for state in states):
+        reasons += _of_the_gate(session, row, now.model)
+    known = {*session.get_one(ModelRow, now.model).manifest["styles"], *now.styles}
+    if not style and (lost := sorted(known - set(row.manifest["styles"]))):
+        reasons.append(f"model {row.name} does not know {', '.join(lost)}: promote it for single styles")
+    return "; ".join(reasons)
+
+
+def _of_the_gate(session: Session, row: ModelRow, against: int) -> list[str]:
     gate = gate_row(session, row.id)
     if gate is not None and gate.verdict == "failed":
         failed = [rule["words"] for rule in gate.rules if rule["verdict"] == "failed"]
-        return f"model {row.name} failed the gate: {'; '.join(failed)}"
+        return [f"model {row.name} failed the gate: {'; '.join(failed)}"]
     if row.source == "retrained" and (gate is None or gate.against_id != against):
         other = session.get_one(ModelRow, against).name
-        return f"no gate has compared model {row.name} with {other}: run loomwatch models gate {row.name}"
-    return ""
+        return [f"no gate has compared model {row.name} with {other}: run loomwatch models gate {row.name}"]
+    return []
 
 
 def _row_named(session: Session, name: str) -> ModelRow | None:

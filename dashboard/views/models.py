@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard import charts, data, model_comparison, model_words, shell, training_schedules, trainings, words
 from dashboard.language import _, ngettext
 from dashboard.stored_sentences import told
+from storage.in_force import meant_for
 from storage.registry import Model
 
 SAMPLE_SOURCES = {"golden": _("given as normal"), "review": _("false alarms of reviews")}
@@ -219,29 +220,25 @@ def show_promote(model: Model, running: Model | None) -> None:
             f"{words.plain(style)} {limit}" for style, limit in zip(limits[_("Style")], limits[_("Limit")], strict=True)
         )
     )
-    forgotten = model_words.styles_of(running.manifest) - model_words.styles_of(model.manifest) if running else set()
-    if forgotten:
-        st.warning(
-            _("It does not know: {sorted}.", sorted=words.plain(", ".join(sorted(forgotten)))),
-            icon=":material/warning:",
-        )
-    styles = sorted(model_words.styles_of(model.manifest) & model_words.styles_of(running.manifest)) if running else []
+    styles = ["", *(sorted(model_words.styles_of(model.manifest)) if running else ())]
+    meant = meant_for(model.manifest)
+    style = st.selectbox(
+        _("For"),
+        styles,
+        index=styles.index(meant) if meant in styles else 0,
+        format_func=lambda each: each or _("all styles"),
+        key=f"promote.style.{model.id}",
+        help=_("A model may take over for one style; the others stay with theirs."),
+    )
+    against = data.objection(model.name, style)
+    if against:
+        st.warning(words.plain(told(against)), icon=":material/block:")
     with st.form(f"promote_form.{model.id}", border=False):
-        style = st.selectbox(
-            _("For"),
-            ["", *styles],
-            format_func=lambda each: each or _("all styles"),
-            key=f"promote.style.{model.id}",
-            help=_("A model may take over for one style; the others stay with theirs."),
-        )
-        against = data.objection(model.name)
-        if against:
-            st.warning(words.plain(told(against)), icon=":material/block:")
         reason = st.text_input(_("Why"), key=f"promote.reason.{model.id}", max_chars=200)
         override = bool(against) and st.checkbox(_("Promote it all the same"), key=f"promote.override.{model.id}")
         if st.form_submit_button(_("Yes, promote"), type="primary", key=f"promote.{model.id}", disabled=model.running):
             if reason.strip():
-                data.promote(model.name, style=style or "", reason=reason.strip(), override=override)
+                data.promote(model.name, style=style, reason=reason.strip(), override=override)
                 st.rerun()
             st.error(_("Write why, for those who look for it later."), icon=":material/edit:")
 

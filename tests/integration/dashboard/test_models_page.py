@@ -1,6 +1,7 @@
 """Models: versions and limits, promotion and roll back after a question, training."""
 
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +18,7 @@ from storage.schedules import Rule, add_schedule, get_schedule, list_schedules
 from storage.tables import JobRow, PromotionRow
 from tests.integration.dashboard.conftest import NAME, OpenPage, SignIn, text_of
 from tests.integration.dashboard.plausible_line import LIMITS, add_job, service
+from tests.records import make_bundle
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +64,28 @@ def test_the_model_in_charge_cannot_be_promoted_again(line: Database, open_page:
 
 def test_promoting_a_model_that_knows_fewer_styles_warns(line: Database, open_page: OpenPage) -> None:
     page = open_page("models")
-    assert any("It does not know: plain ecru" in warning.value for warning in page.warning)
+    assert any("does not know plain ecru" in warning.value for warning in page.warning)
+
+
+def test_a_style_that_only_the_new_model_knows_is_promoted_for_itself(
+    line: Database, open_page: OpenPage, tmp_path: Path
+) -> None:
+    running = registry.running_model(line)
+    assert running is not None
+    bundle = make_bundle(
+        tmp_path / "more", "more", tile_px=running.manifest["tile_px"], mm_per_px=running.manifest["mm_per_px"],
+        styles={"satin white": {"threshold": 0.5}}, provenance={"style": "satin white"},
+    )  # fmt: skip
+    more = registry.import_bundle(line, bundle, tmp_path / "models", source="added", by="eva")
+    page = open_page("models")
+    assert page.selectbox(key=f"promote.style.{more.id}").value == "satin white"
+    page.text_input(key=f"promote.reason.{more.id}").set_value("a new style")
+    press(page, f"promote.{more.id}")
+    force = registry.in_force(line)
+    assert force is not None
+    assert (force.model.name, {style: own.name for style, own in force.styles.items()}) == (
+        running.name, {"satin white": "more"}
+    )  # fmt: skip
 
 
 def test_roll_back_puts_the_former_model_in_charge_in_the_name_of_who_did_it(

@@ -9,7 +9,7 @@ from inspection.errors import SettingsError, StorageError
 from retraining.after import apply_policy
 from storage.gates import RuleResult, latest_gate, latest_gates, save_gate
 from storage.model_policy import ModelPolicy, ShadowPlan, SpeedRule, parse_policy, read_policy, set_policy
-from storage.registry import get_model, import_bundle, in_force, promote, rollback, running_model
+from storage.registry import get_model, import_bundle, in_force, objection, promote, rollback, running_model
 from storage.shadow import (
     Apart,
     Comparison,
@@ -143,6 +143,26 @@ def test_what_a_retraining_made_waits_for_the_gate_beside_the_running_model(mode
     rollback(models, by="eva")
     promote(models, "c", by="eva")  # it ran before
     assert now(models) == ("c", {})
+
+
+def test_a_whole_model_takes_no_style_away_without_a_reason(models, tmp_path):
+    promote(models, "a", by="eva")
+    styles = {"twill": {"threshold": 0.5}, "satin": {"threshold": 0.6}}
+    import_bundle(
+        models, make_bundle(tmp_path / "s", "s", styles=styles), tmp_path / "models", source="added", by="eva"
+    )
+    with pytest.raises(StorageError, match="model s does not know denim: promote it for single styles; or override"):
+        promote(models, "s", by="eva")
+    assert objection(models, "s", style="satin") == ""
+    promote(models, "s", by="eva", style="satin")
+    assert objection(models, "a") == "model a does not know satin: promote it for single styles"  # though it ran
+    save_gate(models, model="b", against="a", rules=[rule("failed", "slow")], by="eva")
+    both = "model b failed the gate: slow; model b does not know satin: promote it for single styles"
+    assert objection(models, "b") == both
+    promote(models, "b", by="eva", override=True, reason="satin is not made any more")
+    assert now(models) == ("b", {})
+    rollback(models, by="eva")
+    assert now(models) == ("a", {"satin": "s"})
 
 
 def test_a_gate_is_kept_with_its_model(models):
