@@ -127,7 +127,7 @@ SENTENCES = (
     N_("style {style}: the running model knows it, the candidate does not"),
     N_("finds {number} of {total} confirmed defects, the running model {running}"),
     N_("confirmed defects: there is none yet in the regression set"),
-    N_("false alarms: no held-out normal fabric; a style needs samples of five rolls or more"),
+    N_("false alarms: no held-out normal fabric; a style needs samples of five days or rolls"),
     N_("decides alike by {names}"),
     # The shadow
     N_("another model came in charge"),

@@ -138,7 +138,7 @@ def _result(
 def _false_alarms(rule: str, style: str, own: Compared, confidence: float) -> RuleResult:
     where = f"style {style}: " if style else ""
     if not own.metres:
-        words = f"{where}false alarms: no held-out normal fabric; a style needs samples of five rolls or more"
+        words = f"{where}false alarms: no held-out normal fabric; a style needs samples of five days or rolls"
         return _result(rule, "unjudged", style=style, words=words)
     rate, running = 100 * own.alarms / own.metres, 100 * own.alarms_running / own.metres
     limit = rate_interval(own.alarms_running, own.metres, confidence=confidence)[1]

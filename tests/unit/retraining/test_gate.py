@@ -1,5 +1,6 @@
 """The gate's rules, on figures made to order; and which samples it holds out."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,7 +15,7 @@ from retraining.held_out import SHARE, held_out_of
 from storage.gates import GatePicture
 from storage.model_policy import FalseAlarmsRule, ModelPolicy, ParityRule, RecallRule, SpeedRule, StylesRule
 from storage.registry import Model
-from storage.samples import Sample
+from storage.samples import Captured, Sample
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 
@@ -137,6 +138,30 @@ def test_at_least_one_group_and_never_more_than_half_are_held_out(groups) -> Non
 
 def test_a_style_of_few_groups_keeps_all_for_training() -> None:
     assert held_out_of(samples("twill", 4)) == []
+
+
+def captured(day: int, roll: int, tile: int) -> Sample:
+    place = Captured(
+        line="line-1", roll=f"R-{roll}", day=f"2026-03-{day:02d}", camera="c", counter="", x0_mm=0, x1_mm=50, y0_mm=0,
+        y1_mm=50, captured_at=NOW,
+    )  # fmt: skip
+    return replace(samples("twill", 1)[0], id=100 * roll + tile, roll_group=place.group, captured=place)
+
+
+def test_all_rolls_of_a_day_are_held_out_together() -> None:
+    everything = [captured(roll // 3, roll, tile) for roll in range(30) for tile in range(2)]
+    held = held_out_of(everything)
+    days = {sample.captured.day for sample in held if sample.captured}
+    assert 1 <= len(days) <= 5
+    assert held == [sample for sample in everything if sample.captured and sample.captured.day in days]
+
+
+def test_a_style_of_a_few_days_is_parted_by_its_rolls() -> None:
+    everything = [captured(roll // 3, roll, tile) for roll in range(12) for tile in range(2)]
+    rolls = {sample.roll_group for sample in held_out_of(everything)}
+    assert 1 <= len(rolls) <= 6
+    assert len(held_out_of(everything)) == 2 * len(rolls)
+    assert held_out_of([captured(1, roll, 0) for roll in range(4)]) == []
 
 
 @settings(deadline=None)
