@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from retraining.evidence import _corners
-from retraining.gate import Compared, Evidence, _asked_for, _exact, judge
+from retraining.gate import Compared, Evidence, _asked_for, _exact, judge, middle_of_tries
 from retraining.held_out import SHARE, held_out_of
 from storage.gates import GatePicture
 from storage.model_policy import FalseAlarmsRule, ModelPolicy, ParityRule, RecallRule, SpeedRule, StylesRule
@@ -89,6 +89,20 @@ def test_a_style_that_the_candidate_does_not_know_fails() -> None:
 )
 def test_speed_within_five_percent(speed, verdict) -> None:
     assert judge([SpeedRule()], evidence(speed=speed))[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("tries", "middle"),
+    [
+        ([1.0], 1.0),  # enough at once
+        ([0.5, 1.0, 1.0], 1.0),  # the machine was busy
+        ([0.9, 0.9, 1.1, 0.9, 0.9], 0.9),  # one lucky try of a slower model
+    ],
+)
+def test_speed_is_the_middle_of_all_tries_and_not_the_best(tries, middle) -> None:
+    left = iter(tries)
+    assert middle_of_tries(lambda: [next(left)] * 12) == middle
+    assert not list(left)
 
 
 def test_a_runtime_that_does_not_agree_fails_with_its_reason() -> None:
