@@ -18,7 +18,7 @@ RULES = {
     "parity": N_("Runtimes"),
 }
 VERDICTS = {"passed": N_("✓ passed"), "failed": N_("✗ failed"), "unjudged": N_("? not judged")}
-COLUMNS = 4
+COLUMNS = 2
 SHOWN = 8
 
 
@@ -50,8 +50,10 @@ def show_side_by_side(models: list[Model]) -> None:
         return
     by_name = {model.name: model for model in models}
     show_figures(by_name[left], by_name[right])
-    show_gate(data.latest_gates().get(right), right)
-    show_shadow(by_name[right])
+    for column, name in zip(st.columns(2, gap="medium"), (left, right), strict=True):
+        with column:
+            show_gate(data.latest_gates().get(name), by_name[name])
+            show_shadow(by_name[name])
 
 
 def _first(name: str, names: list[str]) -> dict[str, str]:
@@ -67,14 +69,19 @@ def show_figures(left: Model, right: Model) -> None:
     )
 
 
-def show_gate(gate: Gate | None, name: str) -> None:
+def show_gate(gate: Gate | None, model: Model) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(_("**Gate of {name}**", name=words.plain(name)), width="content")
+            st.markdown(_("**Gate of {name}**", name=words.plain(model.name)), width="content")
             gate_badge(gate)
         if gate is None:
             st.caption(
-                _("It was never compared with the running model: loomwatch models gate {name}", name=words.plain(name))
+                _("It came in charge without a gate.")
+                if model.running
+                else _(
+                    "It was never compared with the running model: loomwatch models gate {name}",
+                    name=words.plain(model.name),
+                )
             )
             return
         beside = (
@@ -103,6 +110,9 @@ def show_shadow(model: Model) -> None:
             st.markdown(_("**Shadow of {name}**", name=words.plain(model.name)), width="content")
             st.space("stretch")
             show_shadow_act(model, own)
+        if own is None and model.running:
+            st.caption(_("It never ran as shadow."))
+            return
         if own is None:
             st.caption(
                 _(

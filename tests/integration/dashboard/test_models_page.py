@@ -253,16 +253,18 @@ def test_two_versions_stand_side_by_side_with_gate_and_shadow(line: Database, op
     figures = next(table for table in tables if "Figure" in table)
     assert list(figures.columns) == ["Figure", "cras-2024-05-19", "cras-2024-06-01"]
     assert figures.iloc[0].tolist() == ["Frames told apart (image AUROC)", "98.1 %", "98.7 %"]
-    gate = next(table for table in tables if "Rule" in table)
+    former, gate = (table for table in tables if "Rule" in table)
+    assert former["Result"].tolist() == ["\u2713 passed"]
     assert set(gate["Result"]) == {"\u2713 passed", "? not judged"}
     metrics = {metric.label: metric.value for metric in page.metric}
     assert (metrics["Alarms of both"], metrics["Only this one"], metrics["Agreement"]) == ("24", "3", "80 %")
     assert "cam\\-left" in text_of(page)
+    assert "beside cras\\-2024\\-05\\-02, " in text_of(page), "whom the running one was judged beside"
 
 
 def test_a_failed_gate_says_which_rule_and_is_overridden_with_a_reason(line: Database, open_page: OpenPage) -> None:
     page = open_page("models", right="cras-2024-05-02")
-    gate = next(frame.value for frame in page.dataframe if "Rule" in frame.value)
+    _running, gate = (frame.value for frame in page.dataframe if "Rule" in frame.value)
     assert gate["What was found"].tolist() == ["Finds 29 of 31 confirmed defects, the running model 31"]
     with line.session() as session:  # it never ran
         session.execute(
