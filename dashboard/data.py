@@ -681,6 +681,14 @@ def start_retraining(style: str = "") -> Asked:
     return asked
 
 
+def start_gate(name: str) -> Asked:
+    """Asks the trainers to judge a model beside the running one. Raises `StorageError` when Redis is away."""
+    opened = store()
+    asked = jobs.request_gate(opened.database, opened.settings.redis, name, by=allowed("quality"))
+    forget_reads()
+    return asked
+
+
 def cancel_training(job_id: str) -> None:
     """Raises `StorageError` when it is over."""
     jobs.cancel_job(store().database, job_id, by=allowed("quality"))

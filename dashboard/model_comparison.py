@@ -7,6 +7,7 @@ from dashboard import data, model_words, shell, words
 from dashboard.language import N_, _, figure
 from dashboard.stored_sentences import told
 from storage.gates import Gate
+from storage.jobs import OPEN
 from storage.registry import Model
 from storage.shadow import Apart, Shadow
 
@@ -74,14 +75,13 @@ def show_gate(gate: Gate | None, model: Model) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(_("**Gate of {name}**", name=words.plain(model.name)), width="content")
             gate_badge(gate)
+            st.space("stretch")
+            show_gate_act(model)
         if gate is None:
             st.caption(
                 _("It came in charge without a gate.")
                 if model.running
-                else _(
-                    "It was never compared with the running model: loomwatch models gate {name}",
-                    name=words.plain(model.name),
-                )
+                else _("It was never compared with the running model.")
             )
             return
         beside = (
@@ -101,6 +101,17 @@ def show_gate(gate: Gate | None, model: Model) -> None:
         ]
         st.dataframe(pd.DataFrame(rows), hide_index=True, alt=_("Each rule of the gate and its result"))
         _gallery([(p.picture, p.heat, p.words) for rule in gate.failed for p in rule.pictures])
+
+
+def show_gate_act(model: Model) -> None:
+    asked = any(job.judges == model.name and job.state in OPEN for job in data.training_jobs())
+    if not model.running and shell.act_button(
+        _("Asked for") if asked else _("Judge now"), least="quality", icon=":material/balance:",
+        key=f"gate.{model.id}", disabled=asked,
+        help=_("The trainer compares it with the model in charge, between two trainings; how far it is shows there."),
+    ):  # fmt: skip
+        data.start_gate(model.name)
+        st.rerun()
 
 
 def show_shadow(model: Model) -> None:

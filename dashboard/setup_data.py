@@ -154,7 +154,7 @@ def _job_of(database: Database, style: str) -> Job | None:
     """The training that matters here: one that is open, else the latest."""
     if not style:
         return None
-    found = jobs.list_jobs(database)
+    found = [job for job in jobs.list_jobs(database) if not job.judges]
     return next((job for job in found if job.state in OPEN), next(iter(found), None))
 
 

@@ -117,8 +117,11 @@ def show_ended(job: Job) -> None:
     name, symbol, colour = JOB_BADGES[job.state]
     when = shell.clock(job.ended_at or job.created_at)
     if job.state == "failed":
+        why = words.plain(told(job.message))
         st.error(
-            _("**Training failed**, {when}: {why}", when=when, why=words.plain(told(job.message))),
+            _("**The gate could not judge**, {when}: {why}", when=when, why=why)
+            if job.judges
+            else _("**Training failed**, {when}: {why}", when=when, why=why),
             icon=":material/error:",
         )
         if shell.act_button(
@@ -149,6 +152,8 @@ def trainer_is_off() -> bool:
 
 def told_of(job: Job) -> str:
     asked = _("Asked for by {who}, {when}", who=words.plain(job.by), when=shell.clock(job.created_at))
+    if job.judges:
+        return _("{asked} · gate of {name}", asked=asked, name=words.plain(job.judges))
     return f"{asked} · {words.plain(job.style)}" if job.style else asked
 
 

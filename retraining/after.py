@@ -60,7 +60,7 @@ def apply_policy(database: Database, gate: Gate) -> str:
     done. By rule nothing takes over that any rule left open, and what was trained for one style takes over for that one
     alone. Raises `StorageError`."""
     if gate.failed:
-        return f"model {gate.model} failed the gate: {'; '.join(rule.words for rule in gate.failed)}"
+        return outcome(gate)
     policy = read_policy(database)
     if policy.promotion == "gate" and gate.whole:
         style = meant_for(registry.get_model(database, gate.model).manifest)
@@ -69,6 +69,13 @@ def apply_policy(database: Database, gate: Gate) -> str:
     if policy.promotion == "shadow" and gate.whole and gate.against:
         start_shadow(database, gate.model, policy.shadow, by=BY_RULE)
         return f"model {gate.model} passed the gate and runs as shadow"
+    return outcome(gate)
+
+
+def outcome(gate: Gate) -> str:
+    """In one line what the gate found."""
+    if gate.failed:
+        return f"model {gate.model} failed the gate: {'; '.join(rule.words for rule in gate.failed)}"
     if not gate.against:
         return f"model {gate.model} is ready to be promoted, no model runs that the gate could compare it with"
     left = sum(rule.verdict == "unjudged" for rule in gate.rules)

@@ -10,7 +10,7 @@ from rq.timeouts import JobTimeoutException
 
 from inspection.errors import ChangedMeanwhile, LoomwatchError
 from inspection.logs import start_logging
-from inspection.settings import StoreSettings, TrainerSettings, load
+from inspection.settings import StoreSettings, TrainerSettings, WorkerSettings, load
 from retraining.parent import end_with_parent
 from retraining.passing import may_pass
 from storage import registry
@@ -74,7 +74,8 @@ def run_training(store: StoreSettings, trainer: TrainerSettings, database: Datab
 
 def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, job: Job, folder: Path) -> str:
     """In one line what came out, "" when it was called off. An earlier try's model is not trained again."""
-    from retraining.after import after_training
+    from retraining.after import after_training, outcome
+    from retraining.gate import run_gate
     from retraining.progress import Shown
     from retraining.provisional import add_provisional
     from retraining.team_training import count_processes, train_together
@@ -96,6 +97,12 @@ def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, j
                 folder=folder,
             )
             return f"model {added.name} knows style {job.style} provisionally and is ready to be promoted"
+        if job.judges:
+            gate = run_gate(
+                store, database, pictures, job.judges, by=job.by, device=trainer.device,
+                runtime=load(WorkerSettings).runtime, tell=shown.tell, stop=shown.stop.is_set,
+            )  # fmt: skip
+            return outcome(gate) if gate is not None else ""
         if model is None:
             model = train_candidate(
                 store,

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from inspection.errors import StorageError
-from storage import audit
+from storage import audit, registry
 from storage.database import Database
 from storage.job_queue import JobQueue
 from storage.redis_client import errors_explained
@@ -29,6 +29,7 @@ TIME_LIMIT_S = 24 * 3600.0
 DEVICES = ("", "cpu", "cuda")
 OPEN = ("queued", "running")
 PROVISIONAL = {"provisional": True}  # parameters: the style is added to the running model, nothing is trained
+GATE = "gate"  # parameters: {"gate": NAME}: a model is judged, nothing is trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,11 @@ class Job:
     ends_at: datetime | None
     losses: tuple[tuple[int, int, float], ...]
     log: tuple[tuple[datetime, str], ...]
+
+    @property
+    def judges(self) -> str:
+        """The model that the gate is asked for again, when nothing is trained; "" of a training."""
+        return str(self.parameters.get(GATE, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,14 @@ def request_retraining(
                     session.delete(session.get_one(JobRow, asked.job_id))
                 raise
     return asked
+
+
+def request_gate(database: Database, redis_url: str, name: str, *, by: str) -> Asked:
+    """Asks the trainers to compare a model with the running one; what waits for the same is joined. Raises
+    `StorageError` for an unknown model, for the running one, and when Redis does not answer."""
+    if registry.get_model(database, name).running:
+        raise StorageError(f"model {name} is in charge: there is nothing to compare it with")
+    return request_retraining(database, redis_url, by=by, parameters={GATE: name}, reason="its gate")
 
 
 def add_request(

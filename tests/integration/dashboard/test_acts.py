@@ -155,6 +155,7 @@ ACTS: dict[str, Act] = {
     "stop_shadow": Act("quality", lambda line: data.stop_shadow()),
     "start_shadow": Act("quality", lambda line: data.start_shadow(candidate(line))),
     "acknowledge_alarm": Act("operator", lambda line: data.acknowledge_alarm(alarm(line))),
+    "start_gate": Act("quality", lambda line: data.start_gate(candidate(line))),
     "start_retraining": Act("quality", lambda line: data.start_retraining()),
     "retry_training": Act("quality", lambda line: data.retry_training(training(line, "failed"))),
     "cancel_training": Act("quality", lambda line: data.cancel_training(training(line, "queued"))),

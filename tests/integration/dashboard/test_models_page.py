@@ -283,6 +283,18 @@ def test_a_failed_gate_says_which_rule_and_is_overridden_with_a_reason(line: Dat
     assert registry.running_model(line).name == "cras-2024-05-02"  # type: ignore[union-attr]
 
 
+def test_a_gate_is_asked_for_from_the_page(
+    line: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch, open_page: OpenPage
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    old = next(model for model in registry.list_models(line) if model.name == "cras-2024-05-02")
+    page = press(open_page("models", right=old.name), f"gate.{old.id}")
+    job = list_jobs(line)[0]
+    assert (job.judges, job.state, job.by) == (old.name, "queued", NAME)
+    assert next(button for button in page.button if button.key == f"gate.{old.id}").disabled
+    assert "gate of cras\\-2024\\-05\\-02" in text_of(page)
+
+
 def test_one_style_is_promoted_alone_and_a_shadow_is_stopped(line: Database, open_page: OpenPage) -> None:
     page = press(open_page("models"), "shadow.stop")
     assert shadow.running_shadow(line) is None

@@ -34,7 +34,8 @@ from storage.engine import sqlite_path
 from storage.gates import latest_gate
 from storage.job_queue import JobQueue
 from storage.job_runs import start_job, try_again
-from storage.jobs import cancel_job, get_job
+from storage.jobs import GATE, cancel_job, get_job
+from storage.model_policy import ModelPolicy, RecallRule, set_policy
 from storage.pictures import PictureStore
 from storage.sample_sets import read_set
 from storage.samples import add_sample, decide_samples, list_samples
@@ -161,6 +162,23 @@ def test_a_job_that_succeeds_is_done_and_names_its_model(sqlite_database, store,
     assert (model.source, model.by, model.job_id) == ("retrained", "eva", job_id)
     run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
     assert len(registry.list_models(sqlite_database)) == 1
+
+
+def test_a_job_that_judges_a_model_trains_nothing_and_ends_with_the_gate(sqlite_database, store, samples):
+    running, candidate = (train(sqlite_database, store, **SMALL, seed=seed).name for seed in (1, 2))
+    registry.promote(sqlite_database, running, by="eva")
+    set_policy(sqlite_database, ModelPolicy(rules=(RecallRule(),), promotion="gate"), by="eva")
+    job_id = queue_job(sqlite_database, **{GATE: candidate})
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert job.state == "done", job.message
+    assert job.message == f"model {candidate} passed the gate (1 rules could not be judged) and is ready to be promoted"
+    assert latest_gate(sqlite_database, candidate).against == running
+    assert len(registry.list_models(sqlite_database)) == 2
+    job_id = queue_job(sqlite_database, **{GATE: running})
+    run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    job = get_job(sqlite_database, job_id)
+    assert (job.state, job.message.split(":")[0]) == ("failed", f"model {running} is in charge")
 
 
 @pytest.mark.parametrize(
