@@ -120,6 +120,12 @@ SENTENCES = (
     N_("waits for the trainer"),
     N_("model {model} is ready to be promoted, no model runs that the gate could compare it with"),
     N_("model {model} is trained, but the gate could not judge it: {why}"),
+    N_("model {model} is trained, the gate was called off"),
+    N_("model {model} passed the gate and is ready to be promoted"),
+    N_("model {model} passed the gate ({number} rules could not be judged) and is ready to be promoted"),
+    N_("model {model} passed the gate and is promoted by rule"),
+    N_("model {model} passed the gate and is promoted by rule for {style}"),
+    N_("model {model} passed the gate and runs as shadow"),
     N_("model {model} passed the gate, but what the policy says could not be done: {why}"),
     N_("model {model} knows style {style} provisionally and is ready to be promoted"),
     # The gate
