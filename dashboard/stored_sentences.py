@@ -13,6 +13,7 @@ from dashboard.stored_words import said
 SENTENCES = (
     # Grades
     N_("the roll is still running"),
+    N_("{length} m of the cloth are captured and not inspected yet"),
     N_("1 defect waits for review and counts as found"),
     N_("{number} defects wait for review and count as found"),
     N_("more points than {grade} may have"),
@@ -58,6 +59,12 @@ SENTENCES = (
     N_("roll {name} is open on line {line}: close it first (loomwatch rolls close --line {line2})"),
     N_("line {line} already has a roll {name}: choose another name"),
     N_("roll name {name} is kept for automatic rolls: choose another one"),
+    N_(
+        "no roll is open on line {line} (the last one, {name}, closed at {when}): open one first "
+        "(loomwatch rolls open --line {line2})"
+    ),
+    N_("{field} of a roll must have a time zone, got {when}: add one, as in +00:00"),
+    N_("{field} of a roll must be at most a day ahead of now, got {when}"),
     N_("no roll is open on line {line}: open one first (loomwatch rolls open --line {line2})"),
     N_("roll {name} is suspended already, by {by}: {reason}"),
     N_("roll {name} is not suspended: somebody may have cleared it meanwhile"),

@@ -22,6 +22,8 @@ KNOWN = (
     N_("the spooled frame was damaged on disk"),
     N_("every worker that tried to inspect the frame failed"),
     N_("the ingest process died while the frame was only in its memory"),
+    N_("the cloth is captured and not inspected yet"),
+    N_("the camera was silent while others saw the cloth"),
     # Warnings of cameras
     N_("the light has drifted"),
     N_("the focus is drifting"),

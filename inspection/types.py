@@ -151,6 +151,9 @@ REASONS = {
     "spool_damaged": "the spooled frame was damaged on disk",
     "inspection_failed": "every worker that tried to inspect the frame failed",
     "ingest_restarted": "the ingest process died while the frame was only in its memory",
+    # of no record, but of what is missing among them (`storage.coverage`)
+    "waiting": "the cloth is captured and not inspected yet",
+    "camera_silent": "the camera was silent while others saw the cloth",
 }
 
 # What an inspected frame may carry in `quality_flags`: the code, optionally ": detail". Those of WARNINGS are for

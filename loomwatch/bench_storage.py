@@ -24,7 +24,7 @@ from inspection.settings import ReportSettings
 from inspection.types import FrameReport
 from loomwatch.bench_roll import time_roll
 from loomwatch.bench_year import CAMERAS, LENGTH_MM, LINE, START, fill_year, make_report
-from storage import coverage, gates, registry, samples
+from storage import gates, registry, samples
 from storage.alarms import alarm_store
 from storage.database import Database, open_database, upgrade
 from storage.frames import store_reports
@@ -208,7 +208,6 @@ def _reads(database: Database, *, scale: float) -> dict[str, Callable[[], object
         "Rolls: summary": lambda: roll_summary.roll_summary(database, roll),
         "Rolls: map": lambda: roll_map.roll_map(database, roll),
         "Rolls: grade": lambda: grade_roll(database, roll),
-        "Rolls: coverage": lambda: coverage.roll_coverage(database, roll),
         "Rolls: figures": lambda: roll_figures(database, roll),
         "Defects: all, worst first": lambda: defects.list_defects(database, all_, limit=50),
         "Defects: page 100": lambda: defects.list_defects(database, all_, limit=50, offset=4950),

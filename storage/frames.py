@@ -28,6 +28,7 @@ from storage.defects.series import close_series, find_series
 from storage.defects.together import ends_of
 from storage.masks import encode_mask
 from storage.pictures import PictureStore, picture_key
+from storage.roll_changes import note_cloth
 from storage.rolls import ensure_rolls, rolls_of
 from storage.tables import CameraRow, CaptureRow, FrameRow, GapRow, LineRow, StyleRow
 from storage.trends.totals import count_frame, count_gap
@@ -39,7 +40,6 @@ LONGEST_LIKENESS = 512  # bytes
 
 # Built once, over the tables: every batch asks them, and to build a statement costs more than to run it.
 _FRAMES, _GAPS = FrameRow.__table__, GapRow.__table__
-_OF_SESSION = (_FRAMES.c.camera == bindparam("camera")) & (_FRAMES.c.session == bindparam("session"))
 _STORED = union_all(
     *(
         select(table.c.sequence).where(
@@ -50,14 +50,21 @@ _STORED = union_all(
         for table in (_FRAMES, _GAPS)
     )
 )
-_BEFORE, _AFTER = (
-    select(_FRAMES.c.sequence, _FRAMES.c.captured_at).where(_OF_SESSION, side).order_by(order).limit(1)
-    for side, order in (
-        (_FRAMES.c.sequence < bindparam("sequence"), _FRAMES.c.sequence.desc()),
-        (_FRAMES.c.sequence > bindparam("sequence"), _FRAMES.c.sequence),
-    )
-)
 
+
+def _nearest(table: Any, *, before: bool) -> Any:
+    """The record of a session that is nearest to a sequence number, on one side of it."""
+    sequence = table.c.sequence
+    side = sequence < bindparam("sequence") if before else sequence > bindparam("sequence")
+    of_session = (table.c.camera == bindparam("camera")) & (table.c.session == bindparam("session"))
+    order = sequence.desc() if before else sequence
+    nearest = select(sequence, table.c.captured_at).where(of_session, side).order_by(order).limit(1).subquery()
+    return select(*nearest.c)
+
+
+_NEIGHBOURS = union_all(*(_nearest(table, before=before) for table in (_FRAMES, _GAPS) for before in (True, False)))
+
+_At = tuple[int, datetime]  # a record's sequence number and time of capture
 Outcome = bool | RecordRefused  # stored; False: it was there already; or why it never will be
 Values = dict[str, Any]
 
@@ -199,7 +206,8 @@ def _place(
 
 
 def store_gap(database: Database, gap: Gap) -> bool:
-    """Stores a gap; False when its key was there already. Raises `StorageError`."""
+    """Stores a gap; False when its key was there already. One whose time contradicts its session's other records is put
+    with the record beside it. Raises `StorageError`."""
     if not math.isfinite(gap.position_from_mm) or not math.isfinite(gap.position_to_mm) or gap.length_mm < 0:
         raise RecordRefused(
             f"gap {_name(gap.key)} cannot reach from {gap.position_from_mm} mm to {gap.position_to_mm} mm"
@@ -208,7 +216,8 @@ def store_gap(database: Database, gap: Gap) -> bool:
         if not _claim(database, session, gap.key):
             return False
         _ensure_names(database, session, [gap])
-        ensure_rolls(database, session, line=gap.line, times=[gap.captured_at])
+        captured_at = _in_order(session, gap)
+        ensure_rolls(database, session, line=gap.line, times=[captured_at])
         stored = database.insert_new(
             session,
             GapRow,
@@ -216,15 +225,28 @@ def store_gap(database: Database, gap: Gap) -> bool:
             camera=gap.camera,
             session=gap.session,
             sequence=gap.sequence,
-            captured_at=gap.captured_at,
+            captured_at=captured_at,
             position_mm=gap.position_from_mm,
             length_mm=gap.length_mm,
             reason=gap.reason,
             stored_at=datetime.now(UTC),
         )
         if stored is not None:
-            count_gap(session, line=gap.line, camera=gap.camera, captured_at=gap.captured_at, length_mm=gap.length_mm)
+            count_gap(session, line=gap.line, camera=gap.camera, captured_at=captured_at, length_mm=gap.length_mm)
         return stored is not None
+
+
+def _in_order(session: Session, gap: Gap) -> datetime:
+    """When a gap was captured: by its host's clock or, where that contradicts its neighbour in the session, with that,
+    so that it lies on the roll that lost the cloth."""
+    before, after = _beside(gap.sequence, _stored_beside(session, gap.key))
+    at = gap.captured_at
+    if before is not None and at < before - CLOCK_STEP:
+        at = before
+    elif after is not None and at > after + CLOCK_STEP:
+        at = after
+    _note_beside(session, gap.line, before, at, after)
+    return at
 
 
 def store_capture(database: Database, capture: Capture) -> None:
@@ -234,7 +256,7 @@ def store_capture(database: Database, capture: Capture) -> None:
             raise RecordRefused(
                 f"session {capture.session} of camera {capture.camera}: {field} must be at least 0, got {value}"
             )
-    now = datetime.now(UTC)
+    now, started_at = datetime.now(UTC), datetime.fromtimestamp(capture.started_at_ns / 1e9, tz=UTC)
     with database.session() as session:
         _ensure_names(database, session, [capture])
         new = database.insert_new(
@@ -245,16 +267,25 @@ def store_capture(database: Database, capture: Capture) -> None:
             line=capture.line,
             frames=capture.frames,
             captured_mm=capture.captured_mm,
-            started_at=datetime.fromtimestamp(capture.started_at_ns / 1e9, tz=UTC),
+            started_at=started_at,
             updated_at=now,
             ended=capture.ended,
         )
         if new is not None:
+            note_cloth(session, line=capture.line, since=started_at)
             return
         row = session.get_one(CaptureRow, (capture.camera, capture.session), with_for_update=True)
+        if capture.frames > row.frames:
+            note_cloth(session, line=row.line, since=_told_until(session, row))
         if capture.frames >= row.frames:
             row.frames, row.captured_mm, row.updated_at = capture.frames, capture.captured_mm, now
         row.ended = row.ended or capture.ended
+
+
+def _told_until(session: Session, row: CaptureRow) -> datetime:
+    """What a count newly tells of was captured after the last record of the count before it."""
+    before, _ = _beside(row.frames, _stored_beside(session, FrameKey(row.camera, row.session, row.frames)))
+    return row.started_at if before is None else before
 
 
 def _lock_of(key: FrameKey) -> str:
@@ -290,31 +321,48 @@ def _refuse_clocks(session: Session, reports: dict[int, FrameReport]) -> dict[in
     had come by itself.
     """
     refused: dict[int, Outcome] = {}
-    seen: dict[tuple[str, str], list[tuple[int, datetime]]] = {}  # of a session: what is stored beside, and taken now
+    seen: dict[tuple[str, str], list[_At]] = {}  # of a session: what is stored beside, and taken now
     last: dict[tuple[str, str], int] = {}  # nothing is stored of a session behind this sequence number
     for index, report in reports.items():
         header, at = report.header, report.header.captured_at
         taken = seen.setdefault((header.camera, header.session), [])
         if header.sequence <= last.get((header.camera, header.session), header.sequence):
-            of_session = {"camera": header.camera, "session": header.session, "sequence": header.sequence}
-            found = [session.connection().execute(query, of_session).first() for query in (_BEFORE, _AFTER)]
-            taken += [(row.sequence, row.captured_at) for row in found if row is not None]
-            if found[1] is None:
+            found = _stored_beside(session, header.key)
+            taken += found
+            if all(sequence < header.sequence for sequence, _ in found):
                 last[header.camera, header.session] = header.sequence
-        before = max((each for each in taken if each[0] < header.sequence), default=None)
-        after = min((each for each in taken if each[0] > header.sequence), default=None)
-        if before is not None and at < before[1] - CLOCK_STEP:
-            neighbour, word = before[1], "before"
-        elif after is not None and at > after[1] + CLOCK_STEP:
-            neighbour, word = after[1], "after"
+        before, after = _beside(header.sequence, taken)
+        if before is not None and at < before - CLOCK_STEP:
+            neighbour, word = before, "before"
+        elif after is not None and at > after + CLOCK_STEP:
+            neighbour, word = after, "after"
         else:
             taken.append((header.sequence, at))
+            _note_beside(session, header.line, before, at, after)
             continue
         refused[index] = RecordRefused(
             f"frame {_name(header.key)}: captured_at {at.isoformat()} is {word} its neighbour's in the session, "
             f"{neighbour.isoformat()}: the clock of the camera's host went back, set it right"
         )
     return refused
+
+
+def _stored_beside(session: Session, key: FrameKey) -> list[_At]:
+    """Frames and gaps of its session next to a record: at most two on each side."""
+    of_session = {"camera": key.camera, "session": key.session, "sequence": key.sequence}
+    return [(row.sequence, row.captured_at) for row in session.connection().execute(_NEIGHBOURS, of_session)]
+
+
+def _beside(sequence: int, records: Sequence[_At]) -> tuple[datetime | None, datetime | None]:
+    """When the next record before and the next one after a sequence number were captured."""
+    before = max((each for each in records if each[0] < sequence), default=None)
+    after = min((each for each in records if each[0] > sequence), default=None)
+    return before and before[1], after and after[1]
+
+
+def _note_beside(session: Session, line: str, before: datetime | None, at: datetime, after: datetime | None) -> None:
+    """What waited between a record and its neighbours counted for their rolls, too (`storage.coverage`)."""
+    note_cloth(session, line=line, since=min(before or at, at), until=max(after or at, at))
 
 
 def _ensure_names(database: Database, session: Session, records: Iterable[FrameReport | Gap | Capture]) -> None:

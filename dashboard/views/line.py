@@ -139,7 +139,7 @@ def draw_roll(line: str) -> None:
         if roll is None:
             return
         figures, grade = data.roll_summary(roll), data.roll_grade(roll)
-        captured = figures.inspected_mm + figures.gap_mm > 0
+        captured = figures.captured_mm > 0
         st.metric(_("Length"), words.metres(figures.length_mm), border=True)
         st.metric(_("Coverage"), words.percent(figures.coverage) if captured else "–", border=True)
         st.metric(_("Defects"), figure(figures.defects, ","), border=True, help=_("Found, without the false alarms"))

@@ -92,7 +92,7 @@ def choose(rolls: list[Roll]) -> Roll:
 
 
 def show_figures(roll: RollSummary) -> None:
-    captured = roll.inspected_mm + roll.gap_mm > 0
+    captured = roll.captured_mm > 0
     several = _(" Mean of {cameras} cameras.", cameras=len(roll.cameras)) if len(roll.cameras) > 1 else ""
     with st.grid(7, min_column_width=190):
         st.metric(_("Length"), words.metres(roll.length_mm), border=True, help=_("Captured so far, along the roll"))
@@ -105,7 +105,14 @@ def show_figures(roll: RollSummary) -> None:
             border=True,
             help=_("Passed a camera and was not inspected; the table below says why.") + several,
         )
-        st.metric(_("Coverage"), words.percent(roll.coverage) if captured else "–", border=True)
+        st.metric(
+            _("Coverage"),
+            words.percent(roll.coverage) if captured else "–",
+            border=True,
+            help=_("Captured and not inspected yet: {length}", length=words.metres(roll.waiting_mm))
+            if roll.waiting_mm > 0
+            else None,
+        )
         each = figure(units().per_100_long(roll.defects_per_100_m), ".1f") if captured else "–"
         st.metric(
             _("Defects"),
@@ -332,6 +339,7 @@ def camera_row(camera: CameraCoverage) -> dict[str, str]:
         _("Captured"): words.metres(camera.captured_mm),
         _("Inspected"): words.metres(camera.inspected_mm),
         _("Not inspected"): words.metres(camera.gap_mm),
+        _("Not inspected yet"): words.metres(camera.waiting_mm),
         _("Coverage"): words.percent(share),
     }
 

@@ -82,11 +82,12 @@ class Cloth:
     defects: tuple[ClothDefect, ...]
     coverage: float  # inspected share of what was captured, 0 to 1
     running: bool = False  # cloth may still come
+    waiting_mm: float = 0.0  # captured and not told of yet, mean over the cameras; missed as long as it is not
     missed: tuple[MissedStretch, ...] = ()
     widths: tuple[WidthStretch, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("length_mm", "width_mm", "fabric_width_mm"):
+        for name in ("length_mm", "width_mm", "fabric_width_mm", "waiting_mm"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
                 raise StorageError(f"a roll's {name} must be at least 0, got {value}")

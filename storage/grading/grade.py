@@ -53,6 +53,8 @@ def grade_cloth(profile: AnyProfile, cloth: Cloth) -> Grade:
             if unreviewed == 1
             else f"{unreviewed:,} defects wait for review and count as found"
         )
+    if cloth.waiting_mm > 0:
+        waiting.append(f"{cloth.waiting_mm / 1000:.2f} m of the cloth are captured and not inspected yet")
     if cloth.running:
         waiting.append("the roll is still running")
     return Grade(

@@ -64,6 +64,7 @@ class RollGrade:
     grade: str
     outcome: str
     state: State
+    waiting_mm: float = 0.0  # captured and not inspected yet, of all cameras together
 
 
 def grade_rolls(database: Database, rolls: Sequence[Roll]) -> list[RollGrade]:
@@ -131,6 +132,7 @@ def grade_of(session: Session, graded: GradedRoll) -> RollGrade:
         grade=grade.grade,
         outcome=grade.outcome,
         state=grade.state,
+        waiting_mm=sum(camera.waiting_mm for camera in summary.cameras),
     )
 
 

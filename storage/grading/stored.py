@@ -100,6 +100,7 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
         defects=_defects(session, roll, runs),
         coverage=min(1.0, summary.coverage),
         running=roll.closed_at is None,
+        waiting_mm=summary.waiting_mm,
         missed=_missed(session, roll, runs, summary),
         widths=_width_stretches(session, roll, runs, details, summary.length_mm, profile.profile),
     )
@@ -157,7 +158,7 @@ def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...
 
 
 def _missed(session: Session, roll: Roll, runs: Runs, summary: RollSummary) -> tuple[MissedStretch, ...]:
-    """Gaps of one camera and reason that follow each other become one."""
+    """Gaps of one camera and reason that follow each other become one; so does what waits or was never seen."""
     whole = sum(camera.x1_mm - camera.x0_mm for camera in summary.cameras)
     rows = ask_roll(session, _gaps, roll)
     lanes = {camera.camera: (camera.x0_mm, camera.x1_mm) for camera in summary.cameras}
@@ -165,6 +166,8 @@ def _missed(session: Session, roll: Roll, runs: Runs, summary: RollSummary) -> t
     for row in rows:
         y0 = runs[row.camera, row.session].place(row.position_mm)
         places[row.camera, reason_in_words(row.reason)].append((y0, y0 + row.length_mm))
+    for each in summary.unseen:
+        places[each.camera, reason_in_words(each.reason)].append((each.y0_mm, each.y1_mm))
     return tuple(
         MissedStretch(
             y0_mm=y0,

@@ -25,7 +25,7 @@ class RollMap:
 
     defects: id, y0_mm, y1_mm, x0_mm, x1_mm, area_mm2, size_mm, geometry, severity, code, series (0: none), strength,
     state, style, camera, captured_at; worst first.
-    gaps: y0_mm, y1_mm, x0_mm, x1_mm, camera, code, reason, captured_at; along the roll.
+    gaps: y0_mm, y1_mm, x0_mm, x1_mm, camera, code, reason, captured_at; along the roll, with what waits or nobody saw.
     """
 
     summary: RollSummary
@@ -43,7 +43,7 @@ def roll_map(database: Database, roll: Roll) -> RollMap:
         return RollMap(
             summary=summary,
             defects=_map_defects(session, roll, by_key),
-            gaps=_map_gaps(session, roll, by_key, lanes),
+            gaps=_map_gaps(session, roll, by_key, lanes, summary),
         )
 
 
@@ -105,7 +105,11 @@ def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run])
 
 
 def _map_gaps(
-    session: Session, roll: Roll, runs: dict[tuple[str, str], Run], lanes: dict[str, tuple[float, float]]
+    session: Session,
+    roll: Roll,
+    runs: dict[tuple[str, str], Run],
+    lanes: dict[str, tuple[float, float]],
+    summary: RollSummary,
 ) -> pd.DataFrame:
     rows = session.execute(
         select(
@@ -124,6 +128,18 @@ def _map_gaps(
                 row.captured_at,
             )
             for row in rows
+        ]
+        + [
+            (
+                each.y0_mm,
+                each.y1_mm,
+                *lanes[each.camera],
+                each.camera,
+                each.reason,
+                reason_in_words(each.reason),
+                each.since,
+            )
+            for each in summary.unseen
         ],
         columns=[*PLACE, "camera", "code", "reason", "captured_at"],
     ).astype(dict.fromkeys(PLACE, float))

@@ -6,7 +6,7 @@ a line may or may not share a counter.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -21,17 +21,29 @@ SAME_COUNTER_MM = 1000.0  # cameras whose counters start a roll this close to ea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The part of a camera session that lies in a roll: positions [start_mm, end_mm), put on the roll at `zero_mm`."""
+    """The part of a camera session that lies in a roll: positions [start_mm, end_mm), put on the roll at `zero_mm`.
+
+    records: frames and gaps that are stored; first, last: the lowest and the highest of their sequence numbers.
+    """
 
     camera: str
     session: str
     start_mm: float
     end_mm: float
     started_at: datetime
+    ended_at: datetime
+    records: int
+    first: int
+    last: int
     zero_mm: float  # roll mm = position - zero_mm
 
     def place(self, position_mm: float) -> float:
         return position_mm - self.zero_mm
+
+    @property
+    def pace(self) -> timedelta:
+        """From one record to the next."""
+        return (self.ended_at - self.started_at) / max(self.last - self.first, 1)
 
 
 def roll_runs(database: Database, roll: Roll) -> list[Run]:
@@ -41,17 +53,36 @@ def roll_runs(database: Database, roll: Roll) -> list[Run]:
 
 
 def runs_in(session: Session, roll: Roll) -> list[Run]:
-    spans: dict[tuple[str, str], tuple[float, float, datetime]] = {}
+    spans: dict[tuple[str, str], Run] = {}
     for spans_of in (_spans_of_frames, _spans_of_gaps):
-        rows = ask_roll(session, spans_of, roll)
-        for camera, name, start, end, at in rows:
-            known = spans.get((camera, name), (start, end, at))
-            spans[camera, name] = (min(known[0], start), max(known[1], end), min(known[2], at))
-    return place_runs(
-        [
-            Run(camera=camera, session=name, start_mm=start, end_mm=end, started_at=at, zero_mm=start)
-            for (camera, name), (start, end, at) in spans.items()
-        ]
+        for camera, name, start, end, begun, ended, records, first, last in ask_roll(session, spans_of, roll):
+            run = Run(
+                camera=camera,
+                session=name,
+                start_mm=start,
+                end_mm=end,
+                started_at=begun,
+                ended_at=ended,
+                records=records,
+                first=first,
+                last=last,
+                zero_mm=start,
+            )
+            known = spans.get((camera, name))
+            spans[camera, name] = run if known is None else _both(known, run)
+    return place_runs(list(spans.values()))
+
+
+def _both(one: Run, other: Run) -> Run:
+    return replace(
+        one,
+        start_mm=min(one.start_mm, other.start_mm),
+        end_mm=max(one.end_mm, other.end_mm),
+        started_at=min(one.started_at, other.started_at),
+        ended_at=max(one.ended_at, other.ended_at),
+        records=one.records + other.records,
+        first=min(one.first, other.first),
+        last=max(one.last, other.last),
     )
 
 
@@ -65,7 +96,9 @@ def _spans_of_gaps(roll: RollBounds) -> Question:
 
 def _spans(roll: RollBounds, table: type[FrameRow] | type[GapRow]) -> Question:
     end = func.max(table.position_mm + table.length_mm)
-    columns = (table.camera, table.session, func.min(table.position_mm), end, func.min(table.captured_at))
+    times = (func.min(table.captured_at), func.max(table.captured_at))
+    records = (func.count(), func.min(table.sequence), func.max(table.sequence))
+    columns = (table.camera, table.session, func.min(table.position_mm), end, *times, *records)
     return select(*columns).where(in_roll(roll, table)).group_by(table.camera, table.session)
 
 

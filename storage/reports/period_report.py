@@ -134,6 +134,7 @@ def graded_facts(graded: RollGrade, zone: ZoneInfo) -> dict[str, Any]:
         "closed_at": clock(graded.roll.closed_at, zone),
         "length_mm": graded.length_mm,
         "coverage": graded.coverage,
+        "not_inspected_yet_mm": graded.waiting_mm,
         "defects": graded.defects,
         "to_review": graded.to_review,
         "points": graded.points,

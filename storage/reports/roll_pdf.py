@@ -127,6 +127,7 @@ def _grade(report: RollReport, width: float) -> Any:
         *(_white(f"{name} up to {limit:.1f}", 7) for name, limit in grade.limits),
         Spacer(1, 5),
         _white(f"Inspected {words.share(graded.cloth.coverage)}", 7.5),
+        *([_white(f"{graded.cloth.waiting_mm / 1000:,.2f} m to be inspected", 7)] if graded.cloth.waiting_mm else []),
     ]
     rows = [
         [words.rule(rule, profile), f"{count:,}", words.number(points)]
@@ -247,7 +248,12 @@ def _cut_plan(report: RollReport, width: float) -> Story:
         for number, piece in enumerate(plan.pieces, start=1)
     ]
     length = graded.cloth.length_mm
-    advice = "Cutting is worth it" if plan.worthwhile else "Selling the roll whole brings as much"
+    if plan.worthwhile:
+        advice = "Cutting is worth it"
+    elif plan.whole_value_mm > plan.value_mm:
+        advice = "Selling the roll whole brings more"
+    else:
+        advice = "Selling the roll whole brings as much"
     said = (
         f"{advice}: {plan.first_mm / length:.0%} of the length becomes first quality. By the profile's values the "
         f"pieces bring {plan.value_mm / length:.0%} of a first-quality roll, sold whole it brings "

@@ -97,6 +97,7 @@ def roll_facts(report: RollReport) -> dict[str, Any]:
             "length_mm": summary.length_mm,
             "inspected_mm": summary.inspected_mm,
             "not_inspected_mm": summary.gap_mm,
+            "not_inspected_yet_mm": summary.waiting_mm,
             "coverage": graded.cloth.coverage,
             "cuttable_width_mm": graded.widths.mean_mm,
             "width_start_mm": graded.widths.start_mm,

@@ -51,8 +51,9 @@ _DEFECT = (
     "status", "points", "rule", "units", "left_out",
 )  # fmt: skip
 _ROLL = (
-    "roll", "line", "style", "lot", "opened_at", "closed_at", "ended_in_period", "length_mm", "coverage", "defects",
-    "to_review", "points", "rate", "points_per", "profile", "profile_version", "grade", "outcome", "state",
+    "roll", "line", "style", "lot", "opened_at", "closed_at", "ended_in_period", "length_mm", "coverage",
+    "not_inspected_yet_mm", "defects", "to_review", "points", "rate", "points_per", "profile", "profile_version",
+    "grade", "outcome", "state",
 )  # fmt: skip
 _LINE = (
     "line", "inspected_mm", "missed_mm", "coverage", "area_m2", "defects", "defects_per_100_m2", "to_review",

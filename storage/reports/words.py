@@ -76,7 +76,8 @@ def kind(code: str, form: str) -> str:
 
 
 def graded(roll: RollGrade) -> str:
-    return roll.grade + (" (provisional)" if roll.state == "provisional" else "")
+    waits = ": cloth waits" if roll.waiting_mm else ""
+    return roll.grade + (f" (provisional{waits})" if roll.state == "provisional" else "")
 
 
 def day(on: date) -> str:

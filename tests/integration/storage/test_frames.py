@@ -13,10 +13,14 @@ from inspection.errors import RecordRefused, StorageError
 from inspection.types import Mask
 from storage.database import open_database
 from storage.frames import store_capture, store_gap, store_report, store_reports
+from storage.grading.stored import grade_roll
 from storage.masks import decode_mask
 from storage.pictures import PictureStore
+from storage.reads.roll_map import roll_map
+from storage.roll_details import find_roll
+from storage.rolls import close_roll, open_roll
 from storage.tables import CameraRow, CaptureRow, DefectRow, FragmentRow, FrameRow, GapRow, LineRow, StyleRow
-from tests.records import LENGTH_MM, at, make_capture, make_defect, make_gap, make_header, make_png, make_report
+from tests.records import LENGTH_MM, LINE, at, make_capture, make_defect, make_gap, make_header, make_png, make_report
 
 pytestmark = pytest.mark.integration
 
@@ -234,6 +238,30 @@ def test_a_clock_that_goes_back_within_a_session_is_refused(database, pictures):
     assert [count(database, table) for table in (FrameRow, FragmentRow)] == [1, 0]
     assert store_report(database, pictures, make_report(6, captured_at=at(5 - 1 / 60)))  # a clock that is kept right
     assert store_report(database, pictures, make_report(header=make_header(0, session="next", captured_at=at(1))))
+
+
+def test_a_gap_whose_clock_went_back_lies_on_the_roll_that_lost_the_cloth(database, pictures):
+    """As a worker stores a frame that was refused: with the frame's own time."""
+    for number, name in enumerate(("R1", "R2")):
+        open_roll(database, line=LINE, name=name, style="", by="eva", at=at(10 * number))
+        for sequence in range(40 * number, 40 * number + 40):
+            if sequence != 60:
+                minute = 10 * number + 1 + (sequence - 40 * number) / 60
+                assert store_report(database, pictures, make_report(sequence, captured_at=at(minute)))
+        close_roll(database, line=LINE, by="eva", at=at(10 * number + 10))
+    rolls = [find_roll(database, name=name) for name in ("R1", "R2")]
+    wrong = make_report(60, captured_at=at(5))
+    with pytest.raises(RecordRefused, match="went back") as refused:
+        store_report(database, pictures, wrong)
+    assert store_gap(database, wrong.header.gap(f"refused: {refused.value}"))
+    assert [grade_roll(database, roll).grade.grade for roll in rolls] == ["first", "incomplete"]
+    (row,) = roll_map(database, rolls[1]).gaps.to_dict("records")
+    assert row["captured_at"] == at(11 + 19 / 60), "with the record before it"
+    assert "2026-03-14T08:05:00" in row["reason"]
+    assert store_gap(database, make_gap(81, captured_at=at(12)))
+    assert store_gap(database, make_gap(80, captured_at=at(25)))
+    with pytest.raises(RecordRefused, match=r"/82: .* is before its neighbour's"):  # which is a gap
+        store_report(database, pictures, make_report(82, captured_at=at(11.9)))
 
 
 def test_in_a_batch_each_report_has_its_own_fate(database, pictures):

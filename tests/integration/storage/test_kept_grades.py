@@ -18,7 +18,7 @@ from storage.roll_details import set_details
 from storage.rolls import close_roll, correct_roll, list_rolls, open_roll
 from storage.suspensions import clear_roll, suspend_roll
 from storage.tables import DefectRow, FragmentRow, RollGradeRow
-from tests.records import LENGTH_MM, LINE, at, make_defect, make_gap, make_report
+from tests.records import LENGTH_MM, LINE, at, make_defect, make_gap, make_header, make_report
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +103,7 @@ UNSEEN = ("a name", "a suspension", "a limit of coverage")  # in the figures of 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_kept_grade_holds_until_what_it_rests_on_changes(database, pictures, woven, graded, name):
-    store_gap(database, make_gap(300, captured_at=at(2.5)))
+    store_gap(database, make_gap(300, captured_at=at(4)))
     before = grade_rolls(database, [woven])
     assert grade_rolls(database, [woven]) == before
     assert graded == ["R1"], "the second time it was kept"
@@ -126,7 +126,8 @@ def test_what_does_not_concern_a_roll_leaves_its_grade(database, pictures, woven
     other = open_roll(database, line="line-2", name="R2", style="twill", by="eva", at=at(0))
     suspend_roll(database, other, reason="stained", by="eva")
     open_roll(database, line=LINE, name="R3", style="twill", by="eva", at=at(20))
-    store_report(database, pictures, make_report(500, captured_at=at(30), defects=(make_defect(),)))
+    header = make_header(0, session="later", captured_at=at(30))
+    store_report(database, pictures, make_report(header=header, defects=(make_defect(),)))
     choose_profile(database, style="twill", profile="four-point-silk", by="eva")
     assert grade_rolls(database, [woven]) == before
     assert graded == []

@@ -18,7 +18,6 @@ from storage import sample_captures, samples
 from storage.alarms import alarm_store
 from storage.alarms.outbox import backlog_of
 from storage.alarms.rules import parse_rule
-from storage.coverage import roll_coverage
 from storage.frames import store_gap, store_reports
 from storage.gates import gate_row
 from storage.grading.kept import keep_grades
@@ -154,7 +153,6 @@ def ask_as_screens_do(database, pictures, line):
         roll_summary.roll_summary(database, roll)
         roll_map.roll_map(database, roll)
         grade_roll(database, roll)
-        roll_coverage(database, roll)
         roll_figures(database, roll)
         is_held(database, roll)
         with database.reading() as session:

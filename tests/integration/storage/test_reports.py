@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,8 @@ import pytest
 
 from inspection.errors import StorageError
 from inspection.settings import ReportSettings, load
-from storage.frames import store_gap, store_report
+from storage.frames import store_capture, store_gap, store_report
+from storage.grading.cut_plan import CutPiece, CutPlan
 from storage.grading.stored import grade_roll
 from storage.reports.period_report import read_period_report
 from storage.reports.roll_report import read_roll_report
@@ -23,7 +25,7 @@ from storage.reviews import name_defect, review_defect
 from storage.roll_details import find_roll, set_details
 from storage.rolls import close_roll, open_roll
 from storage.tables import DefectRow, FragmentRow
-from tests.records import LENGTH_MM, LINE, at, make_defect, make_gap, make_report
+from tests.records import LENGTH_MM, LINE, at, make_capture, make_defect, make_gap, make_report
 
 pytestmark = pytest.mark.integration
 MADE = datetime(2026, 3, 15, 9, 0, tzinfo=UTC)
@@ -112,6 +114,29 @@ def test_a_final_certificate_is_not_marked_provisional(database, pictures, woven
     assert "PROVISIONAL" not in only
     assert "2 false alarms" in only
     assert report.worst == ()
+
+
+def test_cloth_that_waits_stands_on_every_paper(database, pictures, woven, settings):
+    store_capture(database, make_capture(120))
+    report = read_roll_report(database, pictures, woven, settings, at=MADE)
+    pages = " ".join(texts(write_roll(report, "pdf"))).replace("\r\n", " ")
+    assert "0.64 m to be inspected" in pages
+    assert "the cloth is captured and not inspected yet" in pages
+    assert json.loads(write_roll(report, "json"))["roll"]["not_inspected_yet_mm"] == pytest.approx(20 * LENGTH_MM)
+    day = read_period_report(database, day_period(ZoneInfo("UTC"), day=date(2026, 3, 14)), settings, at=MADE)
+    assert "(provisional: cloth waits)" in " ".join(texts(write_period(day, "pdf"))).replace("\r\n", " ")
+    (row,) = csv.DictReader(io.StringIO(write_period(day, "csv").decode("utf-8-sig")))
+    assert float(row["not_inspected_yet_mm"]) == pytest.approx(20 * LENGTH_MM)
+
+
+@pytest.mark.parametrize(
+    ("value_mm", "whole_mm", "said"),
+    [(90, 80, "Cutting is worth it"), (80, 80, "whole brings as much"), (80, 90, "whole brings more")],
+)
+def test_the_cut_plan_says_what_brings_more(report, value_mm, whole_mm, said):
+    pieces = tuple(CutPiece(y0_mm=at_mm, y1_mm=at_mm + 50, points=0, rate=0, first=True) for at_mm in (0, 50))
+    plan = CutPlan(pieces=pieces, value_mm=value_mm, whole_value_mm=whole_mm)
+    assert said in " ".join(texts(write_roll(replace(report, plan=plan), "pdf"))).replace("\r\n", " ")
 
 
 def test_a_picture_that_is_gone_or_broken_does_not_stop_the_certificate(database, pictures, woven, settings):

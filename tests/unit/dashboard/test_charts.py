@@ -25,7 +25,9 @@ ROLL = Roll(
 
 
 def camera(name: str, x0_mm: float, x1_mm: float) -> CameraCoverage:
-    return CameraCoverage(camera=name, x0_mm=x0_mm, x1_mm=x1_mm, frames=1, inspected_mm=900.0, gaps=1, gap_mm=100.0)
+    return CameraCoverage(
+        camera=name, x0_mm=x0_mm, x1_mm=x1_mm, frames=1, inspected_mm=900.0, gaps=1, gap_mm=100.0, waiting_mm=0.0
+    )
 
 
 def summary(*cameras: CameraCoverage) -> RollSummary:
@@ -34,6 +36,7 @@ def summary(*cameras: CameraCoverage) -> RollSummary:
         length_mm=1000.0,
         width_mm=max((each.x1_mm for each in cameras), default=0.0),
         cameras=cameras,
+        unseen=(),
         by_state=dict.fromkeys(STATES, 1),
     )
 

@@ -20,6 +20,10 @@ def run(camera: str, session: str, start_mm: float, end_mm: float, *, minute: fl
         start_mm=start_mm,
         end_mm=end_mm,
         started_at=START + timedelta(minutes=minute),
+        ended_at=START + timedelta(minutes=minute + 1),
+        records=2,
+        first=0,
+        last=1,
         zero_mm=0.0,
     )
 

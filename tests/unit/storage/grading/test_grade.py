@@ -59,6 +59,12 @@ def test_a_roll_below_its_coverage_limit_is_never_first():
     assert "50.0% of the cloth was inspected, at least 98.0% must be" in found.reasons[0]
 
 
+def test_a_grade_is_provisional_while_cloth_waits_to_be_inspected():
+    found = grade_cloth(profile(), points_on(5, coverage=0.99, waiting_mm=900))
+    assert (found.grade, found.state) == ("first", "provisional")
+    assert found.reasons == ("0.90 m of the cloth are captured and not inspected yet",)
+
+
 def test_what_is_bad_already_needs_no_further_inspection():
     assert grade_cloth(profile(), points_on(60, coverage=0.5)).grade == "second"
     running = cloth(120 * YD, 1500, defect(20 * YD, 12 * YD), coverage=0.5)
