@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage.bulk import take_numbers, write_rows
@@ -27,7 +27,7 @@ from storage.defects.together import ALONG_MM, NEAR_MM, belong_together, fragmen
 from storage.defects.whole import Verdict, Whole, columns_of, join, strength, whole_of_fragment, whole_of_row
 from storage.grading.cloth import ClothDefect, Severity
 from storage.grading.in_force import profile_in_force
-from storage.grading.profile import AnyProfile
+from storage.grading.profile import AnyProfile, TenPointProfile
 from storage.grading.severity import highest, judge
 from storage.tables import (
     DefectCutRow,
@@ -440,7 +440,7 @@ def width_of(session: Session, roll_id: int) -> float:
 
 def widen_roll(database: Database, session: Session, *, line: str, roll_id: int, right_mm: float) -> float:
     """Notes how far right the fabric of frames reaches; the roll's width now. Cloth that proves wider has fewer
-    full-width defects, and its right edge lies elsewhere: these are judged anew."""
+    full-width defects, its right edge lies elsewhere, and half of it is more: these are judged anew."""
     width_mm = step_mm(right_mm)
     known = session.connection().execute(_WIDTH, {"roll": roll_id}).scalar()
     if known is not None and known >= width_mm:
@@ -453,8 +453,14 @@ def widen_roll(database: Database, session: Session, *, line: str, roll_id: int,
         .where(RollWidthRow.roll_id == roll_id, RollWidthRow.width_mm < width_mm)
         .values(width_mm=width_mm)
     )
-    width_mm = width_of(session, roll_id)
-    _judge(session, roll_id, width_mm, only=("full_width", "edge"))
+    width_mm, profile = width_of(session, roll_id), profile_in_force(session, roll_id)
+    concerned = [
+        DefectRow.geometry.in_(("full_width", "edge")),
+        DefectRow.x0_mm >= (known or 0.0) - profile.edge_ignore_mm,
+    ]
+    if isinstance(profile, TenPointProfile):
+        concerned.append(DefectRow.size_mm > profile.weft_bands_mm[-1])
+    _judge(session, roll_id, width_mm, only=or_(*concerned))
     return width_mm
 
 
@@ -471,13 +477,15 @@ def settle_width(session: Session, *, roll_id: int, right_mm: float) -> None:
     _judge(session, roll_id, width_mm, only=None)
 
 
-def _judge(session: Session, roll_id: int, width_mm: float, *, only: Iterable[str] | None) -> None:
-    query = select(DefectRow).where(DefectRow.roll_id == roll_id)
+def _judge(session: Session, roll_id: int, width_mm: float, *, only: ColumnElement[bool] | None) -> None:
+    profile, query = profile_in_force(session, roll_id), select(DefectRow).where(DefectRow.roll_id == roll_id)
     if only is not None:
-        query = query.where(DefectRow.geometry.in_(only))
+        query = query.where(only)
     for row in session.scalars(query).all():
-        columns = columns_of(whole_of_row(row), cloth_width_mm=width_mm)
-        if (row.geometry, row.lane) != (columns["geometry"], columns["lane"]):
+        columns = columns_of(whole_of_row(row), cloth_width_mm=width_mm) | {"code": row.code}
+        chosen = cast(Severity, row.severity) if row.severity_set else None
+        columns |= severity_by(profile, columns, width_mm=width_mm, chosen=chosen)
+        if any(getattr(row, name) != columns[name] for name in ("geometry", "lane", "severity", "points")):
             judge_severity(session, row, geometry=columns["geometry"], lane=columns["lane"])
     session.flush()
 

@@ -13,13 +13,16 @@ from sqlalchemy import delete, select
 from storage.database import open_database
 from storage.defects.merging import components
 from storage.frames import store_report, store_reports
+from storage.grading.profile_store import add_profile
 from storage.pictures import PictureStore
 from storage.reads.defects import DefectFilter, list_defects, read_defect
 from storage.reviews import review_defect
+from storage.roll_details import set_details
 from storage.rolls import close_roll, correct_roll, open_roll
 from storage.samples import list_samples
 from storage.tables import DefectRow, FragmentRow, FrameRow, MergedDefectRow, RollRow, SampleRow
 from tests.records import FABRIC_PX, HEIGHT_PX, LINE, MM_PER_PX, at, make_defect, make_header, make_png, make_report
+from tests.unit.storage.grading.cloths import profile
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +30,8 @@ WIDTH_MM = FABRIC_PX * MM_PER_PX
 NEAR_PX, ALONG_PX = round(10 / MM_PER_PX), round(300 / MM_PER_PX)
 CROP = (make_png(0), make_png(0))
 DERIVED = ("x0_mm", "x1_mm", "y0_mm", "y1_mm", "area_mm2", "size_mm", "length_mm", "width_mm", "angle_deg", "geometry",
-           "score", "camera", "peak_x_mm", "peak_y_mm", "captured_at", "fragments", "state", "outline")  # fmt: skip
+           "score", "camera", "peak_x_mm", "peak_y_mm", "captured_at", "fragments", "state", "outline",
+           "severity", "points", "hole", "lane", "style")  # fmt: skip
 
 
 def region(x_px, y_px, width_px, height_px, **changes):
@@ -196,42 +200,91 @@ def plain_components(reports):
     return sorted({tuple(sorted(group)) for group in links.values()})
 
 
-boxes = st.tuples(st.integers(0, 60), st.integers(0, 20), st.integers(1, 12), st.sampled_from([4, 20, 60, 108]))
+narrow = st.integers(1, 12)
+heights = st.sampled_from([4, 20, 60, 108])
+holes = st.sampled_from([None, False, True])
 
 
 @st.composite
-def some_frames(draw):
-    """Frames of two cameras side by side, crowded around their border, each with up to three regions."""
-    keys = draw(st.lists(st.tuples(st.sampled_from([1, 2]), st.integers(0, 8)), min_size=2, max_size=7, unique=True))
+def some_frames(draw, *, widths=narrow):
+    """Frames of two cameras side by side, crowded around their border, each with up to three regions; and frames of
+    another camera, without any, by which the cloth proves wider."""
+    keys = draw(st.lists(st.tuples(st.sampled_from([1, 2, 4]), st.integers(0, 8)), min_size=2, max_size=7, unique=True))
     reports = []
     for camera, sequence in keys:
-        regions = [
-            region(x if camera == 2 else FABRIC_PX - 80 + x, y, width, height, score=score)
-            for (x, y, width, height), score in draw(
-                st.lists(st.tuples(boxes, st.sampled_from([0.6, 0.9])), min_size=1, max_size=3)
+        count = 0 if camera == 4 else draw(st.integers(1, 3))
+        regions = []
+        for _ in range(count):
+            x, y, width, height = draw(st.tuples(st.integers(0, 60), st.integers(0, 20), widths, heights))
+            score, style, hole = draw(
+                st.tuples(st.sampled_from([0.6, 0.9]), st.sampled_from(["plain", "twill"]), holes)
             )
-        ]
+            left = min(x if camera == 2 else FABRIC_PX - 80 + x, FABRIC_PX - width)
+            regions.append(region(left, y, width, height, score=score, style=style, hole=hole))
         reports.append(frame(sequence, *regions, camera=camera))
     return reports
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(reports=some_frames(), data=st.data())
-def test_the_order_of_arrival_and_what_comes_twice_do_not_matter(sqlite_database, pictures, reports, data):
+def stored_in_two_orders(database, pictures, reports, data, profile=""):
+    """All that follows from the fragments, after each: one by one, then all in one transaction."""
     places, found = range(len(reports)), []
     orders = [
         data.draw(st.permutations([*places, *data.draw(st.lists(st.sampled_from(places), max_size=3))]))
         for _ in range(2)
     ]
-    for together, order in enumerate(orders):  # one by one, then all in one transaction
-        empty(sqlite_database)
+    for together, order in enumerate(orders):
+        empty(database)
+        if profile:
+            roll = open_roll(database, line=LINE, name="R1", style="", by="eva", at=at(-1))
+            set_details(database, roll, by="eva", profile=profile)
         arriving = [reports[place] for place in order]
         if together:
-            store_reports(sqlite_database, pictures, arriving)
+            store_reports(database, pictures, arriving)
         else:
             for report in arriving:
-                store_report(sqlite_database, pictures, report)
-        found.append(defects(sqlite_database))
+                store_report(database, pictures, report)
+        found.append(defects(database))
+    return found
+
+
+in_one_database = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TEN = profile("ten-point", name="ten", weft_bands_mm=[2.0, 5.0])  # small beside half of the cloth
+wide = narrow | st.sampled_from([200, 300, FABRIC_PX])
+
+
+@settings(in_one_database, max_examples=5)
+@given(reports=some_frames(widths=wide), data=st.data())
+def test_on_each_database_the_order_of_arrival_does_not_matter(database, pictures, reports, data):
+    one, other = stored_in_two_orders(database, pictures, reports, data)
+    assert one == other
+
+
+@settings(in_one_database, max_examples=20)
+@given(reports=some_frames(widths=wide), data=st.data())
+def test_the_order_does_not_matter_where_points_depend_on_the_width(sqlite_database, pictures, reports, data):
+    add_profile(sqlite_database, TEN, by="eva")
+    one, other = stored_in_two_orders(sqlite_database, pictures, reports, data, profile="ten")
+    assert one == other
+
+
+def test_a_weft_line_over_half_the_cloth_is_not_when_the_cloth_proves_wider(database, pictures):
+    add_profile(database, TEN, by="eva")
+    line, wider = frame(0, region(20, 40, 300, 4)), frame(1, camera=2)
+    for order in ((line, wider), (wider, line)):
+        empty(database)
+        roll = open_roll(database, line=LINE, name="R1", style="", by="eva", at=at(-1))
+        set_details(database, roll, by="eva", profile="ten")
+        for report in order:
+            store_report(database, pictures, report)
+        [(_, derived)] = defects(database)
+        row = dict(zip(DERIVED, derived, strict=True))
+        assert (row["geometry"], row["points"], row["severity"]) == ("weft_line", 5, "major")
+
+
+@settings(in_one_database, max_examples=20)
+@given(reports=some_frames(), data=st.data())
+def test_the_order_of_arrival_and_what_comes_twice_do_not_matter(sqlite_database, pictures, reports, data):
+    found = stored_in_two_orders(sqlite_database, pictures, reports, data)
     assert found[0] == found[1]
     assert [tuple(parts) for parts, _ in found[0]] == plain_components(reports)
     with sqlite_database.reading() as session:
