@@ -12,6 +12,7 @@ from storage.defects.geometry import CODES
 from storage.grading.cloth import Cloth, ClothDefect, WidthStretch
 from storage.grading.grade import grade_cloth
 from storage.grading.points import count_by_rule, count_points
+from storage.grading.profile import AnyProfile
 from tests.unit.storage.grading.cloths import IN, YD, cloth, defect, profile
 
 WIDTH_MM, LENGTH_MM = 1500.0, 40 * YD
@@ -74,12 +75,14 @@ def test_a_false_alarm_never_counts(found, place, wrong):
         assert (with_it.grade, with_it.state, with_it.rate) == (without.grade, without.state, without.rate)
 
 
-def cut(found: ClothDefect, at_mm: float, unit_mm: float) -> tuple[list[ClothDefect], list[ClothDefect]]:
-    """What knives make of a defect: one longer than a unit is parted, another stays with its midpoint."""
-    if found.length_mm > unit_mm and found.y0_mm < at_mm < found.y1_mm:
+def cut(rules: AnyProfile, found: ClothDefect, at_mm: float) -> tuple[list[ClothDefect], list[ClothDefect]]:
+    """What knives make of a defect: one that scores in each unit it touches is parted, another stays with its
+    midpoint."""
+    parted = found.length_mm > rules.unit_mm or rules.split == "literal" or found.code in rules.per_unit_codes
+    if parted and found.y0_mm < at_mm < found.y1_mm:
         left, right = replace(found, y1_mm=at_mm), replace(found, y0_mm=at_mm)
         return [measured(left, found)], [measured(right, found)]
-    left = (found.y0_mm + found.y1_mm) / 2 < at_mm - 1e-9 * unit_mm
+    left = (found.y0_mm + found.y1_mm) / 2 < at_mm - 1e-9 * rules.unit_mm
     return ([found], []) if left else ([], [found])
 
 
@@ -89,19 +92,41 @@ def measured(part: ClothDefect, whole: ClothDefect) -> ClothDefect:
     return replace(part, x1_mm=part.x0_mm + whole.width_mm * share, size_mm=max(part.length_mm, whole.width_mm * share))
 
 
+CUT = (*PROFILES, profile(cap_width="proportional", cap_reference_width_mm=1000.0), profile(min_width_mm=1400))
+stretches = st.lists(
+    st.tuples(st.floats(0, LENGTH_MM), st.floats(0, 3 * YD), st.sampled_from([1390, 1400])), max_size=3
+)
+
+
+@pytest.mark.parametrize(
+    "rules", CUT, ids=lambda rules: f"{rules.name}-{rules.running}-{rules.split}-{rules.cap_width}"
+)
 @settings(max_examples=40)
-@given(found=many, yard=st.integers(1, 39))
-def test_splitting_a_roll_at_a_boundary_keeps_the_sum(found, yard):
-    rules = profile(end_ignore_mm=0)
-    at_mm = yard * YD
-    parts = [cut(each, at_mm, YD) for each in found]
-    first = roll([each for left, _ in parts for each in left], at_mm)
-    rest = [each for _, right in parts for each in right]
-    second = roll(
-        [replace(each, y0_mm=each.y0_mm - at_mm, y1_mm=each.y1_mm - at_mm) for each in rest], LENGTH_MM - at_mm
-    )
-    whole = count_points(rules, roll(found)).total
-    assert count_points(rules, first).total + count_points(rules, second).total == whole
+@given(found=many, narrow=stretches, number=st.integers(1, 35))
+def test_splitting_a_roll_at_a_boundary_keeps_the_sum(rules, found, narrow, number):
+    """Of what is long as a line is, and no hole: a part of one is a smaller hole, of an area a wider one."""
+    rules = rules.model_copy(update={"end_ignore_mm": 0})
+    at_mm = number * rules.unit_mm
+    long_ = {"geometry": "warp_line", "hole": False}
+    found = [replace(each, **long_) if sum(map(len, cut(rules, each, at_mm))) == 2 else each for each in found]
+    parts = [cut(rules, each, at_mm) for each in found]
+    ends = [(y0_mm, min(LENGTH_MM, y0_mm + length_mm), width_mm) for y0_mm, length_mm, width_mm in narrow]
+
+    def points(defects, from_mm, to_mm):
+        moved = [replace(each, y0_mm=each.y0_mm - from_mm, y1_mm=each.y1_mm - from_mm) for each in defects]
+        widths = [
+            WidthStretch(y0_mm=max(y0_mm, from_mm) - from_mm, y1_mm=min(y1_mm, to_mm) - from_mm, width_mm=width_mm)
+            for y0_mm, y1_mm, width_mm in ends
+            if y0_mm < to_mm and y1_mm > from_mm
+        ]
+        return count_points(rules, replace(roll(moved, to_mm - from_mm), widths=tuple(widths))).total
+
+    first = points([each for left, _ in parts for each in left], 0, at_mm)
+    second = points([each for _, right in parts for each in right], at_mm, LENGTH_MM)
+    whole = points(found, 0, LENGTH_MM)
+    assert first + second <= whole
+    if rules.running != "touched":  # where a part of a running defect that is no longer than a unit runs no more
+        assert first + second == whole
 
 
 @settings(max_examples=40)
