@@ -30,6 +30,7 @@ Cloth = type[FrameRow] | type[GapRow] | type[DefectRow]
 Question = Select[*tuple[Any, ...]]
 Rows = Result[*tuple[Any, ...]]
 
+FUTURE = timedelta(days=1)  # beyond it a time is a mistake
 _AUTOMATIC_NAME = re.compile(r"auto \d{4}-\d{2}-\d{2}")
 
 
@@ -68,10 +69,10 @@ class RollFigures:
 def open_roll(database: Database, *, line: str, name: str, style: str, by: str, at: datetime | None = None) -> Roll:
     """Opens a roll from `at` (now) on. `style` "" means that each tile is routed by itself.
 
-    Raises `StorageError` when a roll is open on the line, when the new one would overlap another, or when the name
-    is taken.
+    Raises `StorageError` when a roll is open on the line, when the new one would overlap another, when the name is
+    taken, or for a time that cannot be.
     """
-    at = at or datetime.now(UTC)
+    at = _possible("opened_at", at)
     if not name.strip() or not line.strip():
         raise StorageError(f"a roll needs a line and a name, got line {line!r} and name {name!r}")
     if _AUTOMATIC_NAME.fullmatch(name):
@@ -98,13 +99,27 @@ def open_roll(database: Database, *, line: str, name: str, style: str, by: str, 
 
 
 def close_roll(database: Database, *, line: str, by: str, at: datetime | None = None) -> Roll:
-    """Closes the roll that is open on the line, at `at` (now). Raises `StorageError` when none is open."""
-    at = at or datetime.now(UTC)
+    """Closes the roll that is open on the line, at `at` (now). Raises `StorageError` when none is open, or for a time
+    that cannot be."""
+    at = _possible("closed_at", at)
     with database.session() as session:
         database.lock(session, f"rolls:{line}")
         row = _open_row(session, line)
         if row is None:
-            raise StorageError(f"no roll is open on line {line}: open one first (loomwatch rolls open --line {line})")
+            last = session.scalar(
+                select(RollRow)
+                .where(RollRow.line == line, ~RollRow.automatic)
+                .order_by(RollRow.closed_at.desc())
+                .limit(1)
+            )
+            was = (
+                f" (the last one, {last.name}, closed at {last.closed_at.isoformat()})"
+                if last and last.closed_at
+                else ""
+            )
+            raise StorageError(
+                f"no roll is open on line {line}{was}: open one first (loomwatch rolls open --line {line})"
+            )
         _refuse_backwards(row.name, row.opened_at, at)
         row.closed_at = at
         session.flush()
@@ -127,11 +142,11 @@ def correct_roll(
 ) -> Roll:
     """Moves a roll's boundaries (None: leaves one as it is); frames, gaps and defects follow.
 
-    Raises `StorageError` for an unknown or automatic roll, for a time that is still to come, and when the roll would
-    end before it begins or overlap another.
+    Raises `StorageError` for an unknown or automatic roll, for a time without a zone or still to come, and when the
+    roll would end before it begins or overlap another.
     """
-    for what, at in (("open", opened_at), ("close", closed_at)):
-        if at is not None and at > datetime.now(UTC):
+    for what, field, at in (("open", "opened_at", opened_at), ("close", "closed_at", closed_at)):
+        if at is not None and _zoned(field, at) > datetime.now(UTC):
             raise StorageError(
                 f"roll {name} cannot {what} at {at.isoformat()}, which is still to come: give a past time"
             )
@@ -432,6 +447,20 @@ def _open_row(session: Session, line: str) -> RollRow | None:
 
 def _row_named(session: Session, line: str, name: str) -> RollRow | None:
     return session.scalar(select(RollRow).where(RollRow.line == line, RollRow.name == name))
+
+
+def _possible(field: str, at: datetime | None) -> datetime:
+    """at: None is now."""
+    now = datetime.now(UTC)
+    if at is not None and _zoned(field, at) > now + FUTURE:
+        raise StorageError(f"{field} of a roll must be at most a day ahead of now, got {at.isoformat()}")
+    return at or now
+
+
+def _zoned(field: str, at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise StorageError(f"{field} of a roll must have a time zone, got {at.isoformat()}: add one, as in +00:00")
+    return at
 
 
 def _refuse_backwards(name: str, opened_at: datetime, closed_at: datetime) -> None:

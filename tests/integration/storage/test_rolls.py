@@ -1,5 +1,7 @@
 """Which cloth belongs to which roll: boundaries, late frames, corrections, and the automatic roll of the rest."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,7 +85,7 @@ def test_cloth_a_correction_uncovers_goes_to_the_automatic_rolls_of_its_days(dat
     end(database, 3 * day)
     for sequence, minutes in enumerate((5, day, 2 * day, 3 * day - 1)):
         store_report(database, pictures, make_report(sequence, captured_at=at(minutes)))
-    store_gap(database, make_gap(4, captured_at=at(2 * day + 1)))
+    store_gap(database, make_gap(0, session="other", captured_at=at(2 * day + 1)))
     assert [roll.name for roll in list_rolls(database)] == ["R1"]
     correct_roll(database, line=LINE, name="R1", by="eva", closed_at=at(10))
     assert frames_of(database, "R1") == [0]
@@ -135,8 +137,30 @@ def test_closing_when_none_is_open_says_so(database):
         end(database, 5)
     start(database, "R1", 0)
     end(database, 5)
-    with pytest.raises(StorageError, match="no roll is open on line line-1"):
+    closed = r"no roll is open on line line-1 \(the last one, R1, closed at 2026-03-14T08:05:00\+00:00\): open one"
+    with pytest.raises(StorageError, match=closed):
         end(database, 6)
+
+
+@pytest.mark.parametrize("field", ["opened_at", "closed_at"])
+@pytest.mark.parametrize(
+    ("time", "message"),
+    [
+        (datetime(2026, 3, 14, 8), "must have a time zone, got 2026-03-14T08:00:00"),
+        (datetime.now(UTC) + timedelta(days=2), "must be at most a day ahead of now, got 20"),
+    ],
+    ids=["zoneless", "ahead"],
+)
+def test_a_time_that_cannot_be_is_refused_with_its_field(database, field, time, message):
+    start(database, "R1", 0)
+    acts = {
+        "opened_at": lambda: open_roll(database, line="line-2", name="R2", style="", by="eva", at=time),
+        "closed_at": lambda: close_roll(database, line=LINE, by="eva", at=time),
+    }
+    for act in (acts[field], lambda: correct_roll(database, line=LINE, name="R1", by="eva", **{field: time})):
+        with pytest.raises(StorageError, match=f"{field} of a roll {message}|which is still to come"):
+            act()
+    assert [(roll.name, roll.opened_at, roll.closed_at) for roll in list_rolls(database)] == [("R1", at(0), None)]
 
 
 @pytest.mark.parametrize(
@@ -201,11 +225,11 @@ def test_every_piece_of_cloth_belongs_to_just_one_roll(sqlite_database, pictures
     acts = [("roll", span) for span in spans] + [("cloth", moment) for moment in captured]
     for number, (kind, value) in enumerate(data.draw(st.permutations(acts))):
         if kind == "cloth":
+            place = {"captured_at": at(value), "session": f"session-{number}"}  # in any order
             if number % 2:
-                header = make_header(number, captured_at=at(value), session=f"session-{number}")  # in any order
-                store_report(database, pictures, make_report(header=header))
+                store_report(database, pictures, make_report(header=make_header(number, **place)))
             else:
-                store_gap(database, make_gap(number, captured_at=at(value)))
+                store_gap(database, make_gap(number, **place))
         else:
             with database.session() as session:  # in any order, as corrections leave them
                 name = f"R{number}"
