@@ -92,8 +92,10 @@ def fill_roll(database: Database, pictures: PictureStore, *, defects: int, seed:
     for number in range(round(40_000 / frame_mm)):
         _put(places, 2_000_000 + number * frame_mm, 5000, 6, HEIGHT_PX, frame_mm, score=0.9)
     reports = [
-        _report(sequence, start + timedelta(seconds=sequence * frame_mm / 1000 / SPEED_M_MIN * 60), found, frame_mm)
-        for sequence, found in sorted(places.items())
+        _report(
+            sequence, start + timedelta(seconds=frame * frame_mm / 1000 / SPEED_M_MIN * 60), found, frame * frame_mm
+        )
+        for sequence, (frame, found) in enumerate(sorted(places.items()))
     ]
     for first in range(0, len(reports), TOGETHER):
         store_reports(database, pictures, reports[first : first + TOGETHER])
@@ -126,7 +128,7 @@ def _put(
     )
 
 
-def _report(sequence: int, at: datetime, found: Sequence[Defect], frame_mm: float) -> FrameReport:
+def _report(sequence: int, at: datetime, found: Sequence[Defect], position_mm: float) -> FrameReport:
     at_ns = round(at.timestamp() * 1e6) * 1000
     header = FrameHeader(
         line=LINE,
@@ -135,7 +137,7 @@ def _report(sequence: int, at: datetime, found: Sequence[Defect], frame_mm: floa
         sequence=sequence,
         origin="",
         captured_at_ns=at_ns,
-        position_mm=sequence * frame_mm,
+        position_mm=position_mm,
         mm_per_px=MM_PER_PX,
         height_px=HEIGHT_PX,
         width_px=WIDTH_PX,

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from inspection.types import Mask
 
 UM = 1000  # micrometres in a mm
+FEW = 12  # corners of a hull
 _HEAD = struct.Struct("<qq")  # corner that the hull is stored from
 _SUM_BYTES = 16
 
@@ -99,20 +101,26 @@ def measure(outline: Outline) -> Measures:
     xs, ys = zip(*outline.hull, strict=True)
     x0, y0 = min(xs), min(ys)
     axis_x, axis_y = principal_axis(outline)
-    from_corner = np.array(outline.hull) - (x0, y0)  # (N, 2) um
-    corners = from_corner @ (1, 1j)  # as complex numbers: a distance is an absolute value, a turn a product
-    turned = corners * complex(axis_x, -axis_y)  # along the axis, and across it
-    along, across = turned.real, turned.imag
+    corners = [(x - x0, y - y0) for x, y in outline.hull]
+    along = [x * axis_x + y * axis_y for x, y in corners]
+    across = [y * axis_x - x * axis_y for x, y in corners]
     return Measures(
         x0_mm=x0 / UM,
         x1_mm=max(xs) / UM,
         y0_mm=y0 / UM,
         y1_mm=max(ys) / UM,
-        size_mm=float(abs(corners[:, None] - corners).max()) / UM,
-        length_mm=float(along.max() - along.min()) / UM,
-        width_mm=float(across.max() - across.min()) / UM,
+        size_mm=_largest_distance(corners) / UM,
+        length_mm=(max(along) - min(along)) / UM,
+        width_mm=(max(across) - min(across)) / UM,
         angle_deg=math.degrees(math.atan2(abs(axis_x), abs(axis_y))),
     )
+
+
+def _largest_distance(corners: list[Point]) -> float:
+    if len(corners) <= FEW:  # calling numpy would cost more than counting
+        return math.sqrt(max((a - c) ** 2 + (b - d) ** 2 for (a, b), (c, d) in combinations(corners, 2)))
+    points = np.array(corners) @ (1, 1j)  # as complex numbers: a distance is an absolute value
+    return float(abs(points[:, None] - points).max())
 
 
 def principal_axis(outline: Outline) -> tuple[float, float]:

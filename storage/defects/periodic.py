@@ -62,6 +62,8 @@ def find_periodic(places_mm: Sequence[float], *, through: int | None = None) -> 
     places_mm: of one lane; only the last `WINDOW_EVENTS` within `WINDOW_MM` of the last one count, and at least
     `MIN_HITS`. through: index of a place that the series must hold, which saves the trials of all other pairs.
     """
+    if through is not None and _in_reach(places_mm, through) < MIN_HITS:
+        return None
     places = np.asarray(places_mm, np.float64)
     start = max(0, places.size - WINDOW_EVENTS, int(np.searchsorted(places, places[-1:] - WINDOW_MM)[:1].sum()))
     window = places[start:]
@@ -75,6 +77,18 @@ def find_periodic(places_mm: Sequence[float], *, through: int | None = None) -> 
     return _best(window, walked, start=start, through=through)
 
 
+def _in_reach(places: Sequence[float], through: int) -> int:
+    """How many places at most a series through one of them holds: between two of its hits lie at most `MAX_MISSES`
+    slots, and half a slot to either side."""
+    reach_mm = (MAX_MISSES + 2) * (MAX_PERIOD_MM + 0.01)
+    first = last = through
+    while first > 0 and places[first] - places[first - 1] <= reach_mm:
+        first -= 1
+    while last + 1 < len(places) and places[last + 1] - places[last] <= reach_mm:
+        last += 1
+    return last - first + 1
+
+
 def _every_period(places: Places) -> Places:
     first, second = np.triu_indices(places.size, k=1)
     return _apart(_possible(places[second] - places[first]))
@@ -84,7 +98,7 @@ def _promising(places: Places, through: int) -> Places:
     """The periods through a place that meet as many others as a series must, in slots as near each other, by a
     tolerance that grows with the slots between as an unfitted period's error does. Costs a tenth of the walk and mostly
     finds none."""
-    apart = np.delete(places, through) - places[through]
+    apart = np.concatenate((places[:through], places[through + 1 :])) - places[through]
     periods = _possible(np.abs(apart))
     slots = np.rint(apart / periods[:, None])  # (periods, places)
     off = np.abs(apart - slots * periods[:, None])

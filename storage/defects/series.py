@@ -7,7 +7,7 @@ them is none (`settle_series`).
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -141,7 +141,10 @@ def check_roll(session: Session, roll_id: int) -> list[Periodic]:
         )
         places = [event.y_mm for event in around]
         for event in own:
-            lane = _lane_up_to(event, around[: bisect_right(places, event.y_mm)])
+            first, end = bisect_left(places, event.y_mm - WINDOW_MM), bisect_right(places, event.y_mm)
+            if end - first < MIN_HITS:
+                continue
+            lane = [other for other in around[first:end] if same_lane(event, other)][-WINDOW_EVENTS:]
             if len(lane) >= MIN_HITS and lane[-1].id == event.id:
                 series = find_periodic([other.y_mm for other in lane], through=len(lane) - 1)
                 if series is not None:
@@ -149,17 +152,6 @@ def check_roll(session: Session, roll_id: int) -> list[Periodic]:
                     found = {known: each for known, each in found.items() if not set(known) & set(hits)}
                     found[hits] = series
     return list(found.values())
-
-
-def _lane_up_to(event: Event, before: Sequence[Event]) -> list[Event]:
-    """Of those up to the event along the roll, in order: its lane's last that `find_periodic` counts."""
-    lane: list[Event] = []
-    for other in reversed(before):
-        if len(lane) == WINDOW_EVENTS or event.y_mm - other.y_mm > WINDOW_MM:
-            break
-        if same_lane(event, other):
-            lane.append(other)
-    return lane[::-1]
 
 
 def event_of(row: Any) -> Event | None:
@@ -183,9 +175,9 @@ def event_of(row: Any) -> Event | None:
 
 
 def same_lane(a: Event, b: Event) -> bool:
-    if a.like != b.like or (a.camera == b.camera and a.counter != b.counter):
+    if abs(a.x_mm - b.x_mm) > LANE_REACH_MM and not a.lane == b.lane == FULL_WIDTH_LANE:
         return False
-    return a.lane == b.lane == FULL_WIDTH_LANE or abs(a.x_mm - b.x_mm) <= LANE_REACH_MM
+    return a.like == b.like and (a.camera != b.camera or a.counter == b.counter)
 
 
 def _lanes_of(session: Session, events: Sequence[Event]) -> list[list[tuple[float, int]]]:

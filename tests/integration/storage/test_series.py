@@ -1,5 +1,8 @@
 """Periodic defects on the running roll: told, named after the machine, foretold, closed."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -7,8 +10,8 @@ from sqlalchemy import select
 from inspection.errors import StorageError
 from storage.defects import series as series_module
 from storage.defects.machine import list_elements, remove_element, set_element
-from storage.defects.periodic import WINDOW_EVENTS, WINDOW_MM
-from storage.defects.series import closes_mm, event_of, same_lane
+from storage.defects.periodic import WINDOW_EVENTS, WINDOW_MM, find_periodic
+from storage.defects.series import check_roll, closes_mm, event_of, same_lane
 from storage.frames import store_report, store_reports
 from storage.grading.stored import grade_roll
 from storage.reads.defects import DefectFilter, list_defects, read_defect
@@ -16,7 +19,18 @@ from storage.reads.roll_map import roll_map
 from storage.reviews import merge_defects, review_defect, split_defect
 from storage.rolls import close_roll, correct_roll, open_roll
 from storage.tables import DefectRow, FragmentRow, SeriesRow
-from tests.records import HEIGHT_PX, LENGTH_MM, LINE, MM_PER_PX, at, make_defect, make_header, make_png, make_report
+from tests.records import (
+    HEIGHT_PX,
+    LENGTH_MM,
+    LINE,
+    MM_PER_PX,
+    at,
+    make_defect,
+    make_header,
+    make_png,
+    make_report,
+    on_frame,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +45,10 @@ def mark(number, *, shift_mm=0.0, x_px=200, session="session-1"):
     y_px = min(round((y_mm - sequence * LENGTH_MM) / MM_PER_PX), HEIGHT_PX - 8)
     header = make_header(sequence, captured_at=at(sequence / 60), session=session)
     return make_report(header=header, defects=(make_defect(x_px, y_px),), crops=(CROP,))
+
+
+def sequence_of(report):
+    return report.header.sequence
 
 
 def series(database):
@@ -159,6 +177,35 @@ def test_another_lane_another_session_and_false_alarms_are_no_series(database, p
     for number in (6, 7):
         store_report(database, pictures, mark(number, x_px=100, session="b"))
     assert series(database) == []
+
+
+def test_a_roll_looked_at_as_a_whole_holds_what_each_lane_holds_by_itself(sqlite_database, pictures):
+    """`check_roll`, against a lane of all events for each event."""
+    rng = np.random.default_rng(7)
+    reports = [mark(number, x_px=x_px) for x_px in (60, 380) for number in range(8)]
+    together = []
+    for _, group in itertools.groupby(sorted(reports, key=sequence_of), key=sequence_of):
+        same = list(group)
+        clutter = [make_defect(int(rng.integers(100, 340)), int(rng.integers(0, 100))) for _ in range(2)]
+        found = tuple(defect for report in same for defect in report.defects)
+        found += tuple(on_frame(defect, same[0].header) for defect in clutter)
+        together.append(replace(same[0], defects=found, crops=((b"", b""),) * len(found)))
+    assert all(outcome is True for outcome in store_reports(sqlite_database, pictures, together))
+    with sqlite_database.reading() as session:
+        rows = session.scalars(select(DefectRow).order_by(DefectRow.id)).all()
+        events = sorted(filter(None, map(event_of, rows)), key=lambda event: (event.y_mm, event.id))
+        found = check_roll(session, rows[0].roll_id)
+    plain = set()
+    for index, event in enumerate(events):
+        before = [
+            each for each in events[: index + 1] if same_lane(event, each) and event.y_mm - each.y_mm <= WINDOW_MM
+        ]
+        lane = [each.y_mm for each in before[-WINDOW_EVENTS:]]
+        if len(lane) >= 4 and (periodic := find_periodic(lane, through=len(lane) - 1)) is not None:
+            plain.add(periodic)
+    assert len(found) == 2
+    assert set(found) <= plain
+    assert {len(each.hits) for each in found} == {8}
 
 
 def test_elements_are_told_by_what_turns(database):

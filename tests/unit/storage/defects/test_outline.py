@@ -35,6 +35,19 @@ def test_size_and_extent_are_those_of_the_pixels(mask):
     assert box == pytest.approx((min(xs), max(xs), min(ys), max(ys)), abs=1e-3)
 
 
+@settings(max_examples=50, deadline=None)
+@given(mask=masks, y_mm=st.floats(0, 1e7))
+def test_measures_are_those_of_complex_arithmetic(mask, y_mm):
+    outline = outline_of(mask, x0_mm=100.0, y0_mm=y_mm, mm_per_px=MM)
+    measures, (axis_x, axis_y) = measure(outline), principal_axis(outline)
+    corners = (np.array(outline.hull) - np.min(outline.hull, axis=0)) @ (1, 1j)
+    turned = corners * complex(axis_x, -axis_y)
+    assert (measures.size_mm, measures.length_mm, measures.width_mm) == pytest.approx(
+        (abs(corners[:, None] - corners).max() / 1000, np.ptp(turned.real) / 1000, np.ptp(turned.imag) / 1000),
+        rel=1e-12,
+    )
+
+
 @settings(max_examples=30, deadline=None)
 @given(mask=masks)
 def test_the_axis_is_the_covariance_s_first(mask):

@@ -78,6 +78,9 @@ def test_periods_that_promise_nothing_are_left_out_without_loss(monkeypatch):
     rng = np.random.default_rng(13)
     lanes = [lane(rng, slots=slots, missed=missed, clutter=clutter) for _, slots, missed, clutter in LANES * 6]
     lanes += [random_lane(rng) for _ in range(12)]
+    lanes += [np.sort(rng.uniform(0, length_mm, 20)) for length_mm in (60_000, 100_000, 200_000) for _ in range(6)]
+    slow = [6000.0 * n + rng.normal(0, 5) for n in (0, 1, 5, 6, 7)]  # four slots between two of them
+    lanes += [np.sort([*slow, *rng.uniform(-150_000, 0, 4)])]
     asked = [(places, through) for places in lanes for through in (len(places) - 1, len(places) // 2)]
     found = [find_periodic(places, through=through) for places, through in asked]
 
@@ -86,5 +89,6 @@ def test_periods_that_promise_nothing_are_left_out_without_loss(monkeypatch):
         return periodic._apart(periodic._possible(apart))
 
     monkeypatch.setattr(periodic, "_promising", every_period)
+    monkeypatch.setattr(periodic, "_in_reach", lambda places, through: len(places))
     assert found == [find_periodic(places, through=through) for places, through in asked]
     assert sum(each is not None for each in found) > 20
