@@ -8,7 +8,7 @@ stands out most.
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -26,10 +26,12 @@ from inspection.likeness import likeness
 from inspection.types import Defect, Scores
 from retraining.dataset import SCALE_TOLERANCE
 from retraining.evidence import ratios_of
+from retraining.within_roll import stand_out
 from storage import registry
 from storage.database import Database
 from storage.near_duplicates import hash_of
 from storage.pictures import PictureStore
+from storage.sample_captures import list_captures
 from storage.sample_guard import USUAL_LIMIT, Looked, hold_doubtful, judge_sample
 from storage.samples import Sample, SampleFilter, Scored, list_samples
 
@@ -57,13 +59,16 @@ def guard_samples(
     tell: Callable[[float, str], object] = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> GuardPass:
-    """Looks at all samples that wait, and holds or accepts them. share: of normal samples, which may be held for a high
+    """Looks at all samples that wait, and holds or accepts them; those of a golden roll wait for its end, and where no
+    model can score them they are compared with each other. share: of normal samples, which may be held for a high
     score.
 
     Raises `StorageError`, and `CrasError` when the running model does not load: what it would say is not guessed.
     """
     doubtful = hold_doubtful(database)
+    recorded = {capture.id for capture in list_captures(database, running=True)}
     waiting = list_samples(database, wanted=SampleFilter(state="waits"))
+    waiting = [sample for sample in waiting if sample.capture_id not in recorded]
     models = Models(database, device=device) if waiting else None
     looked = held = 0
 
@@ -73,6 +78,16 @@ def guard_samples(
         except (StorageError, CrasError):
             return None
 
+    strange: dict[int, float] = {}
+    unknown = [sample for sample in waiting if sample.source == "roll" and models is not None and not models.of(sample)]
+    for style, capture in sorted({(sample.style, sample.capture_id or 0) for sample in unknown}):
+        tell(0.0, f"the guard compares the frames of the golden roll of {style}")
+        frames = (
+            (sample.id, pixels)
+            for sample in list_samples(database, wanted=SampleFilter(style=style, source="roll"))
+            if (sample.capture_id or 0) == capture and not stop() and (pixels := read(sample.picture)) is not None
+        )
+        strange |= stand_out(frames, device=pick_device(device))
     for number, sample in enumerate(waiting):
         if stop() or models is None:
             break
@@ -80,6 +95,7 @@ def guard_samples(
         pixels = decode_or_none(pictures.get(sample.picture), sample.picture)
         scorer = models.of(sample)
         found = look_at(scorer, sample, pixels, share=share) if pixels is not None else Looked(unreadable=True)
+        found = replace(found, strange=strange.get(sample.id, 0.0))
         reasons = judge_sample(database, sample.id, found, pixels=pixels, read=read)
         looked += reasons is not None
         held += bool(reasons)

@@ -2,7 +2,8 @@
 `retraining.guard`.
 
 A sample is held for a second look when the running model scores it high, when it lies on or near a confirmed defect,
-by place or by what its strongest place looks like, when an alarm nobody has reviewed lies in it, when it is nearly the
+by place or by what its strongest place looks like, when it stands out from the rest of a golden roll that no model can
+score, when an alarm nobody has reviewed lies in it, when it is nearly the
 same picture as another, and when nobody has looked at it at all. Whatever is not held is accepted in the name of who
 gave it.
 """
@@ -27,6 +28,7 @@ from storage.tables import ConfirmedDefectRow, DefectRow, FragmentRow, SampleRow
 ALIKE_COSINE = 0.95  # of likenesses, from which on a place looks like a confirmed defect
 USUAL_LIMIT = 0.8  # of a threshold, where nobody knows what its normal tiles scored
 FALSE_ALARM_LIMIT = 2.0  # of a threshold: what staff rejected was over 1 by its nature; this high, somebody looks again
+STRANGE_LIMIT = 6.0  # spreads: how far a frame may stand out from its golden roll, where no model knows the style
 LOOKED_THROUGH = 5000  # confirmed defects, the latest
 BY_CHANCE = {"reservoir": "chance", "frame": "choose"}  # nobody has seen the picture when it is taken
 
@@ -35,12 +37,14 @@ BY_CHANCE = {"reservoir": "chance", "frame": "choose"}  # nobody has seen the pi
 class Looked:
     """What was seen of a sample. scored: by the running model, None when it does not know the style; limit: the score,
     in units of the threshold, from which on it is held; hash: of `near_duplicates`; likeness: of its strongest place
-    (`inspection.likeness`), None where nothing stands out. unreadable: the picture cannot be decoded."""
+    (`inspection.likeness`), None where nothing stands out. strange: how far it stands out from its golden roll, in
+    spreads of it. unreadable: the picture cannot be decoded."""
 
     scored: Scored | None = None
     limit: float = USUAL_LIMIT
     hash: str = ""
     likeness: NDArray[np.float32] | None = None
+    strange: float = 0.0
     unreadable: bool = False
 
 
@@ -122,6 +126,8 @@ def _reasons(
     score = looked.scored or as_sample(row).scored
     if score is not None and score.ratio > (FALSE_ALARM_LIMIT if row.source == "review" else looked.limit):
         found.append(Reason(code="score", value=round(score.ratio, 3)))
+    if looked.strange > STRANGE_LIMIT:
+        found.append(Reason(code="strange", value=round(looked.strange, 1)))
     if (alike := _alike(session, row, looked)) is not None:
         found.append(Reason(code="alike", about=alike))
     if looked.hash and pixels is not None:

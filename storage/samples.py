@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from inspection.errors import StorageError
@@ -26,7 +26,7 @@ from storage import audit
 from storage.database import Database
 from storage.pictures import PictureStore, picture_key
 from storage.sample_places import blocking_defect
-from storage.tables import SampleRow, StyleRow
+from storage.tables import SampleCaptureRow, SampleRow, StyleRow
 
 PNG_HEADER = 24
 
@@ -90,6 +90,7 @@ WORDS = {
     "alike": "its strongest place looks like defect {about}, which staff confirmed",
     "duplicate": "it is nearly the same picture as sample {about}",
     "refused_before": "it is nearly the same picture as sample {about}, which was refused",
+    "strange": "it differs from the rest of its golden roll, by {value:.0f} times their usual spread",
     "chance": "it was taken by chance, nobody has looked at it",
     "choose": "it was taken from a running camera, look at it before it is learned",
     "unreadable": "its picture cannot be read",
@@ -232,10 +233,12 @@ def to_be_learned() -> ColumnElement[bool]:
 
 
 def guard_is_awaited(database: Database) -> bool:
-    """Whether samples wait for the guard that somebody gave; of tiles taken by chance it says only that they were."""
+    """Whether samples wait for the guard that somebody gave; of tiles taken by chance it says only that they were, and
+    a golden roll waits for its end."""
     with database.reading() as session:
         awaited = (SampleRow.active, SampleRow.state == "waits", SampleRow.source != "reservoir")
-        return session.scalar(select(SampleRow.id).where(*awaited).limit(1)) is not None
+        recorded = exists().where(SampleCaptureRow.id == SampleRow.capture_id, SampleCaptureRow.state == "running")
+        return session.scalar(select(SampleRow.id).where(*awaited, ~recorded).limit(1)) is not None
 
 
 def page_of_samples(database: Database, wanted: SampleFilter, *, limit: int, offset: int) -> tuple[list[Sample], int]:

@@ -6,11 +6,14 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from sqlalchemy import select
 
+from ingest.edges import find_edges
+from ingest.simulator import normal_frames
 from inspection.errors import StorageError
 from inspection.settings import StoreSettings, load
 from retraining.guard import guard_samples
@@ -23,9 +26,19 @@ from storage.reads.regression import regression_set
 from storage.retention import prune
 from storage.reviews import review_defect
 from storage.rolls import close_roll, open_roll
+from storage.sample_captures import end_capture, start_capture
 from storage.sample_guard import Looked, hold_doubtful, judge_sample, most_alike
 from storage.sample_sets import list_sets, read_set
-from storage.samples import Captured, SampleFilter, Scored, add_sample, decide_samples, get_sample, list_samples
+from storage.samples import (
+    Captured,
+    SampleFilter,
+    Scored,
+    add_sample,
+    decide_samples,
+    get_sample,
+    guard_is_awaited,
+    list_samples,
+)
 from storage.tables import DefectRow, FragmentRow, SampleSetRow
 from tests.records import (
     CAMERA,
@@ -186,6 +199,34 @@ def test_a_defect_that_is_confirmed_later_takes_back_what_lies_near_until_staff_
     assert get_sample(sqlite_database, far.id).state == "accepted"
     assert decide_samples(sqlite_database, [beside.id], state="accepted", by="eva").done == 1
     assert hold_doubtful(sqlite_database) == 0
+
+
+@pytest.mark.parametrize("style", ["denim", "plain"])
+def test_a_defect_in_the_golden_roll_of_a_style_that_no_model_knows_is_held_when_the_roll_has_ended(
+    sqlite_database, pictures, style
+):
+    frames = normal_frames(style, seed=1, length_m=0.0512 * 20, frame_lines=256, mm_per_px=0.2, width_mm=102.4)
+    capture = start_capture(sqlite_database, camera=CAMERA, line=LINE, style=style, metres=20, by="eva")
+    numbers = []
+    for number, frame in enumerate(frames[:20]):
+        left, right = find_edges(frame)
+        cloth = frame[:, left:right].copy()
+        if number == 7:
+            cv2.line(cloth, (100, 90), (160, 98), (230, 230, 230), 2)
+        sample = add(
+            sqlite_database, pictures, encode_png(cloth), source="roll", style=style, capture_id=capture.id,
+            mm_per_px=0.2,
+        )  # fmt: skip
+        numbers.append(sample.id)
+    assert not guard_is_awaited(sqlite_database)
+    assert guard_samples(sqlite_database, pictures, share=0.02).looked == 0
+    end_capture(sqlite_database, capture.id, state="done")
+    assert guard_is_awaited(sqlite_database)
+    guard_samples(sqlite_database, pictures, share=0.02)
+    held = list_samples(sqlite_database, wanted=SampleFilter(state="held"))
+    assert [sample.id for sample in held] == [numbers[7]]
+    assert [reason.code for reason in held[0].reasons] == ["strange"]
+    assert len(list_samples(sqlite_database, learnable=True)) == 19
 
 
 def test_a_false_alarm_is_held_only_when_it_scored_very_high(sqlite_database, pictures):
