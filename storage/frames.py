@@ -27,6 +27,7 @@ from storage.defects.outline import encode_outline, measure, outline_of
 from storage.defects.series import close_series, find_series
 from storage.defects.together import ends_of
 from storage.masks import encode_mask
+from storage.packed_scores import pack_scores
 from storage.pictures import PictureStore, picture_key
 from storage.roll_changes import note_cloth
 from storage.rolls import ensure_rolls, rolls_of
@@ -443,8 +444,8 @@ def frame_values(report: FrameReport, *, stored_at: datetime) -> dict[str, Any]:
         "threshold": report.threshold,
         "score_max": float(report.tile_scores.max()),
         "score_p50": float(np.median(report.tile_scores)),
-        "scores": report.tile_scores.astype("<f4").tobytes(),
-        "grid": report.score_grid.astype("<f2").tobytes(),
+        "scores": pack_scores(report.tile_scores),
+        "grid": pack_scores(report.score_grid),
         "grid_rows": rows,
         "grid_columns": columns,
         "quality_flags": list(header.quality_flags),

@@ -250,8 +250,8 @@ class FrameRow(Table):
     threshold: Mapped[float]
     score_max: Mapped[float]
     score_p50: Mapped[float]  # median tile score
-    scores: Mapped[bytes]  # (tiles,) float32, little endian
-    grid: Mapped[bytes]  # (grid_rows, grid_columns) float16, little endian
+    scores: Mapped[bytes]  # (tiles,), see `storage.packed_scores`
+    grid: Mapped[bytes]  # (grid_rows, grid_columns), likewise
     grid_rows: Mapped[int]
     grid_columns: Mapped[int]
     quality_flags: Mapped[list[Any]]

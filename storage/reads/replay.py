@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from inspection.types import Scores
 from storage.database import Database
+from storage.packed_scores import unpack_scores
 from storage.tables import CameraRow, DefectRow, FrameRow, LineRow, ScoreTotalRow
 
 FRAMES = 3000  # the latest of the style
@@ -95,7 +96,7 @@ def last_cloth(database: Database, style: str, *, model: str) -> LastCloth:
     grids = (
         (
             float(row.threshold),
-            np.frombuffer(row.grid, "<f2").astype(np.float32).reshape(row.grid_rows, row.grid_columns),
+            unpack_scores(row.grid, row.grid_rows * row.grid_columns).reshape(row.grid_rows, row.grid_columns),
         )
         for row in rows
     )

@@ -15,6 +15,7 @@ from storage.database import open_database
 from storage.frames import store_capture, store_gap, store_report, store_reports
 from storage.grading.stored import grade_roll
 from storage.masks import decode_mask
+from storage.packed_scores import unpack_scores
 from storage.pictures import PictureStore
 from storage.reads.roll_map import roll_map
 from storage.roll_details import find_roll
@@ -43,8 +44,8 @@ def test_a_report_comes_back_as_it_was(database, pictures):
     assert (frame.camera, frame.session, frame.sequence) == ("camera-1", "session-1", 7)
     assert frame.captured_at == at(1)
     assert (frame.position_mm, frame.length_mm, frame.fabric_width_mm) == (7 * LENGTH_MM, LENGTH_MM, 128.0)
-    assert np.allclose(np.frombuffer(frame.scores, "<f4"), np.linspace(0, 0.9, 16))
-    grid = np.frombuffer(frame.grid, "<f2").reshape(frame.grid_rows, frame.grid_columns)
+    assert np.allclose(unpack_scores(frame.scores, frame.tiles), np.linspace(0, 0.9, 16), rtol=1e-3)
+    grid = unpack_scores(frame.grid, frame.grid_rows * frame.grid_columns).reshape(frame.grid_rows, frame.grid_columns)
     assert np.array_equal(grid, np.arange(12).reshape(3, 4))
     assert (frame.tiles, frame.inference_ms) == (16, 20.0)
     assert frame.score_max == pytest.approx(0.9)
