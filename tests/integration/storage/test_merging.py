@@ -219,7 +219,7 @@ def some_frames(draw, *, widths=narrow):
             score, style, hole = draw(
                 st.tuples(st.sampled_from([0.6, 0.9]), st.sampled_from(["plain", "twill"]), holes)
             )
-            left = min(x if camera == 2 else FABRIC_PX - 80 + x, FABRIC_PX - width)
+            left = min(x if camera == 2 or width > 12 else FABRIC_PX - 80 + x, FABRIC_PX - width)
             regions.append(region(left, y, width, height, score=score, style=style, hole=hole))
         reports.append(frame(sequence, *regions, camera=camera))
     return reports
