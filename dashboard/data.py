@@ -67,7 +67,7 @@ from storage.suspensions import suspension_of
 from storage.trends import reads as trend_reads
 from storage.trends.drift import DriftState
 from storage.trends.periods import Plant
-from storage.trends.reads import By, Difference, Kind, Trend, TrendFilter
+from storage.trends.reads import By, Kind, Trend, TrendFilter
 
 THUMBNAIL_PX = 112
 DRAWINGS: dict[str, Any] = {}  # that are kept for others who look (`dashboard.drawn_once`), by name
@@ -423,10 +423,6 @@ def trends(wanted: TrendFilter, by: By) -> list[Trend]:
         return trend_reads.read_trends(store().database, plant(), wanted, by=by)
     passed = _passed(replace(wanted, style="", shift=""), trend_reads.kind_of(wanted, by))
     return trend_reads.trends_of(passed, wanted, by)
-
-
-def trend_difference(first: TrendFilter, second: TrendFilter) -> Difference | None:
-    return trend_reads.difference_of(trend_whole(first), trend_whole(second))
 
 
 def trend_whole(wanted: TrendFilter) -> Trend | None:

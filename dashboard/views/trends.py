@@ -14,7 +14,7 @@ from dashboard.units import units
 from storage.grading.severity import SEVERITIES
 from storage.trends.drift import DriftState
 from storage.trends.periods import today
-from storage.trends.reads import By, Measure, Trend, TrendFilter, chart_of
+from storage.trends.reads import By, Measure, Trend, TrendFilter, chart_of, difference_of
 from storage.trends.totals import BAND_MM
 
 SPANS = {"30": _("30 days"), "7": _("7 days"), "90": _("90 days"), "365": _("A year")}
@@ -48,16 +48,16 @@ def show_page() -> None:
         )
         return
     wanted = choose_filter(lines)
-    trends = data.trends(wanted, "day")
-    if not trends:
+    now = data.trend_whole(wanted)
+    if now is None:
         st.info(
             _("**Nothing passed in these days.** Choose other days, or take a filter away."),
             icon=":material/event_busy:",
         )
         return
     before = choose_earlier(wanted)
-    show_figures(wanted, before)
-    show_control(wanted, trends)
+    show_figures(now, data.trend_whole(before))
+    show_control(wanted)
     with st.grid(2, min_column_width=460):
         with st.container():
             show_sides(wanted)
@@ -130,12 +130,9 @@ def same(names: list[str]) -> dict[str, str]:
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
-def show_figures(wanted: TrendFilter, before: TrendFilter) -> None:
-    found = data.trend_difference(before, wanted)
-    now = found.second if found else data.trend_whole(wanted)
+def show_figures(now: Trend, earlier: Trend | None) -> None:
+    found = difference_of(earlier, now)
     earlier = found.first if found else None
-    if now is None:
-        return
     with st.grid(6, min_column_width=190):
         for name, (label, form) in MEASURES.items():
             value = own(name, getattr(now, name))
@@ -186,13 +183,13 @@ def text_of(value: float | None, form: str, *, signed: bool = False) -> str:
 # --- charts --------------------------------------------------------------------------------------------------------
 
 
-def show_control(wanted: TrendFilter, by_day: list[Trend]) -> None:
+def show_control(wanted: TrendFilter) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader(_("In the course of time"), anchor=False)
         names = {name: label for name, (label, _) in MEASURES.items()}
         measure = shell.select(_("Measure"), "measure", names, page="trends", width=260, bare=True)
         step = shell.select(_("Step"), "step", STEPS, page="trends", width=170, bare=True)
-    trends = by_day if step == "day" else data.trends(wanted, cast(By, step))
+    trends = data.trends(wanted, cast(By, step))
     chart = chart_of(trends, cast(Measure, measure))
     label, form = MEASURES[measure]
     scale = own(measure, 1.0) or 1.0
