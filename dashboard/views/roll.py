@@ -1,5 +1,6 @@
 """Roll: one roll in figures and as a map, its grade point by point, its papers, and what staff do with it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,6 +17,7 @@ from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from dashboard.units import units
 from inspection.types import Roll
+from storage.grading.stored import RollSeries
 from storage.reads.defects import DefectItem
 from storage.reads.gap_words import merge_gaps
 from storage.reads.roll_map import MAP_DEFECTS, RollMap
@@ -48,6 +50,7 @@ def show_page() -> None:
         return
     show_map(roll)
     show_grade(data.graded_roll(roll), data.cut_plan(roll))
+    show_series(data.graded_roll(roll).series)
     with st.grid(2, min_column_width=420):
         with st.container():
             show_cameras(summary)
@@ -317,6 +320,26 @@ def facts_of(item: DefectItem) -> str:
         strength=words.strength(item.strength),
         camera=words.plain(item.camera),
         clock=shell.clock(item.captured_at),
+    )
+
+
+def show_series(series: Sequence[RollSeries]) -> None:
+    if not series:
+        return
+    st.subheader(_("Periodic defects"), anchor=False)
+    st.dataframe(
+        pd.DataFrame(
+            {
+                _("Every"): [words.millimetres(each.period_mm) for each in series],
+                _("Times"): [each.hits for each in series],
+                _("First one"): [words.metres(each.first_mm) for each in series],
+                _("Last one"): [words.metres(each.last_mm) for each in series],
+                _("From left"): [words.millimetres(each.x_mm) for each in series],
+                _("Suspect"): [each.suspect or _("unknown") for each in series],
+            }
+        ),
+        hide_index=True,
+        alt=_("Defects of this roll at equal spaces, and what may make them"),
     )
 
 

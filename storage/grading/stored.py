@@ -1,7 +1,7 @@
 """Stored rolls as grading sees them. The one place where grading meets the tables of frames, gaps and defects."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
@@ -25,7 +25,7 @@ from storage.reads.roll_summary import RollSummary, summarize
 from storage.roll_details import RollDetails, read_details
 from storage.rolls import Question, RollBounds, ask_roll, in_roll
 from storage.suspensions import suspension_of
-from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, UtcDateTime
+from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, SeriesRow, UtcDateTime
 
 SAMPLED_FRAMES = 5  # a camera, for the width at the start, in the middle and at the end
 TOUCH_MM = 1.0
@@ -65,8 +65,22 @@ class Widths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollSeries:
+    """Defects of a roll at equal spaces. first_mm, last_mm: the middles of its first and last one; suspect: the machine
+    element that comes round so, "" when none is known."""
+
+    id: int
+    period_mm: float
+    hits: int
+    x_mm: float
+    first_mm: float
+    last_mm: float
+    suspect: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GradedRoll:
-    """A roll with all that its grade came from."""
+    """A roll with all that its grade came from. series: along the roll."""
 
     roll: Roll
     details: RollDetails
@@ -75,6 +89,7 @@ class GradedRoll:
     widths: Widths
     cloth: Cloth
     grade: Grade
+    series: tuple[RollSeries, ...]
 
 
 def grade_roll(database: Database, roll: Roll) -> GradedRoll:
@@ -116,6 +131,7 @@ def grade_in(session: Session, roll: Roll) -> GradedRoll:
         widths=widths,
         cloth=cloth,
         grade=grade,
+        series=_series(session, cloth.defects),
     )
 
 
@@ -155,6 +171,27 @@ def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...
         )
         for row in rows
     )
+
+
+def _series(session: Session, defects: Sequence[ClothDefect]) -> tuple[RollSeries, ...]:
+    hits: dict[int, list[float]] = defaultdict(list)
+    for each in defects:
+        if each.series and each.status != "rejected":
+            hits[int(each.series)].append((each.y0_mm + each.y1_mm) / 2)
+    rows = session.scalars(select(SeriesRow).where(SeriesRow.id.in_(hits))).all() if hits else ()
+    found = [
+        RollSeries(
+            id=row.id,
+            period_mm=row.period_mm,
+            hits=row.hits,
+            x_mm=row.x_mm,
+            first_mm=min(hits[row.id]),
+            last_mm=max(hits[row.id]),
+            suspect=row.suspect,
+        )
+        for row in rows
+    ]
+    return tuple(sorted(found, key=lambda each: (each.first_mm, each.id)))
 
 
 def _missed(session: Session, roll: Roll, runs: Runs, summary: RollSummary) -> tuple[MissedStretch, ...]:

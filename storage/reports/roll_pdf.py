@@ -301,6 +301,27 @@ def _lists(report: RollReport, numbered: dict[int, int], width: float) -> Story:
         (each for each in graded.grade.points.defects if each.left_out != "false_alarm"),
         key=lambda each: (each.defect.y0_mm, each.defect.id),
     )
+    if graded.series:
+        parts = (0.16, 0.1, 0.16, 0.16, 0.18, 0.24)
+        story += [
+            paragraph("Periodic defects", HEADING),
+            listing(
+                ["Every", "Times", "First at", "Last at", "From left selvedge", "Suspect"],
+                [
+                    [
+                        f"{each.period_mm:,.1f} mm",
+                        f"{each.hits:,}",
+                        words.place(each.first_mm, unit),
+                        words.place(each.last_mm, unit),
+                        f"{each.x_mm:,.0f} mm",
+                        each.suspect or "unknown",
+                    ]
+                    for each in graded.series
+                ],
+                widths=[width * share for share in parts],
+                numbers=(0, 1, 2, 3, 4),
+            ),
+        ]
     if scored:
         rows = [
             [

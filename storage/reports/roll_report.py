@@ -119,6 +119,7 @@ def roll_facts(report: RollReport) -> dict[str, Any]:
             "defects_to_review": grade.unreviewed,
         },
         "defects": [_defect_facts(each) for each in grade.points.defects],
+        "periodic": [asdict(each) for each in graded.series],
         "units": [
             {"unit": each.unit, "points_before_cap": each.raw, "points": each.points} for each in grade.points.units
         ],

@@ -28,7 +28,7 @@ class Sheet:
 
 
 def roll_sheets(report: RollReport) -> list[Sheet]:
-    """The certificate, then defects, units, what was not inspected, and the cut plan."""
+    """The certificate, then defects, periodic ones, units, what was not inspected, and the cut plan."""
     facts = roll_facts(report)
     grade = facts["grade"]
     stated: list[tuple[Cell, ...]] = [("plant", facts["plant"]), ("made_at", facts["made_at"])]
@@ -40,6 +40,7 @@ def roll_sheets(report: RollReport) -> list[Sheet]:
     return [
         Sheet(name="Roll", head=("field", "value"), rows=tuple(stated)),
         _sheet("Defects", facts["defects"], _DEFECT),
+        _sheet("Periodic", facts["periodic"], _SERIES),
         _sheet("Points by unit", facts["units"], ("unit", "points_before_cap", "points")),
         _sheet("Not inspected", facts["not_inspected"], ("y0_mm", "y1_mm", "share_of_width", "reason")),
         _sheet("Cut plan", facts["cut_plan"]["pieces"], ("y0_mm", "y1_mm", "points", "rate", "first")),
@@ -50,6 +51,7 @@ _DEFECT = (
     "id", "y0_mm", "y1_mm", "x0_mm", "x1_mm", "size_mm", "geometry", "hole", "code", "severity", "series", "strength",
     "status", "points", "rule", "units", "left_out",
 )  # fmt: skip
+_SERIES = ("id", "period_mm", "hits", "x_mm", "first_mm", "last_mm", "suspect")
 _ROLL = (
     "roll", "line", "style", "lot", "opened_at", "closed_at", "ended_in_period", "length_mm", "coverage",
     "not_inspected_yet_mm", "defects", "to_review", "points", "rate", "points_per", "profile", "profile_version",

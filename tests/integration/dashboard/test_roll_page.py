@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard import roll_names
@@ -12,6 +13,7 @@ from storage.reads.defects import DefectFilter, list_defects
 from storage.reports.written import FORMS
 from storage.retention import is_held
 from storage.rolls import close_roll, list_rolls, open_roll, roll_figures
+from storage.tables import DefectRow, SeriesRow
 from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
 
 pytestmark = pytest.mark.integration
@@ -78,6 +80,32 @@ def test_the_figures_are_those_of_the_database(line: Database, open_page: OpenPa
     assert metrics["Coverage"] == f"{int(sums.coverage * 1000) / 10:.1f} %"
     assert metrics["Defects"] == str(sums.defects)
     assert metrics["Grade"] == grade_roll(line, roll).grade.grade.capitalize()
+
+
+def test_periodic_defects_are_listed_with_pitch_and_suspect(line: Database, open_page: OpenPage) -> None:
+    roll = roll_named(line, "R-1041")
+    with line.session() as session:
+        rows = session.scalars(
+            select(DefectRow).where(DefectRow.roll_id == roll.id, DefectRow.state != "rejected")
+        ).all()
+        one = rows[0]
+        session.add(
+            series := SeriesRow(
+                **{name: getattr(one, name) for name in ("roll_id", "line", "camera", "counter", "lane")},
+                **{"x_mm": 120.0, "period_mm": 62.8, "zero_mm": 0.0, "first_mm": 0.0, "last_mm": 0.0, "slots": 9},
+                **{"hits": len(rows), "suspect": "guide roller", "open": True, "opened_at": one.captured_at},
+            )
+        )
+        session.flush()
+        for row in rows:
+            row.series_id = series.id
+    assert len(rows) >= 4
+    table = next(each.value for each in open_page("roll", roll=str(roll.id)).dataframe if "Suspect" in each.value)
+    [told] = table.to_dict("records")
+    graded = [each for each in grade_roll(line, roll).cloth.defects if each.series]
+    assert (told["Every"], told["Times"], told["From left"]) == ("62.8 mm", len(rows), "120 mm")
+    assert told["First one"] == f"{min((each.y0_mm + each.y1_mm) / 2 for each in graded) / 1000:.2f} m"
+    assert told["Suspect"] == "guide roller"
 
 
 def test_each_gap_is_listed_with_its_reason(line: Database, open_page: OpenPage) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from inspection.errors import StorageError
 from inspection.settings import ReportSettings, load
+from storage.defects.machine import set_element
 from storage.frames import store_capture, store_gap, store_report
 from storage.grading.cut_plan import CutPiece, CutPlan
 from storage.grading.stored import grade_roll
@@ -157,7 +158,7 @@ def test_the_record_is_of_what_is_stated_and_not_of_when(database, pictures, wov
 
 def test_the_workbook_holds_all_tables_and_no_formula(report):
     book = openpyxl.load_workbook(io.BytesIO(write_roll(report, "xlsx")))
-    assert book.sheetnames == ["Roll", "Defects", "Points by unit", "Not inspected", "Cut plan"]
+    assert book.sheetnames == ["Roll", "Defects", "Periodic", "Points by unit", "Not inspected", "Cut plan"]
     stated = {row[0].value: row[1] for row in book["Roll"].iter_rows(min_row=2)}
     assert (stated["customer"].value, stated["customer"].data_type) == (HOSTILE, "s")
     assert stated["points"].value == report.graded.grade.points.total == 2
@@ -171,6 +172,28 @@ def test_the_workbook_holds_all_tables_and_no_formula(report):
 def test_the_csv_is_one_defect_a_row(report):
     rows = list(csv.DictReader(io.StringIO(write_roll(report, "csv").decode("utf-8-sig"))))
     assert [(row["points"], row["status"], row["geometry"]) for row in rows] == [("1.0", "unreviewed", "point")] * 2
+
+
+def test_periodic_defects_stand_on_the_certificate(database, pictures, settings):
+    set_element(database, line=LINE, name="print", kind="screen", values={"repeat_mm": 160.0}, by="eva")
+    open_roll(database, line=LINE, name="R1", style="twill", by="eva", at=at(0))
+    for number in range(100, 140):  # the counter ran before; marks from 74 mm on, every fifth frame of 32 mm
+        found = (make_defect(x_px=250),) if number % 5 == 2 else ()
+        store_report(database, pictures, make_report(number, captured_at=at(number / 100), defects=found))
+    with database.reading() as session:
+        false = session.query(DefectRow).order_by(DefectRow.y0_mm.desc()).first().id
+    review_defect(database, pictures, false, state="rejected", by="eva")
+    close_roll(database, line=LINE, by="eva", at=at(10))
+    report = read_roll_report(database, pictures, find_roll(database, name="R1"), settings, at=MADE)
+    [told] = json.loads(write_roll(report, "json"))["periodic"]
+    assert (told["hits"], told["suspect"]) == (7, "print")
+    assert [told[name] for name in ("period_mm", "first_mm", "last_mm")] == pytest.approx([160, 75, 75 + 6 * 160])
+    book = openpyxl.load_workbook(io.BytesIO(write_roll(report, "xlsx")))
+    head, row = book["Periodic"].iter_rows(values_only=True)
+    assert dict(zip(head, row, strict=True)) == pytest.approx(told)
+    text = " ".join(" ".join(texts(write_roll(report, "pdf"))).split())
+    assert "Periodic defects Every Times First at Last at From left selvedge Suspect" in text
+    assert "160.0 mm 7 0.08 yd 1.13 yd 61 mm print" in text
 
 
 def test_text_that_a_spreadsheet_would_run_is_quoted_in_csv(database, pictures, settings):
