@@ -2,9 +2,10 @@
 
 A frame gives one number, its median tile score in units of its threshold: the median tile is normal fabric also where
 a frame shows a defect, and tiles of one frame are too alike to count as samples of their own. A day's numbers are
-compared with the reference: those of the first days of the same model, until `REFERENCE_FRAMES` are together. The
-bundle does not hold the scores its thresholds were set by, and they are of other pictures than the line's; what the
-model began with on this camera is what staff saw when they promoted it.
+compared with the reference: those of the first days of the same model, until `REFERENCE_FRAMES` are together. Of the
+scores its thresholds were set by the bundle holds the highest of single tiles, and they are of other pictures than the
+line's; another model's scores differ on the same cloth, also in units of its threshold. What the model began with on
+this camera is what staff saw when they promoted it. So what creeps in over many models is not seen here.
 
 Two measures, on the same bins. Population stability index: sum over bins of (p - q) ln(p / q), here over the tenths of
 the reference; below 0.1 is no change, above 0.25 a large one (N. Siddiqi, Credit Risk Scorecards, 2006). Two-sample
