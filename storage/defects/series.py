@@ -223,14 +223,17 @@ def _keep(session: Session, event: Event, found: Periodic, hits: Sequence[Event]
             counter=event.counter,
             lane=event.lane,
             first_mm=found.zero_mm,
+            last_mm=found.last_mm,
             opened_at=max(hit.captured_at for hit in hits),
         )
-    row.x_mm = sum(hit.x_mm for hit in hits) / len(hits)
-    row.period_mm, row.zero_mm, row.last_mm = found.period_mm, found.zero_mm, found.last_mm
+    if found.last_mm >= row.last_mm - tolerance_mm(found.period_mm):  # else a late one: the latest window tells more
+        row.x_mm = sum(hit.x_mm for hit in hits) / len(hits)
+        row.period_mm, row.zero_mm, row.last_mm = found.period_mm, found.zero_mm, found.last_mm
+        row.suspect = ", ".join(element.name for element in fitting)
     row.first_mm = min(row.first_mm, found.zero_mm)
     row.slots = round((row.last_mm - row.first_mm) / row.period_mm) + 1
-    row.suspect = ", ".join(element.name for element in fitting)
-    row.open, row.closed_at, row.hits = True, None, len(hits)
+    row.open, row.hits = _runs(session, row.roll_id), len(hits)
+    row.closed_at = None if row.open else row.closed_at or datetime.now(UTC)
     robbed = [number for number in known if number != row.id]
     session.add(row)
     session.flush()
@@ -276,16 +279,20 @@ def settle_series(session: Session, ids: Iterable[int | None]) -> None:
 
 def _goes_on(session: Session, row: SeriesRow) -> bool:
     """Whether its roll runs and its fourth slot was not missed."""
-    roll = session.get_one(RollRow, row.roll_id)
     newest = (
         select(FrameRow.position_mm + FrameRow.length_mm)
         .where(FrameRow.camera == row.camera, FrameRow.session == row.counter)
         .order_by(FrameRow.sequence.desc())
         .limit(1)
     )
-    return (roll.automatic or roll.closed_at is None) and closes_mm(row.last_mm, row.period_mm) >= (
+    return _runs(session, row.roll_id) and closes_mm(row.last_mm, row.period_mm) >= (
         session.scalar(newest) or -math.inf
     )
+
+
+def _runs(session: Session, roll_id: int) -> bool:
+    roll = session.get_one(RollRow, roll_id)
+    return roll.automatic or roll.closed_at is None
 
 
 def standing(session: Session, roll_id: int) -> set[int]:

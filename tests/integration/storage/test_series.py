@@ -98,6 +98,18 @@ def test_a_series_closes_at_the_fourth_missed_slot_and_not_before(database, pict
     assert series(database)[0].closed_at is not None
 
 
+def test_marks_that_come_late_open_no_series_of_a_roll_that_is_over_and_take_no_slot_away(database, pictures):
+    open_roll(database, line=LINE, name="R-1", style="twill", by="eva", at=at(0))
+    for number in range(20):
+        if number != 2:
+            store_report(database, pictures, mark(number))
+    close_roll(database, line=LINE, by="eva", at=at(60))
+    store_report(database, pictures, mark(2))
+    [row] = series(database)
+    assert (row.hits, row.slots, row.open) == (20, 20, False)
+    assert row.last_mm == pytest.approx(21 + 19 * PERIOD_MM, abs=4)
+
+
 def reject(database, pictures, *, state="rejected", only=slice(None)):
     with database.reading() as session:
         numbers = list(session.scalars(select(DefectRow.id).order_by(DefectRow.y0_mm)))[only]
