@@ -23,7 +23,6 @@ from cras_core.errors import BackboneError, CrasError
 from cras_core.features import Extractor, NormalSample, extract_features
 from cras_core.graph import ROUTE
 from cras_core.heads import Heads
-from cras_core.metrics import auroc
 from cras_core.parity import compare_answers, run, with_defects
 from cras_core.reference import PlainGraph
 from cras_core.runtimes.base import Answer, Runtime
@@ -63,8 +62,7 @@ def time_scorer(
     """tiles: normal ones (N, T, T, 3). names: runtimes, [] for all that this machine has.
 
     -> for each its tiles a second (median, least, most), the ratio of its median to the unfolded graph's, the memory a
-    batch takes at its peak, how far it agrees with PyTorch in float32, and its image and pixel AUROC minus that
-    one's, in points, on the tiles with defects drawn in.
+    batch takes at its peak, and how far it agrees with PyTorch in float32 on these tiles with defects drawn in.
     """
     chosen = [REFERENCE, *(name for name in names or present(scorer.device) if name != REFERENCE)]
     runtimes: dict[str, Runtime] = {UNFOLDED: UnfoldedRuntime(scorer, scorer.heads)}
@@ -79,18 +77,16 @@ def time_scorer(
                 figures[name] = {"error": " ".join(str(error).split())}
     work = np.ascontiguousarray(np.resize(tiles, (batch_size, *tiles.shape[1:])))
     styles = np.full(batch_size, ROUTE, np.int64)
-    checked = with_defects(tiles)
-    drawn = (checked != tiles).any(3)
-    wanted = run(runtimes[REFERENCE], checked)
+    drawn = with_defects(tiles)
+    wanted = run(runtimes[REFERENCE], drawn.tiles)
     for name, runtime in runtimes.items():
         # the first batch: some runtimes keep what they need for it
         peak_mb = peak_memory_mb(lambda each=runtime: each.score(work, styles), scorer.device)  # type: ignore[misc]
-        found = run(runtime, checked)
-        parity = compare_answers(found, wanted, scorer.thresholds)
+        parity = compare_answers(run(runtime, drawn.tiles), wanted, drawn.defects, scorer.thresholds)
         figures[name] = {
             "peak_mb": peak_mb,
             "agreement": parity.to_dict(),
-            "auroc_points": {kind: _points(found, wanted, drawn, kind) for kind in ("image", "pixel")},
+            "auroc_points": {"image": -100 * parity.image_auroc_loss, "pixel": -100 * parity.pixel_auroc_loss},
             "problem": parity.problem(exact=name.endswith(EXACT)),
         }
     spent: dict[str, list[float]] = {name: [] for name in runtimes}
@@ -114,13 +110,6 @@ def time_scorer(
         "threads": torch.get_num_threads(),
         "runtimes": figures,
     }
-
-
-def _points(found: Answer, wanted: Answer, drawn: NDArray[np.bool_], kind: str) -> float | None:
-    """AUROC of `found` minus that of `wanted`, in points. drawn: (N, T, T), the defects."""
-    truth = np.asarray(drawn.any((1, 2))) if kind == "image" else drawn
-    got, reference = (auroc(each.scores if kind == "image" else each.maps, truth) for each in (found, wanted))
-    return None if got is None or reference is None else 100 * (got - reference)
 
 
 def peak_memory_mb(work: Callable[[], object], device: torch.device) -> float | None:
@@ -205,6 +194,6 @@ def _little_trained(backbone: Backbone, config: CrasConfig, device: torch.device
         name=f"{config.backbone}, a little trained", backbone=backbone, heads=heads, manifest=manifest, device=device
     )
     normal = np.concatenate(held_out)
-    spoiled = scorer.score(with_defects(normal)[1::2]).scores
+    spoiled = scorer.score(with_defects(normal).tiles[1::3]).scores
     scorer.thresholds[:] = (scorer.score(normal).scores.max() + np.median(spoiled)) / 2
     return scorer, normal

@@ -148,7 +148,7 @@ def _bench_table(figures: dict[str, Any]) -> Table:
         if "error" not in row:
             spread = f"{row['tiles_per_s_min']:.1f}, {row['tiles_per_s_max']:.1f}"
             peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
-            points = "/".join("" if value is None else f"{value:+.1f}" for value in row["auroc_points"].values())
+            points = "/".join(f"{value:+.1f}" for value in row["auroc_points"].values())
             agreement = f"{row['agreement']['mask_iou']:.3f}"
             table.add_row(
                 name, f"{row['tiles_per_s_median']:.1f}", spread, f"{row['ratio']:.2f}", peak, agreement, points

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from cras_core.backbone import build_backbone
 from cras_core.bundle import TILES, load_bundle, read_tiles
@@ -19,7 +20,7 @@ from cras_core.errors import BundleError, EngineError
 from cras_core.features import Extractor
 from cras_core.graph import ROUTE, ScoringGraph
 from cras_core.heads import Heads
-from cras_core.parity import compare, run, with_defects
+from cras_core.parity import compare, compare_answers, run, with_defects
 from cras_core.runtimes import compiled_runtime
 from cras_core.runtimes.base import Answer
 from cras_core.runtimes.builders import BUILDERS, REFERENCE, Builder, build, builder, present, worth_a_trial
@@ -131,7 +132,7 @@ def test_recorded_kernels_score_as_those_launched_one_by_one(small_bundle, tmp_p
     scorer = load_bundle(small_bundle, device=torch.device("cuda"))
     recorded = export(scorer, name, read_tiles(small_bundle), tmp_path / "export")
     plain = build(name.replace("cudagraphs", "torch"), scorer.graph, tmp_path, device=scorer.device, tiles=np.empty(0))
-    tiles = np.resize(with_defects(read_tiles(small_bundle)), (70, *read_tiles(small_bundle).shape[1:]))
+    tiles = np.resize(with_defects(read_tiles(small_bundle)).tiles, (70, *read_tiles(small_bundle).shape[1:]))
     styles = np.resize([0, ROUTE, 1], 70)
     for _ in range(2):  # what one recording left must not reach into the next batch
         got, wanted = recorded.score(tiles, styles), plain.score(tiles, styles)
@@ -238,7 +239,9 @@ def test_a_runtime_that_gives_no_numbers_is_refused(scorer, small_bundle):
             answer = self.other.score(tiles, styles)
             return Answer(answer.maps * np.nan, answer.scores * np.nan, answer.styles)
 
-    parity = compare(Silent(scorer.reference), scorer.reference, read_tiles(small_bundle), scorer.thresholds)
+    parity = compare(
+        Silent(scorer.reference), scorer.reference, with_defects(read_tiles(small_bundle)), scorer.thresholds
+    )
     assert "score error is nan" in parity.problem(exact=False)
 
 
@@ -333,8 +336,63 @@ def test_damaged_tiles_are_named(small_bundle, tmp_path):
         read_tiles(tmp_path / "b")
 
 
-def test_defects_are_drawn_on_every_second_tile_only():
+def test_each_tile_is_compared_as_it_is_with_a_defect_and_with_a_faint_one():
     tiles = np.full((4, 64, 64, 3), 120, np.uint8)
-    changed = (with_defects(tiles) != tiles).any(axis=(1, 2, 3))
-    assert changed.tolist() == [False, True, False, True]
+    drawn = with_defects(tiles)
+    assert len(drawn.tiles) == len(drawn.defects) == 12
+    assert (drawn.tiles[::3] == tiles).all()
+    assert (drawn.defects == (drawn.tiles != 120).any(3)).all()
+    assert drawn.defects[1::3].any((1, 2)).all()
+    contrast = np.abs(drawn.tiles.astype(int) - 120).max((1, 2, 3))
+    assert (contrast[2::3] > 0).all()
+    assert (contrast[2::3] < contrast[1::3] / 1.5).all()
     assert (tiles == 120).all()
+
+
+def test_a_runtime_that_ranks_defects_lower_is_refused_though_its_scores_are_near():
+    """Faint defects lie a little over normal tiles: what is lost there is AUROC, hardly any score."""
+    random = np.random.default_rng(0)
+    drawn = with_defects(np.full((20, 32, 32, 3), 120, np.uint8))
+    maps = random.uniform(0.2, 0.3, (60, 32, 32)).astype(np.float32)
+    maps[1::3][drawn.defects[1::3]] = 5
+    maps[2::3][drawn.defects[2::3]] = 0.33
+    wanted = Answer(maps, maps.max((1, 2)), np.repeat([0, 1], 30))
+    thresholds = np.ones(2, np.float32)
+    lost = maps.copy()
+    lost[2::3][drawn.defects[2::3]] = 0.27
+    found = Answer(lost, lost.max((1, 2)), wanted.styles)
+    parity = compare_answers(found, wanted, drawn.defects, thresholds)
+    assert parity.score_error < 0.1
+    assert (parity.decisions, parity.mask_iou, parity.routing) == (1, 1, 1)
+
+    for name, scores, truth in (
+        ("image", (wanted.scores, found.scores), drawn.defects.any((1, 2))),
+        ("pixel", (wanted.maps, found.maps), drawn.defects),
+    ):
+        means = [
+            np.mean([roc_auc_score(truth[own].ravel(), each[own].ravel()) for own in (slice(0, 30), slice(30, 60))])
+            for each in scores
+        ]
+        assert getattr(parity, f"{name}_auroc_loss") == pytest.approx(means[0] - means[1])
+        assert means[0] - means[1] > 0.003
+    assert "image auroc surely lost is 0." in parity.problem(exact=False)
+    assert compare_answers(wanted, wanted, drawn.defects, thresholds).problem(exact=False) == ""
+
+
+def test_ranks_that_rounding_deals_by_chance_are_no_loss():
+    """A few tiles show AUROC to a point or so: a runtime of small, even errors must not fail by that."""
+    failed = 0
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        spoiled = np.arange(48) % 3 > 0
+        scores = np.where(spoiled, random.lognormal(0.4, 0.3, 48), random.lognormal(0, 0.1, 48)).astype(np.float32)
+        maps = np.repeat(scores[:, None, None], 2, axis=1)
+        defects = np.zeros((48, 2, 1), np.bool_)
+        defects[spoiled, 0] = True
+        wanted = Answer(maps, scores, np.zeros(48, np.int64))
+        found = Answer(maps, (scores * random.normal(1, 0.02, 48)).astype(np.float32), wanted.styles)
+        parity = compare_answers(found, wanted, defects, np.ones(1, np.float32))
+        truly, got = (roc_auc_score(spoiled, each.scores) for each in (wanted, found))
+        assert parity.image_auroc_loss == pytest.approx(truly - got, abs=1e-9)
+        failed += parity.image_auroc_surely_lost > 0.003
+    assert failed <= 3
