@@ -47,7 +47,7 @@ from cras_core.training import fit_heads
 FULL, BASELINE = "CRAS", "nearest-neighbour"
 SHORT = {"s": "noise_deviation", "k": "noise_scaling", "centers_per_class": "centers_per_style"}
 FIGURES = ("image_auroc", "image_ap", "pixel_auroc", "aupro", "routing")
-FEATURE_SETTINGS = ("backbone", "tile_px", "levels", "embedding_dim", "neighbourhood")
+FEATURE_SETTINGS = ("backbone", "tile_px", "resize_px", "levels", "embedding_dim", "neighbourhood")
 BATCH = 16  # tiles
 SPEED_ROUNDS = 15
 
@@ -100,12 +100,15 @@ def feature_key(config: CrasConfig) -> tuple[Any, ...]:
 
 
 def extract_test(layout: Layout, extractor: Extractor, styles: Sequence[str], config: CrasConfig) -> TestFeatures:
-    """Every test picture through the backbone, once. Raises `PictureError`."""
+    """Every test picture, fitted to a tile as in training, through the backbone, once. Raises `PictureError`."""
     folders = [layout.classes[name] for name in styles]
     places = [(folder, index) for folder in folders for index in range(len(folder.test))]
     vectors, masks = [], []
     for start in range(0, len(places), BATCH):
-        read = [read_test(folder, index, tile_px=config.tile_px) for folder, index in places[start : start + BATCH]]
+        read = [
+            read_test(folder, index, tile_px=config.tile_px, resize_px=config.resize_px)
+            for folder, index in places[start : start + BATCH]
+        ]
         vectors.append(extractor.extract(np.stack([tile for tile, _ in read])).half().cpu().numpy())
         masks += [mask for _, mask in read]
     return TestFeatures(
@@ -421,7 +424,10 @@ def run(
     speeds: dict[str, float] = {}
     if graphs:
         folder = next(iter(layout.classes.values()))
-        tiles = [read_test(folder, place % len(folder.test), tile_px=start.tile_px)[0] for place in range(BATCH)]
+        tiles = [
+            read_test(folder, place % len(folder.test), tile_px=start.tile_px, resize_px=start.resize_px)[0]
+            for place in range(BATCH)
+        ]
         speeds = time_all(graphs, np.stack(tiles), speed, chosen)
     lines = summarize(runs, rows, keys)
     with (out / "ablation.csv").open("w", newline="") as file:

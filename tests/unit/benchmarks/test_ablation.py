@@ -160,6 +160,28 @@ def test_the_baseline_is_the_distance_to_the_nearest_standardized_vector(data):
     )
 
 
+def test_pictures_larger_than_a_tile_are_tested_as_they_are_learned(tmp_path):
+    """The paper's recipe: the shorter side made somewhat longer than a tile, then the middle."""
+    for part in ("train/good", "test/good", "test/stain", "ground_truth/stain"):
+        (tmp_path / "canvas" / part).mkdir(parents=True)
+    wide = weave("canvas", 1, height=96, width=140)
+    Image.fromarray(wide).save(tmp_path / "canvas/train/good/0.png")
+    Image.fromarray(wide).save(tmp_path / "canvas/test/good/0.png")
+    Image.fromarray(wide).save(tmp_path / "canvas/test/stain/0.png")
+    mask = np.zeros((96, 140), np.uint8)
+    mask[:, :20] = 255  # outside the middle
+    Image.fromarray(mask).save(tmp_path / "canvas/ground_truth/stain/0_mask.png")
+    config = CrasConfig(**BASE, resize_px=73)
+    layout = read_layout(tmp_path)
+    cache = ablation.FeatureCache(layout, torch.device("cpu"), None, lambda _: None)
+    _, learned, tested = cache.of(config)
+    np.testing.assert_array_equal(tested.vectors[0], learned.vectors[0])
+    assert not tested.masks.any()
+    _, _, whole = cache.of(CrasConfig(**BASE))  # other pictures, other features
+    assert not np.array_equal(whole.vectors, tested.vectors)
+    assert whole.masks.any()
+
+
 def test_speed_is_told_beside_the_figures(data, tmp_path):
     markdown = ablation.run(
         data, tmp_path / "out", names=["CRAS", "nearest-neighbour"], base=OPTIONS, seeds=1, speed="torch-float32"
