@@ -41,8 +41,21 @@ def train(
         None, help="Levels of the backbone, ascending, such as 2,3; level l has stride 2^(l+1)."
     ),
     neighbourhood: int = typer.Option(None, min=1, help="Side of the square each vector is averaged over, odd: 3."),
+    centers: str = typer.Option(
+        None, help="A style's memory: kmeans (default), coreset, position (paper, eq. 1) or sample (one tile)."
+    ),
+    centers_per_style: int = typer.Option(None, min=1, help="How many, of kmeans or coreset: 64."),
+    routing: str = typer.Option(None, help="How a tile finds its style: discriminant (default) or cosine (eq. 2)."),
     noise_deviation: float = typer.Option(None, "--noise-deviation", "-s", help="s of eq. 4."),
     noise_scaling: float = typer.Option(None, "--noise-scaling", "-k", min=0.0, help="k of eq. 5; 1: unscaled."),
+    calibration: str = typer.Option(
+        None,
+        help="Thresholds from folds that are left out in turn, crossfit (default), or from one alone, holdout: a third "
+        "of the time, less fabric.",
+    ),
+    false_alarms: float = typer.Option(
+        None, "--false-alarms", help="That a threshold may give, per 100 m of roll: 10.", show_default=False
+    ),
     epochs: int = typer.Option(None, min=1, help="Passes over the tiles."),
     batch_size: int = typer.Option(None, min=1, help="Tiles in a step, over all processes together."),
     tile: int = typer.Option(
@@ -78,6 +91,11 @@ def train(
             "backbone": backbone,
             "levels": _levels(levels),
             "neighbourhood": neighbourhood,
+            "centers": centers,
+            "centers_per_style": centers_per_style,
+            "routing": routing,
+            "calibration": calibration,
+            "false_alarms_per_100m": false_alarms,
             "noise_deviation": noise_deviation,
             "noise_scaling": noise_scaling,
             "epochs": epochs,

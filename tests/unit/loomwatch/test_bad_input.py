@@ -339,21 +339,31 @@ def test_recipes_ablations_and_settings_that_there_are_not_are_named_and_nothing
     assert "A, B, C, D, E" in fails(*train, "--ablation", "F")
     assert "neighbourhood must be odd, got 4" in fails(*train, "--neighbourhood", 4)
     assert "noise_deviation must be greater than 0" in fails(*train, "-s", 0)
+    assert "kmeans, coreset, position, sample, got 'mean'" in fails(*train, "--centers", "mean")
+    assert "discriminant, cosine, got 'style'" in fails(*train, "--routing", "style")
+    assert "crossfit, holdout, got 'none'" in fails(*train, "--calibration", "none")
+    assert "false_alarms_per_100m must be greater than 0" in fails(*train, "--false-alarms", 0)
     assert "auto, float32 or bfloat16, got 'half'" in fails(*train, "--precision", "half")
     (data / "plain" / "train" / "good" / "x.png").write_text("not a picture")
     assert "x.png" in fails(*train)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-@pytest.mark.parametrize("options", [["--ablation", "D"], ["--recipe", "paper", "--backbone", "efficientnet_lite0"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--ablation", "D", "--routing", "discriminant"], ["--recipe", "paper", "--backbone", "efficientnet_lite0"]],
+)
 def test_recipe_ablation_and_settings_are_what_the_bundle_says(tmp_path: Path, options: list[str]) -> None:
     small = ["--tile", "32", "--levels", "3,4", "--neighbourhood", "1", "-k", "0.4", "-s", "0.2", "--epochs", "1"]
+    small += ["--centers", "coreset", "--centers-per-style", "3", "--calibration", "holdout", "--false-alarms", "50"]
     out = tmp_path / "b"
     train = ["train", "--data", str(normal(tmp_path / "data", count=2)), "--out", str(out)]
     assert run([*train, *small, *options, "--memory-gb", "0"]) == 0
     config = json.loads((out / "manifest.json").read_text())["config"]
     assert (config["tile_px"], config["levels"], config["neighbourhood"]) == (32, [3, 4], 1)
     assert (config["noise_scaling"], config["noise_deviation"]) == (0.4, 0.2)
+    assert (config["centers"], config["centers_per_style"]) == ("coreset", 3)
+    assert (config["calibration"], config["false_alarms_per_100m"]) == ("holdout", 50)
     paper = "paper" in options
     assert config["noise_guide"] == ("ratio" if paper else "none")
     assert (config["routing"] == "cosine", config["resize_px"], config["batch_size"] == 32) == (
