@@ -32,9 +32,7 @@ def list_styles(bundle: Path = BUNDLE, json_file: Path = JSON) -> None:
     from cras_core.bundle import read_manifest
 
     manifest = read_manifest(folder(bundle, what="bundle"))
-    console.print(_table(manifest["styles"], title=f"styles of {manifest['name']}"))
-    for name, facts in manifest["styles"].items():
-        console.print(f"{name}: {_how_set(facts['threshold_set'])}", soft_wrap=True, markup=False)
+    tell_styles(manifest)
     write_json(json_file, {"bundle": str(bundle), "name": manifest["name"], "styles": manifest["styles"]})
 
 
@@ -125,6 +123,13 @@ def remove(
     changed = remove_style(load_model(bundle, weights=weights), style)
     save_bundle(changed, target, name=target.name, provenance=manifest["provenance"], metrics=manifest["metrics"])
     console.print(f"bundle [bold]{target}[/] without {style}: {', '.join(changed.styles)}")
+
+
+def tell_styles(manifest: dict[str, Any]) -> None:
+    """Each style's threshold, and how it was set."""
+    console.print(_table(manifest["styles"], title=f"styles of {manifest['name']}"))
+    for name, facts in manifest["styles"].items():
+        console.print(f"{name}: {_how_set(facts['threshold_set'])}", soft_wrap=True, markup=False)
 
 
 def _free(target: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from inspection.errors import SettingsError
+from loomwatch.commands_styles import tell_styles
 from loomwatch.terminal import console, folder, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def train(
 ) -> None:
     """Train one model on normal fabric of one or more styles."""
     from cras_core import team
-    from cras_core.bundle import save_bundle
+    from cras_core.bundle import read_manifest, save_bundle
     from cras_core.checkpoint import TrainingFolder
     from cras_core.dataset import read_layout
     from cras_core.features import samples_of
@@ -130,9 +131,10 @@ def train(
             provenance = {"data": str(data), "recipe": recipe, "ablation": ablation or ""}
             save_bundle(model, out, name=out.name, provenance=provenance, metrics={"loss": model.losses[-1]})
             console.print(f"bundle [bold]{out}[/]")
-            styles = {
-                name: {"tiles": facts.tiles, "threshold": facts.threshold.value} for name, facts in model.styles.items()
-            }
+            manifest = read_manifest(out)
+            tell_styles(manifest)
+            told = ("tiles", "threshold", "threshold_set")
+            styles = {name: {key: facts[key] for key in told} for name, facts in manifest["styles"].items()}
             write_json(json_file, {"bundle": str(out), "styles": styles, "losses": list(model.losses)})
         work.remove()
 

@@ -281,7 +281,7 @@ def test_a_class_of_one_picture_is_named(fails: Fail, tmp_path: Path) -> None:
 
 
 def test_constant_pictures_and_batches_of_one_are_learned_and_a_constant_frame_is_no_fabric(
-    fails: Fail, tmp_path: Path
+    fails: Fail, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = normal(tmp_path / "data", count=3)
     for number in range(3):
@@ -294,6 +294,14 @@ def test_constant_pictures_and_batches_of_one_are_learned_and_a_constant_frame_i
     found = json.loads(figures.read_text())
     assert np.isfinite(found["losses"]).all()
     assert all(np.isfinite(each["threshold"]) for each in found["styles"].values())
+    told = capfd.readouterr().out
+    for name, facts in found["styles"].items():  # how far a threshold may be believed
+        how = facts["threshold_set"]
+        assert how["value"] == facts["threshold"]
+        assert how["extrapolated"]
+        line = next(line for line in told.splitlines() if line.startswith(f"{name}: "))
+        assert f"95 % {how['low_per_100m']:.3g} to {how['high_per_100m']:.3g} per 100 m" in line
+        assert f"a tail extrapolation: {how['more_metres_needed']:.3g} m more" in line
     blank = tmp_path / "blank.png"
     cv2.imwrite(str(blank), np.full((300, 300), 90, np.uint8))
     assert "no fabric" in fails("inspect", blank, "--bundle", out, "--out", tmp_path / "o", "--style", "flat")
