@@ -105,7 +105,7 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         figures: list[Figures] = []
         for seed in seeds:
-            config = CrasConfig(steps=steps, seed=seed, calibration_folds=folds)
+            config = CrasConfig(backbone="efficientnet_lite0", steps=steps, seed=seed, calibration_folds=folds)
             for each in Mill(frames, order, config, learned_px=learned_px).run():
                 figures.append(each)
                 write(figures, out)

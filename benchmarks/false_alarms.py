@@ -288,7 +288,7 @@ def main(
     """What thresholds keep on fresh normal fabric."""
     try:
         rates = [float(rate) for rate in asked.split(",")]
-        config = CrasConfig(mm_per_px=mm_per_px)
+        config = CrasConfig(backbone="efficientnet_lite0", mm_per_px=mm_per_px)
         fabrics: Iterator[Fabric]
         if fabric == SIMULATED:
             config = CrasConfig.from_dict(config.to_dict() | QUICK)

@@ -83,7 +83,9 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         runs: list[Run] = []
         for seed in seeds:
-            runs.append(run(frames, CrasConfig(steps=steps, seed=seed, calibration_folds=folds)))
+            runs.append(
+                run(frames, CrasConfig(backbone="efficientnet_lite0", steps=steps, seed=seed, calibration_folds=folds))
+            )
             (out / "poisoning.json").write_text(json.dumps([asdict(each) for each in runs], indent=1) + "\n")
             (out / "poisoning.md").write_text(to_table(runs))
     except (LoomwatchError, CrasError, OSError) as error:

@@ -26,7 +26,7 @@ class CrasConfig:
     """Raises `ConfigError` for impossible values."""
 
     # the picture
-    backbone: str = "efficientnet_lite0"
+    backbone: str = "efficientnet_lite2"  # docs/accuracy.md says what each gives; lite0 is the fastest
     tile_px: int = 256
     resize_px: int = 0  # pictures larger than a tile: shorter side made this, then the middle; 0: whole, as one tile
     mm_per_px: float = 0.2

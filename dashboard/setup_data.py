@@ -33,8 +33,8 @@ LOOK_S = 60.0  # for a picture; the command itself gives up before
 # Beside paths. A GenICam producer is a program that would be loaded: it is named in the file only.
 SERVED = ("sim://", "rtsp://", "rtsps://", "basler://")
 # Explicit, so that a later training does not take over what was chosen for a first look
-QUICK = {"steps": 300, "calibration": "holdout", "calibration_folds": 2}
-CAREFUL = {"steps": 400, "calibration": "crossfit", "calibration_folds": 3}
+QUICK = {"backbone": "efficientnet_lite0", "steps": 300, "calibration": "holdout", "calibration_folds": 2}
+CAREFUL = {"backbone": "efficientnet_lite2", "steps": 400, "calibration": "crossfit", "calibration_folds": 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

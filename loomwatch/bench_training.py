@@ -154,7 +154,8 @@ class TrainingBench:
 
     def _parameters(self, *, seed: int) -> dict[str, Any]:
         return {
-            "tile_px": TILE_PX, "mm_per_px": MM_PER_PX, "calibration": "holdout", "steps": self._steps, "seed": seed
+            "backbone": "efficientnet_lite0", "tile_px": TILE_PX, "mm_per_px": MM_PER_PX, "calibration": "holdout",
+            "steps": self._steps, "seed": seed,
         }  # fmt: skip
 
 

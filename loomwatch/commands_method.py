@@ -111,7 +111,10 @@ def bench_scorer(
     bundle: Path = typer.Option(
         None, "--bundle", help="Bundle folder; without one a model of simulated cloth is timed."
     ),
-    backbone: str = typer.Option("efficientnet_lite0", help="Of that model; wide_resnet50_2 is the paper's."),
+    backbone: str = typer.Option(
+        "efficientnet_lite0",
+        help="Of that model; efficientnet_lite2 is the default of train, wide_resnet50_2 the paper's.",
+    ),
     tile: int = typer.Option(None, min=32, max=1024, help="Its tile in px; by default 256, the paper's 288."),
     runtime: list[str] = typer.Option([], "--runtime", help="A runtime to time, again for more; by default all."),
     batch_size: int = typer.Option(8, min=1, help="Tiles scored at once."),

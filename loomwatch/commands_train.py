@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from cras_core.training import Progress
 
 GB = 1_000_000_000
-BACKBONE = "efficientnet_lite2"  # docs/accuracy.md says what each gives; the demo, which shares two cores, takes lite0
 
 
 def train(
@@ -166,9 +165,7 @@ def _config(recipe: str, ablation: str | None, asked: dict[str, Any]) -> "CrasCo
     changes = {name: value for name, value in asked.items() if value is not None}
     if recipe not in ("loomwatch", "paper"):
         raise SettingsError(f"recipe must be one of loomwatch, paper, got {recipe!r}")
-    config = (
-        CrasConfig.paper(**changes) if recipe == "paper" else CrasConfig.from_dict({"backbone": BACKBONE} | changes)
-    )
+    config = CrasConfig.paper(**changes) if recipe == "paper" else CrasConfig.from_dict(changes)
     return config if ablation is None else config.ablated(ablation)
 
 

@@ -16,11 +16,12 @@ SIM_SPEED_M_MIN = 6.0
 SIM_ROLL_M = 8.0  # a roll's length; the next style follows
 SIM_NORMAL_M = 2.4  # normal fabric to learn from and to set thresholds by, a style
 FRAME_LINES = 512
-# Ready to watch in a minute or two: thresholds from one held-out half instead of each part in turn
-QUICK = {"calibration": "holdout", "calibration_folds": 2, "steps": 300}
+# Ready to watch in a minute or two on cores that it shares: the fastest backbone, thresholds from one held-out half
+# instead of each part in turn
+QUICK = {"backbone": "efficientnet_lite0", "calibration": "holdout", "calibration_folds": 2, "steps": 300}
 # A few real frames are there to see what it sees: less than one false alarm a strip of 50 mm. A line that runs for days
 # keeps the method's own, far rarer rate.
-SENSITIVE = {"false_alarms_per_100m": 1500.0}
+SENSITIVE = {"backbone": "efficientnet_lite0", "false_alarms_per_100m": 1500.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,9 @@ def train_plain() -> Model:
         left, right = find_edges(pixels)
         fabric = pixels[:, left:right]
         samples.append(NormalSample.from_pixels(fabric, style="plain", group=f"frame-{number}"))
-    return train(samples, CrasConfig(steps=120, calibration="holdout"), device=torch.device("cpu"))
+    return train(
+        samples, CrasConfig(backbone="efficientnet_lite0", steps=120, calibration="holdout"), device=torch.device("cpu")
+    )
 
 
 def save_plain(model: Model, folder: Path, *, name: str) -> Path:

@@ -55,7 +55,7 @@ from tests.records import (
 )
 
 pytestmark = pytest.mark.integration
-SMALL = {"epochs": 1, "tile_px": 64, "calibration": "holdout"}
+SMALL = {"backbone": "efficientnet_lite0", "epochs": 1, "tile_px": 64, "calibration": "holdout"}
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ class Plant:
         return self.request_for("", **more)
 
     def request_for(self, style, **more):
-        parameters = {"epochs": 1, "tile_px": 64, "calibration": "holdout", **more}
+        small = {"backbone": "efficientnet_lite0", "epochs": 1, "tile_px": 64, "calibration": "holdout"}
+        parameters = small | more
         asked = request_retraining(self.database, self.store.redis, by="eva", parameters=parameters, style=style)
         return asked.job_id
 

@@ -44,7 +44,7 @@ from tests.records import make_png
 
 pytestmark = pytest.mark.integration
 
-SMALL = {"epochs": 1, "tile_px": 64, "calibration": "holdout"}
+SMALL = {"backbone": "efficientnet_lite0", "epochs": 1, "tile_px": 64, "calibration": "holdout"}
 
 
 @pytest.fixture

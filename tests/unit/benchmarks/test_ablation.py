@@ -22,7 +22,14 @@ from cras_core.features import Extractor, extract_features, samples_of
 from cras_core.training import train
 from tests.unit.cras_core.conftest import TILE_PX, spoil, weave
 
-BASE = {"tile_px": TILE_PX, "centers_per_style": 8, "batch_size": 4, "steps": 12, "vectors_per_tile": 32}
+BASE = {
+    "backbone": "efficientnet_lite0",
+    "tile_px": TILE_PX,
+    "centers_per_style": 8,
+    "batch_size": 4,
+    "steps": 12,
+    "vectors_per_tile": 32,
+}
 OPTIONS = [f"{name}={value}" for name, value in BASE.items()]
 
 

@@ -60,7 +60,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small_config() -> CrasConfig:
-    return CrasConfig(tile_px=TILE_PX, centers_per_style=8, batch_size=4, steps=40, vectors_per_tile=32)
+    return CrasConfig(
+        backbone="efficientnet_lite0", tile_px=TILE_PX, centers_per_style=8, batch_size=4, steps=40, vectors_per_tile=32
+    )
 
 
 @pytest.fixture(scope="session")

@@ -211,7 +211,15 @@ def test_constant_frames_are_no_special_case(small_model):
     ids=["paper", "by-position", "sample"],
 )
 def test_other_recipes_take_a_style_too_and_keep_the_others(changes):
-    config = CrasConfig(tile_px=TILE_PX, batch_size=4, steps=8, vectors_per_tile=32, calibration="holdout", **changes)
+    config = CrasConfig(
+        backbone="efficientnet_lite0",
+        tile_px=TILE_PX,
+        batch_size=4,
+        steps=8,
+        vectors_per_tile=32,
+        calibration="holdout",
+        **changes,
+    )
     before = train(normal_samples(count=4), config, device=CPU)
     after = add_style(before, twill_samples(), device=CPU)
     tiles = np.stack([weave("canvas", 1), weave("denim", 3), twill(900)])

@@ -25,7 +25,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def quick() -> CrasConfig:
-    return CrasConfig(tile_px=TILE_PX, centers_per_style=4, batch_size=4, steps=6, vectors_per_tile=16)
+    return CrasConfig(
+        backbone="efficientnet_lite0", tile_px=TILE_PX, centers_per_style=4, batch_size=4, steps=6, vectors_per_tile=16
+    )
 
 
 def constant(level: int, *, style: str = "flat", count: int = 4) -> list[NormalSample]:
@@ -117,7 +119,9 @@ def test_batches_of_one_tile_train(quick, count, changes):
 
 
 def test_one_position_a_tile_and_one_tile_a_batch_train():
-    config = CrasConfig(tile_px=32, levels=(4,), batch_size=1, steps=3, centers_per_style=2)
+    config = CrasConfig(
+        backbone="efficientnet_lite0", tile_px=32, levels=(4,), batch_size=1, steps=3, centers_per_style=2
+    )
     pictures = [weave("denim", seed, height=32, width=32) for seed in range(3)]
     samples = [NormalSample.from_pixels(each, style="denim", group=str(seed)) for seed, each in enumerate(pictures)]
     assert np.isfinite(train(samples, config, device=CPU).losses).all()

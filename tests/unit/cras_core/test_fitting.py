@@ -18,7 +18,9 @@ from cras_core.training import fit_heads, prepare_heads
 from .conftest import normal_samples
 
 CPU = torch.device("cpu")
-CONFIG = CrasConfig(tile_px=64, centers_per_style=3, batch_size=3, epochs=4, vectors_per_tile=5)
+CONFIG = CrasConfig(
+    backbone="efficientnet_lite0", tile_px=64, centers_per_style=3, batch_size=3, epochs=4, vectors_per_tile=5
+)
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,9 @@ def test_a_runtime_decides_as_the_reference(scorer, small_bundle, exports, name)
 
 
 def little_graph() -> ScoringGraph:
-    config = CrasConfig(tile_px=64, levels=(1,), centers_per_style=8)  # few layers: each is compiled
+    config = CrasConfig(
+        backbone="efficientnet_lite0", tile_px=64, levels=(1,), centers_per_style=8
+    )  # few layers: each is compiled
     extractor = Extractor(build_backbone(config.backbone, levels=config.levels), config, device=CPU)
     heads = Heads(
         config=config,

@@ -19,11 +19,13 @@ from PIL import Image
 from sqlalchemy import text
 
 from cras_core.backbone import weights_file
+from cras_core.config import CrasConfig
 from ingest.edges import find_edges
 from ingest.simulator import normal_frames
 from inspection.keys import new_key
 from inspection.settings import StoreSettings, load
 from loomwatch.cli import run
+from loomwatch.commands_train import _config
 from storage.database import open_database, upgrade
 
 Fail = Callable[..., str]
@@ -355,6 +357,10 @@ def test_recipes_ablations_and_settings_that_there_are_not_are_named_and_nothing
     (data / "plain" / "train" / "good" / "x.png").write_text("not a picture")
     assert "x.png" in fails(*train)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_train_and_everything_else_have_one_default() -> None:
+    assert _config("loomwatch", None, {}) == CrasConfig()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = CrasConfig(tile_px=64, centers_per_style=8, batch_size=4, steps=20, vectors_per_tile=32)
+    config = CrasConfig(
+        backbone="efficientnet_lite0", tile_px=64, centers_per_style=8, batch_size=4, steps=20, vectors_per_tile=32
+    )
     folder = tmp_path_factory.mktemp("bundles") / "small"
     model = train(normal_samples(count=8), config, device=torch.device("cpu"))
     save_bundle(model, folder, name="small", provenance={"data": "woven here"}, metrics={"loss": 0.5})
