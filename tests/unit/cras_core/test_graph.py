@@ -1,5 +1,6 @@
 """The folded scoring graph against the paper's graph drawn plainly, patch by patch."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -11,12 +12,19 @@ from scipy.ndimage import gaussian_filter
 
 from cras_core.backbone import build_backbone
 from cras_core.backbone_networks import BUILDERS
+from cras_core.bundle import read_tiles
 from cras_core.config import ABLATIONS, CrasConfig
-from cras_core.features import Extractor
+from cras_core.features import Extractor, NormalSample
 from cras_core.graph import ROUTE, ScoringGraph
 from cras_core.heads import Heads
+from cras_core.parity import with_defects
 from cras_core.reference import PlainGraph, smooth
+from cras_core.score_map import patch_scores
+from cras_core.scoring import Scorer
+from cras_core.training import train
 from cras_core.winograd import with_winograd
+
+from .conftest import weave
 
 CPU = torch.device("cpu")
 TILE = 64
@@ -90,6 +98,41 @@ def assert_equal(folded, plain):
         for graph in (folded, with_winograd(folded)):  # as it is, and as PyTorch runs it on processors
             for part, whole in zip(graph(tiles, styles), plain(tiles, styles), strict=True):
                 torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def assert_equal_scores(scorer, tiles):
+    """Of trained heads, whose scores reach far: within 1e-4 on every patch, however high it is."""
+    config, folded = scorer.config, scorer.graph
+    backbone = build_backbone(config.backbone, levels=config.levels, folded=False)
+    plain = PlainGraph(backbone, folded.embedding, scorer.heads)
+    tiles, styles = torch.from_numpy(tiles), torch.full((len(tiles),), ROUTE)
+    want, expected = plain.logits(tiles, styles)
+    want = patch_scores(want, config.score_scale)
+    for graph in (folded, with_winograd(folded)):
+        levels, routed = graph.embed(graph.start(tiles))
+        assert torch.equal(routed, expected)
+        found = patch_scores(graph.heads(levels, routed), config.score_scale)
+        torch.testing.assert_close(found, want, atol=1e-4, rtol=0)
+    return want
+
+
+def test_the_folded_graph_of_a_trained_bundle_is_the_plain_one(small_scorer, small_bundle):
+    tiles = with_defects(read_tiles(small_bundle)[::6]).tiles
+    assert assert_equal_scores(small_scorer, tiles).max() > 10
+
+
+def test_the_folded_graph_is_the_plain_one_at_the_size_that_lines_use(small_config):
+    config = replace(small_config, tile_px=256, steps=10, calibration="holdout")
+    samples = [
+        NormalSample.from_pixels(weave(style, index, height=256, width=256), style=style, group=f"{style}-{index}")
+        for style in ("canvas", "denim")
+        for index in range(4)
+    ]
+    model = train(samples, config, device=CPU)
+    manifest = {"styles": {style: {"threshold": facts.threshold.value} for style, facts in model.styles.items()}}
+    scorer = Scorer(name="large", backbone=model.backbone, heads=model.heads, manifest=manifest, device=CPU)
+    assert_equal_scores(scorer, with_defects(model.tiles[:1]).tiles)
 
 
 @pytest.mark.parametrize("ablation", ["", *ABLATIONS])
