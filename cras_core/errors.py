@@ -5,6 +5,7 @@ CrasError
 |-- PictureError     a picture cannot be read or has the wrong form
 |-- DataSetError     a data set's folders are incomplete, or samples do not fit together
 |-- BackboneError    a backbone's weights are missing or are not the ones expected
+|   `-- MissingWeightsError  they are neither given nor to be had
 |-- CheckpointError  an unfinished training cannot be kept, or gone on with
 |   `-- StaleCheckpointError  what it left is damaged, or of another training
 |-- BundleError      a bundle is damaged, incomplete, or made for something else
@@ -30,6 +31,10 @@ class DataSetError(CrasError):
 
 class BackboneError(CrasError):
     """A backbone's weights are missing or are not the ones expected."""
+
+
+class MissingWeightsError(BackboneError):
+    """A backbone's weights are neither given nor to be had from a package or by a download."""
 
 
 class CheckpointError(CrasError):

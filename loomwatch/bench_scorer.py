@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 import torchvision
 from numpy.typing import NDArray
 
 from cras_core.backbone import Backbone, build_backbone
+from cras_core.backbone_networks import TIMM
 from cras_core.bundle import load_bundle, read_tiles
 from cras_core.config import CrasConfig
-from cras_core.errors import BackboneError, CrasError
+from cras_core.errors import CrasError, MissingWeightsError
 from cras_core.features import Extractor, NormalSample, extract_features
 from cras_core.graph import ROUTE
 from cras_core.heads import Heads
@@ -149,20 +151,22 @@ def bundle_or_backbone(
     with tempfile.TemporaryDirectory(prefix="loomwatch-bench-") as place:
         try:
             network = build_backbone(backbone, levels=config.levels, weights=weights)
-        except BackboneError:
-            if backbone != "wide_resnet50_2" or weights is not None:
-                raise
-            network = build_backbone(backbone, levels=config.levels, weights=_drawn(Path(place), tile_px))
+        except MissingWeightsError:
+            network = build_backbone(backbone, levels=config.levels, weights=_drawn(backbone, Path(place), tile_px))
         yield _little_trained(network, config, device)
 
 
-def _drawn(place: Path, tile_px: int) -> Path:
+def _drawn(backbone: str, place: Path, tile_px: int) -> Path:
     """Weights at random, with the BatchNorms' statistics of cloth: without them what tells two places apart drowns in
     what all have in common, and no rounded runtime could agree with the exact one."""
     pictures = torch.from_numpy(np.concatenate([_cloth(cloth, tile_px)[:4] for cloth in CLOTHS]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = torchvision.models.wide_resnet50_2(weights=None)
+        if backbone == "wide_resnet50_2":
+            model = torchvision.models.wide_resnet50_2(weights=None)
+        else:
+            name = backbone.removeprefix(TIMM) if backbone.startswith(TIMM) else f"tf_{backbone}"
+            model = timm.create_model(name, pretrained=False)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # the plain mean
