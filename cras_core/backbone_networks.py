@@ -21,6 +21,7 @@ from cras_core.backbone_weights import (
     download_timm,
     download_wide_resnet50_2,
     read_state,
+    tell_unpublished,
     weights_file,
 )
 from cras_core.errors import BackboneError
@@ -56,7 +57,10 @@ def build_network(name: str, *, levels: Sequence[int], weights: Path | None) -> 
         return _build_timm(name.removeprefix(TIMM), levels, weights)
     if name not in BUILDERS:
         raise BackboneError(f"backbone must be one of {', '.join(BUILDERS)} or timm:NAME, got {name!r}")
-    return BUILDERS[name](levels, weights)
+    network = BUILDERS[name](levels, weights)
+    if weights is not None:
+        tell_unpublished(weights)
+    return network
 
 
 def efficientnet_lite_state(name: str, weights: Path | None = None) -> dict[str, Tensor]:
@@ -122,10 +126,13 @@ def _build_timm(network: str, levels: Sequence[int], weights: Path | None) -> Ne
     """Any network of timm that gives maps of the levels' strides. One stage: timm's own runs it."""
     facts = _timm_facts(network)
     indices = _timm_indices(network, levels)
-    state = download_timm(network) if weights is None else read_state(weights, known_names=_timm_file_names(facts))
+    known = _timm_file_names(facts)
+    state = download_timm(network) if weights is None else read_state(weights, known_names=known)
     with torch.random.fork_rng(devices=[]):
         model: Any = timm.create_model(network, pretrained=False, features_only=True, out_indices=indices)
     model.load_state_dict(_renamed(state, model, network, weights))
+    if weights is not None:
+        tell_unpublished(weights, known_names=known)
     if hasattr(model, "blocks") and getattr(model, "feature_hooks", 1) is None:  # timm prunes the others itself
         model.blocks = model.blocks[: max(info["stage"] for info in model.feature_info.get_dicts())]
     return Network(

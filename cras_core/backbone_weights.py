@@ -1,7 +1,7 @@
 """Where a backbone's weights come from: a state file, a package, or a download. Read without running any code in them.
 
-Names that carry the start of their file's sha256 (`wide_resnet50_2-95faca4d.pth`, as torchvision, the packages and
-timm's older files do) are held to it.
+Published names carry the start of their file's sha256 (`wide_resnet50_2-95faca4d.pth`, as torchvision, the packages and
+timm's older files do). A file under such a name is held to it; of any other file it is told when it is none of those.
 """
 
 import hashlib
@@ -25,10 +25,12 @@ from torch import Tensor
 
 from cras_core.errors import BackboneError, MissingWeightsError
 
+log = logging.getLogger(__name__)
+
 State = Mapping[str, Tensor]
 
 PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-_HASHED_NAMES = frozenset(
+HASHED_NAMES = frozenset(
     {
         "wide_resnet50_2-95faca4d.pth",
         "efficientnet-lite0-57934424.pth",
@@ -38,7 +40,7 @@ _HASHED_NAMES = frozenset(
 )
 
 
-def read_state(path: Path, *, known_names: frozenset[str] = _HASHED_NAMES) -> State:
+def read_state(path: Path, *, known_names: frozenset[str] = HASHED_NAMES) -> State:
     """A state file (`torch.save` of named tensors, or .safetensors) as float32 tensors by name.
 
     A file called as one of `known_names` must have the sha256 its name says. Raises `BackboneError`: missing, damaged,
@@ -67,14 +69,28 @@ def read_state(path: Path, *, known_names: frozenset[str] = _HASHED_NAMES) -> St
 def _check_name(path: Path, known_names: frozenset[str]) -> None:
     if path.name not in known_names or not path.is_file():
         return
-    stated = path.stem.rpartition("-")[2]
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found, stated = _sha256(path), _stated(path.name)
     if not found.startswith(stated):
         raise BackboneError(
             f"{path} is damaged or another file under this name (sha256 {found[:8]}, expected {stated}): "
             "download it again, or give another file"
         )
+
+
+def tell_unpublished(path: Path, *, known_names: frozenset[str] = HASHED_NAMES) -> None:
+    """Logs the sha256 of a file that is none of those published under `known_names`, whatever its own name."""
+    found = _sha256(path)
+    if not found.startswith(tuple(_stated(name) for name in known_names)):
+        log.warning("%s is no published weights file (sha256 %s): compare it with what its maker says", path, found)
+
+
+def _stated(name: str) -> str:
+    return Path(name).stem.rpartition("-")[2]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_file(name: str) -> Path:

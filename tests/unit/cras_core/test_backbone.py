@@ -1,5 +1,6 @@
 """Backbones: right weights, clear refusals."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -132,6 +133,19 @@ def test_a_file_under_a_known_name_must_have_the_checksum_the_name_states(tmp_pa
     with pytest.raises(BackboneError, match=r"efficientnet-lite1-77cc7160.pth is damaged"):
         build_backbone("efficientnet_lite1", levels=(2,), weights=tmp_path / packaged.name)
     assert build_backbone("efficientnet_lite1", levels=(2,), weights=packaged).weights_file == str(packaged)
+
+
+def test_a_published_file_is_known_under_any_name_and_the_sum_of_another_is_told(tmp_path, caplog):
+    renamed = Path(shutil.copy(weights_file("efficientnet_lite1"), tmp_path / "mine.pth"))
+    build_backbone("efficientnet_lite1", levels=(2,), weights=renamed)
+    assert caplog.messages == []
+    state = efficientnet_lite_state("efficientnet_lite1")
+    state["conv_stem.weight"][0, 0, 0, 0] += 1
+    torch.save(state, renamed)
+    build_backbone("efficientnet_lite1", levels=(2,), weights=renamed)
+    (message,) = caplog.messages
+    assert str(renamed) in message
+    assert hashlib.sha256(renamed.read_bytes()).hexdigest() in message
 
 
 def test_weights_that_are_not_finite_numbers_are_refused(tmp_path):
