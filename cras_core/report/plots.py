@@ -19,6 +19,7 @@ from cras_core.report.findings import ClassFindings
 INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#d5dae0"
 NORMAL, DEFECT = "#7a8ea3", "#d1495b"
 COLOURS = ("#2a6f97", "#e07a1f", "#3a8f5c", "#8d5a97", "#b8902c", "#3f8f94", "#a3485f", "#5a6ea8", "#7f7f3a", "#6b4f3a")
+TURNS = (("-", "o"), ("--", "^"), (":", "s"), ("-.", "D"))  # of more classes than colours: another line, another mark
 STYLE: Any = {
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,
@@ -44,9 +45,10 @@ def roc_and_pr(classes: Sequence[ClassFindings], of: Callable[[ClassFindings], C
         figure, (roc, pr) = _axes(2, width=9.0, height=4.0)
         for index, each in enumerate(classes):
             if (curve := of(each)) is not None:
-                colour = COLOURS[index % len(COLOURS)]
-                roc.plot(curve.false_rate, curve.hit_rate, color=colour, label=_plain(each.name), linewidth=1.6)
-                pr.plot(curve.recall, curve.precision, color=colour, label=_plain(each.name), linewidth=1.6)
+                colour, line, _ = look(index)
+                drawn: Any = {"color": colour, "linestyle": line, "label": _plain(each.name), "linewidth": 1.6}
+                roc.plot(curve.false_rate, curve.hit_rate, **drawn)
+                pr.plot(curve.recall, curve.precision, **drawn)
         roc.plot([0, 1], [0, 1], color=RULE, linewidth=1, linestyle="--", zorder=0)
         roc.set(title=f"ROC, {what}", xlabel="false positive rate", ylabel="true positive rate")
         pr.set(title=f"Precision and recall, {what}", xlabel="recall", ylabel="precision")
@@ -80,26 +82,36 @@ def histogram(findings: ClassFindings) -> str:
 
 
 def feature_map(found: FeatureMap) -> str:
-    """Raw features beside residual ones: a colour a class, rings are vectors of defects."""
+    """Raw features beside residual ones: a colour and a mark a class, rings are vectors of defects."""
     with mpl.rc_context(STYLE):
         figure, panels = _axes(2, width=9.0, height=4.8)
         for axes, places, title in zip(panels, (found.raw, found.residual), ("raw, u", "residual, u − ĉ"), strict=True):
             for index in range(len(found.names)):
-                colour, own = COLOURS[index % len(COLOURS)], found.classes == index
+                (colour, _, mark), own = look(index), found.classes == index
                 x, y = places[own & ~found.anomalous].T
-                axes.scatter(x, y, s=8, color=colour, alpha=0.5, linewidths=0)
+                axes.scatter(x, y, s=8, color=colour, marker=mark, alpha=0.5, linewidths=0)
                 x, y = places[own & found.anomalous].T
-                axes.scatter(x, y, s=22, facecolors="none", edgecolors=colour, linewidths=1.1)
+                axes.scatter(x, y, s=22, facecolors="none", edgecolors=colour, marker=mark, linewidths=1.1)
             axes.set(title=f"Features: {title}", xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         marks = [_mark(MUTED, "normal", size=4), _mark(MUTED, "defect", size=6, fill="none")]
-        marks += [_mark(COLOURS[index % len(COLOURS)], name, size=7) for index, name in enumerate(found.names)]
+        for index, name in enumerate(found.names):
+            colour, _, mark = look(index)
+            marks.append(_mark(colour, name, size=7, marker=mark))
         figure.legend(handles=marks, loc="outside lower center", ncols=min(len(marks), 6))
         return _svg(figure)
 
 
-def _mark(colour: str, name: str, *, size: float, fill: Literal["full", "none"] = "full") -> Line2D:
-    return Line2D([], [], linestyle="", marker="o", color=colour, fillstyle=fill, markersize=size, label=_plain(name))
+def look(index: int) -> tuple[str, str, str]:
+    """Colour, line and mark of a class: 40 of them can be told apart."""
+    line, mark = TURNS[index // len(COLOURS) % len(TURNS)]
+    return COLOURS[index % len(COLOURS)], line, mark
+
+
+def _mark(colour: str, name: str, *, size: float, fill: Literal["full", "none"] = "full", marker: str = "o") -> Line2D:
+    return Line2D(
+        [], [], linestyle="", marker=marker, color=colour, fillstyle=fill, markersize=size, label=_plain(name)
+    )
 
 
 def _axes(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
