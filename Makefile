@@ -42,11 +42,11 @@ format: install
 screenshots: install
 	$(BIN)/python -m tests.e2e.screenshots docs/pages
 
-# The dashboard's texts into each language's catalog, where what is new waits to be translated
+# The texts of dashboard and papers into each language's catalogs, where what is new waits to be translated
 texts: install
 	@set -e; new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
-	$(BIN)/pybabel -q extract --mapping babel.cfg --no-location --sort-output --output "$$new" dashboard; \
-	for catalog in dashboard/locale/*/LC_MESSAGES/loomwatch.po; do \
+	for catalog in dashboard/locale/*/LC_MESSAGES/loomwatch.po storage/reports/locale/*/LC_MESSAGES/loomwatch.po; do \
+		$(BIN)/pybabel -q extract --mapping babel.cfg --no-location --sort-output --output "$$new" "$${catalog%/locale/*}"; \
 		$(BIN)/pybabel -q update --input-file "$$new" --output-file "$$catalog" --width 120 \
 			--locale "$$(basename "$$(dirname "$$(dirname "$$catalog")")")" \
 			--no-fuzzy-matching --ignore-obsolete; \

@@ -260,13 +260,13 @@ def roll_standing(roll: Roll) -> Standing:
     return Standing(suspended=suspended, held=retention.is_held(database, roll), remarks=remarks)
 
 
-def roll_paper(roll: Roll, form: Form) -> Callable[[], bytes]:
+def roll_paper(roll: Roll, form: Form, spoken: str) -> Callable[[], bytes]:
     """Makes a roll's certificate when it is called, as the record is then, in whatever thread."""
     opened, settings = store(), load(ReportSettings)
 
     def make() -> bytes:
         report = read_roll_report(opened.database, opened.pictures, roll, settings)
-        return write_roll(report, form, paper_size=settings.paper)
+        return write_roll(report, form, paper_size=settings.paper, language=spoken)
 
     return make
 
@@ -467,11 +467,11 @@ def style_report(style: str, first: date, last: date, line: str) -> StyleReport:
     )
 
 
-def written_report(report: PeriodReport | StyleReport, form: Form) -> bytes:
+def written_report(report: PeriodReport | StyleReport, form: Form, spoken: str) -> bytes:
     paper = report_settings().paper
     if isinstance(report, StyleReport):
-        return write_style(report, form, paper_size=paper)
-    return write_period(report, form, paper_size=paper)
+        return write_style(report, form, paper_size=paper, language=spoken)
+    return write_period(report, form, paper_size=paper, language=spoken)
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------

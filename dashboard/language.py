@@ -1,30 +1,27 @@
 """The language of who looks: texts by gettext, and numbers as that language writes them.
 
 A text is written in English where it is shown, as `_("Roll {name}", name=...)`; `make texts` collects it into
-`locale/LANGUAGE/LC_MESSAGES/loomwatch.po`, from where it is read as it is: nothing has to be compiled. The language is
-the account's, else the browser's, else English.
+`locale/LANGUAGE/LC_MESSAGES/loomwatch.po`, from where it is read as it is: nothing has to be compiled. What
+papers say as well is in their catalog (`storage/reports/language.py`). The language is the account's, else the
+browser's, else English.
 """
 
-import gettext
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
-from io import BytesIO
 from pathlib import Path
 
 import streamlit as st
-from babel import Locale, negotiate_locale
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel import negotiate_locale
 from sqlalchemy.exc import SQLAlchemyError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import signed_in, units
 from inspection.errors import LoomwatchError
+from inspection.language import LANGUAGES, marks, texts
 from storage.accounts.users import User
+from storage.reports.language import FOLDER as PAPERS
 
-LANGUAGES = {"en": "English", "de": "Deutsch"}
 FOLDER = Path(__file__).parent / "locale"
 _KEY = "language"
 _spoken: ContextVar[str] = ContextVar("language", default="")
@@ -78,14 +75,14 @@ def speaking(code: str) -> Iterator[None]:
 
 def _(text: str, **values: object) -> str:
     """`text` in the language of who looks, with its {placeholders} filled."""
-    translated = _texts(language()).gettext(text) if text else ""
+    translated = texts(language(), FOLDER, PAPERS).gettext(text) if text else ""
     return translated.format(**values) if values else translated
 
 
 def ngettext(one: str, many: str, number: int, **values: object) -> str:
     """The one or the other, as the language counts; `{number}` is the number as it writes it."""
     return (
-        _texts(language())
+        texts(language(), FOLDER, PAPERS)
         .ngettext(one, many, number)
         .format(number=values.pop("number", figure(number, ",")), **values)
     )
@@ -99,22 +96,4 @@ def N_(text: str) -> str:
 def figure(value: float, form: str) -> str:
     """A number formatted as `format` does, with the language's own marks for decimals and thousands."""
     written = format(value, form).replace("%", " %")
-    return written if language() == "en" else written.translate(_marks(language()))
-
-
-@cache
-def _texts(code: str) -> gettext.NullTranslations:
-    if code == "en":
-        return gettext.NullTranslations()
-    with (FOLDER / code / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
-        catalog = read_po(file, locale=code)
-    compiled = BytesIO()
-    write_mo(compiled, catalog)
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
-
-
-@cache
-def _marks(code: str) -> dict[int, str]:
-    symbols = Locale(code).number_symbols["latn"]
-    return str.maketrans({".": symbols["decimal"], ",": symbols["group"]})
+    return written if language() == "en" else written.translate(marks(language()))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import data, shell, stored_sentences, words
 from dashboard.data import Standing
-from dashboard.language import N_, _
+from dashboard.language import N_, _, language
 from inspection.errors import LoomwatchError
 from inspection.types import Roll
 from storage.accounts.roles import Role
@@ -37,7 +37,7 @@ def show_papers(roll: Roll) -> None:
             label, mime = FORM_WORDS[form]
             st.download_button(
                 _(label),
-                data=data.roll_paper(roll, form),
+                data=data.roll_paper(roll, form, language()),
                 file_name=f"{file_name(roll)}.{form}",
                 mime=mime,
                 key=f"paper.{roll.id}.{form}",

@@ -11,11 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from streamlit.errors import StreamlitPageNotFoundError
 
 from dashboard import data, language, signed_in, words
-from dashboard.language import LANGUAGES, _
+from dashboard.language import _
 from dashboard.stored_sentences import told as told_by_stores
 from dashboard.stored_words import said
 from dashboard.theme import LOGO, STATE_BADGES, STYLE
 from inspection.errors import LoomwatchError, SchemaError
+from inspection.language import LANGUAGES
 from storage.accounts.roles import Role
 from storage.accounts.users import User
 from storage.reads.review_state import State

@@ -4,34 +4,13 @@ They are written in English with names and figures in them. What matches one of 
 language with the same names and figures; anything else stays as it is.
 """
 
-import re
-from functools import cache
-
+import inspection.language
 from dashboard.language import N_, _
-from dashboard.stored_words import said
+from dashboard.stored_words import KNOWN
+from storage.reports.sayings import SENTENCES as OF_ROLLS
 
 SENTENCES = (
-    # Grades
-    N_("the roll is still running"),
-    N_("{length} m of the cloth are captured and not inspected yet"),
-    N_("1 defect waits for review and counts as found"),
-    N_("{number} defects wait for review and count as found"),
-    N_("more points than {grade} may have"),
-    N_("a running or repeating defect from {start} m to {end} m is longer than {limit} m"),
-    N_("{number} defects over the full width, at most {limit} may be"),
-    N_("{share} of the cloth was inspected, at least {least} must be: no grade before the rest is inspected"),
-    N_("there is no length to grade"),
-    N_("there is no width to grade"),
-    # Rules that gave points
-    N_("up to {size}"),
-    N_("over {size} to {limit}"),
-    N_("over {size}"),
-    N_("running defects, each unit"),
-    N_("holes"),
-    N_("full width"),
-    N_("shade, barré, crease: each unit"),
-    N_("warp defects"),
-    N_("weft defects"),
+    *OF_ROLLS,
     # Alarms
     N_("defect {defect}, {form} of {size} mm at {place} m of roll {roll}, {across} mm across, camera {camera}"),
     N_("periodic defect every {period} mm at {across} mm across, {number} times, next at {place} m of roll {roll}"),
@@ -157,19 +136,5 @@ SENTENCES = (
 
 def told(text: str) -> str:
     """A sentence of the stores, without its full stop, with a capital."""
-    shown = said(text)
-    if shown == text:
-        for sentence, pattern in _patterns():
-            if found := pattern.fullmatch(text):
-                shown = _(sentence, **{name: said(value) for name, value in found.groupdict().items()})
-                break
+    shown = inspection.language.told(text, SENTENCES, KNOWN, _)
     return shown[:1].upper() + shown[1:]
-
-
-@cache
-def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """Those with the most words of their own first: a later one may fit the same text less closely."""
-    longest = sorted(SENTENCES, key=lambda text: -len(re.sub(r"\{\w+\}", "", text)))
-    return tuple(
-        (text, re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(text)), re.DOTALL)) for text in longest
-    )

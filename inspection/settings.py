@@ -385,6 +385,7 @@ class ReportSettings(_Settings):
         description="each shift's name and beginning; it ends where the next begins",
     )
     paper: Literal["A4", "letter"] = Field("A4", description="size of the pages")
+    language: Literal["en", "de"] = Field("en", description="of papers that nobody asks for in another")
     folder: Path | None = Field(
         None, description="where every ended shift, day and month of a style is reported by itself; empty: nowhere"
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DATA_DIR = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine.")
 FORMAT = typer.Option("", "--format", help="pdf, xlsx, csv or json; by default what the file's name ends in.")
 OUT = typer.Option(..., "--out", "-o", help="File to write.")
+LANGUAGE = typer.Option("", "--language", help="Of a PDF: en or de; by default LOOMWATCH_REPORT_LANGUAGE.")
 LINE = typer.Option(None, "--line", help="Only this textile line.")
 DAY = typer.Option("", "--date", help="Day as YYYY-MM-DD in the plant's time zone; by default today.")
 
@@ -44,6 +45,7 @@ def report_roll(
     name: str = typer.Argument(help="Name of the roll."),
     out: Path = OUT,
     form: str = FORMAT,
+    language: str = LANGUAGE,
     line: str = LINE,
     data_dir: Path = DATA_DIR,
 ) -> None:
@@ -55,11 +57,12 @@ def report_roll(
     from storage.roll_details import find_roll
 
     chosen, settings = _form(form, out), load(ReportSettings)
+    spoken = _language(language, settings)
     store = load(StoreSettings, data_dir=data_dir)
     with open_database(store.database) as database:
         roll = find_roll(database, name=name, line=line)
         report = read_roll_report(database, PictureStore(store.pictures), roll, settings)
-    put_in_place(out, write_roll(report, chosen, paper_size=settings.paper))
+    put_in_place(out, write_roll(report, chosen, paper_size=settings.paper, language=spoken))
     grade = report.graded.grade
     console.print(f"roll {roll.name}: {grade.grade} ({grade.state}), written to {out}", markup=False, soft_wrap=True)
 
@@ -68,6 +71,7 @@ def report_shift(
     shift: str = typer.Argument("", help="Name of the shift; by default the one that runs now."),
     out: Path = OUT,
     form: str = FORMAT,
+    language: str = LANGUAGE,
     day: str = DAY,
     line: str = LINE,
     data_dir: Path = DATA_DIR,
@@ -84,12 +88,13 @@ def report_shift(
         if shift
         else shift_at(settings.shifts, zone, datetime.now(UTC))
     )
-    _period(period, settings, out=out, form=form, line=line, data_dir=data_dir)
+    _period(period, settings, out=out, form=form, language=language, line=line, data_dir=data_dir)
 
 
 def report_day(
     out: Path = OUT,
     form: str = FORMAT,
+    language: str = LANGUAGE,
     day: str = DAY,
     line: str = LINE,
     data_dir: Path = DATA_DIR,
@@ -99,13 +104,22 @@ def report_day(
 
     settings = load(ReportSettings)
     zone = ZoneInfo(settings.time_zone)
-    _period(day_period(zone, day=_day(day, zone)), settings, out=out, form=form, line=line, data_dir=data_dir)
+    _period(
+        day_period(zone, day=_day(day, zone)),
+        settings,
+        out=out,
+        form=form,
+        language=language,
+        line=line,
+        data_dir=data_dir,
+    )
 
 
 def report_style(
     style: str = typer.Argument(help="Name of the style."),
     out: Path = OUT,
     form: str = FORMAT,
+    language: str = LANGUAGE,
     first: str = typer.Option("", "--from", help="First day as YYYY-MM-DD; by default 30 days up to the last."),
     last: str = typer.Option("", "--to", help="Last day; by default today, in the plant's time zone."),
     line: str = LINE,
@@ -118,6 +132,7 @@ def report_style(
     from storage.reports.written import write_style
 
     chosen, settings = _form(form, out), load(ReportSettings)
+    spoken = _language(language, settings)
     zone = ZoneInfo(settings.time_zone)
     until = _day(last, zone, option="--to")
     since = _day(first, zone, option="--from") if first else until - timedelta(days=29)
@@ -126,22 +141,29 @@ def report_style(
         report = read_style_report(
             database, PictureStore(store.pictures), style, settings, first=since, last=until, line=line or ""
         )
-    put_in_place(out, write_style(report, chosen, paper_size=settings.paper))
+    put_in_place(out, write_style(report, chosen, paper_size=settings.paper, language=spoken))
     console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False, soft_wrap=True)
 
 
 def _period(
-    period: "Period", settings: ReportSettings, *, out: Path, form: str, line: str | None, data_dir: Path | None
+    period: "Period",
+    settings: ReportSettings,
+    *,
+    out: Path,
+    form: str,
+    language: str,
+    line: str | None,
+    data_dir: Path | None,
 ) -> None:
     from storage.reports.filed import put_in_place
     from storage.reports.period_report import read_period_report
     from storage.reports.written import write_period
 
-    chosen = _form(form, out)
+    chosen, spoken = _form(form, out), _language(language, settings)
     store = load(StoreSettings, data_dir=data_dir)
     with open_database(store.database) as database:
         report = read_period_report(database, period, settings, line=line)
-    put_in_place(out, write_period(report, chosen, paper_size=settings.paper))
+    put_in_place(out, write_period(report, chosen, paper_size=settings.paper, language=spoken))
     console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False, soft_wrap=True)
 
 
@@ -153,6 +175,14 @@ def _form(form: str, out: Path) -> "Form":
         if asked == known:
             return known
     raise SettingsError(f"--format is one of {', '.join(FORMS)}, got {asked or out.name!r}")
+
+
+def _language(code: str, settings: ReportSettings) -> str:
+    from inspection.language import LANGUAGES
+
+    if code and code not in LANGUAGES:
+        raise SettingsError(f"--language is one of {', '.join(LANGUAGES)}, got {code!r}")
+    return code or settings.language
 
 
 def _day(text: str, zone: ZoneInfo, *, option: str = "--date") -> date:

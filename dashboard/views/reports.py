@@ -205,12 +205,13 @@ def choose_day(label: str, name: str, default: date, *, latest: date) -> date:
 
 
 def show_downloads(report: PeriodReport | StyleReport, name: str) -> None:
-    """name: of the files, up to their ending."""
+    """name: of the files, up to their ending. A file is made when it is asked for, in another thread."""
+    spoken = language()
     with st.container(horizontal=True):
         for form in FORMS:
             st.download_button(
                 FORM_WORDS[form],
-                data=lambda form=form: data.written_report(report, form),  # type: ignore[misc]
+                data=lambda form=form: data.written_report(report, form, spoken),  # type: ignore[misc]
                 file_name=name + form,
                 mime=MIME[form],
                 icon=":material/download:",

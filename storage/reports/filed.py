@@ -5,8 +5,9 @@ What is due is told by the folder itself: a report whose file is there was writt
 written once later, whoever looks, and one that somebody has taken away is written again while it is young.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -19,7 +20,7 @@ from storage.pictures import PictureStore
 from storage.reports.period_report import read_period_report
 from storage.reports.shifts import Period, day_period, shift_names, shift_period
 from storage.reports.style_report import read_style_report, styles_ended
-from storage.reports.written import write_period, write_style
+from storage.reports.written import Form, write_period, write_style
 from storage.tables import FrameRow, GapRow, LineRow
 
 CATCH_UP = timedelta(days=7)  # how far back a missed report is written
@@ -39,11 +40,12 @@ def file_due(database: Database, pictures: PictureStore, settings: ReportSetting
 def _file_periods(database: Database, settings: ReportSettings, folder: Path, at: datetime) -> list[Path]:
     written = []
     for period in ended_periods(settings, at):
-        missing = [path for form in settings.formats if not (path := folder / file_name(period, form)).exists()]
+        missing = _missing(settings, folder, partial(file_name, period))
         if missing and _has_cloth(database, period):
             report = read_period_report(database, period, settings, at=at)
-            for path in missing:
-                put_in_place(path, write_period(report, path.suffix[1:], paper_size=settings.paper))  # type: ignore[arg-type]
+            write = partial(write_period, report, paper_size=settings.paper, language=settings.language)
+            for form, path in missing.items():
+                put_in_place(path, write(form))
                 written.append(path)
     return written
 
@@ -58,17 +60,19 @@ def _file_styles(
     if not at - CATCH_UP <= end <= at - SETTLE:
         return []
     for style in styles_ended(database, settings, first=first, last=last):
-        missing = [
-            path
-            for form in settings.formats
-            if not (path := folder / style_file_name(style, first, last, form)).exists()
-        ]
+        missing = _missing(settings, folder, partial(style_file_name, style, first, last))
         if missing:
             report = read_style_report(database, pictures, style, settings, first=first, last=last, at=at)
-            for path in missing:
-                put_in_place(path, write_style(report, path.suffix[1:], paper_size=settings.paper))  # type: ignore[arg-type]
+            write = partial(write_style, report, paper_size=settings.paper, language=settings.language)
+            for form, path in missing.items():
+                put_in_place(path, write(form))
                 written.append(path)
     return written
+
+
+def _missing(settings: ReportSettings, folder: Path, name: Callable[[str], str]) -> dict[Form, Path]:
+    paths = {form: folder / name(form) for form in settings.formats}
+    return {form: path for form, path in paths.items() if not path.exists()}
 
 
 def ended_periods(settings: ReportSettings, at: datetime) -> Iterator[Period]:

@@ -24,6 +24,8 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, Image, PageTemplate, Paragraph, Table, TableStyle
 
+from storage.reports.language import _
+
 INK, QUIET, LINE, SHADE = (colors.HexColor(c) for c in ("#1B2430", "#5F6B7A", "#CBD3DB", "#F1F5F7"))
 BRAND = colors.HexColor("#0F6E84")
 GOOD, FAIR, BAD, OPEN = (colors.HexColor(c) for c in ("#1B7F4B", "#B26A00", "#B3261E", "#5F6B7A"))
@@ -134,7 +136,9 @@ def _numbered(footer: str, size: tuple[float, float]) -> type[Any]:
                 self.setFont("Text", 6.5)
                 self.setFillColor(QUIET)
                 self.drawString(MARGIN, 7.5 * mm, _UNSEEN.sub(" ", footer))
-                self.drawRightString(size[0] - MARGIN, 7.5 * mm, f"page {number} of {len(self._kept)}")
+                self.drawRightString(
+                    size[0] - MARGIN, 7.5 * mm, _("page {number} of {total}", number=number, total=len(self._kept))
+                )
                 Canvas.showPage(self)
             Canvas.save(self)
 
@@ -225,7 +229,7 @@ def signatures(names: Sequence[str], *, width: float) -> Any:
     row: list[Any] = []
     widths: list[float] = []
     for number, name in enumerate(names):
-        row += ([""] if number else []) + [paragraph(f"{name} · name, date, signature", LABEL)]
+        row += ([""] if number else []) + [paragraph(_("{name} · name, date, signature", name=name), LABEL)]
         widths += ([gap] if number else []) + [each]
     table = Table([row], colWidths=widths, rowHeights=[16 * mm])
     lines = [("LINEABOVE", (2 * k, 0), (2 * k, 0), 0.6, INK) for k in range(len(names))]

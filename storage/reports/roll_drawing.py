@@ -15,6 +15,7 @@ from reportlab.platypus import Flowable
 from storage.grading.cloth import Cloth, ClothDefect, MissedStretch
 from storage.grading.cut_plan import CutPlan
 from storage.grading.points import DefectPoints
+from storage.reports.language import _, figure
 from storage.reports.paper import GOOD, INK, LINE, QUIET, SHADE
 
 LOWEST, HIGHEST, LABELS, GAP = 8 * mm, 34 * mm, 3.6 * mm, 1.6 * mm  # of a row, its numbers, the space below them
@@ -99,10 +100,13 @@ class RollMap(Flowable):  # type: ignore[misc]
     def caption(self) -> str:
         """The scale in words."""
         along = self.scale.row_mm / self.unit_mm
-        across = "true to scale" if self.scale.enlarged < 1.05 else f"width enlarged {self.scale.enlarged:.1f} times"
-        if self.scale.enlarged < 0.95:
-            across = f"width reduced to {self.scale.enlarged:.2f} of the length's scale"
-        return f"Each row is {along:g} {self.unit} long, left selvedge at its bottom, {across}."
+        across = _("true to scale")
+        if self.scale.enlarged >= 1.05:
+            across = _("width enlarged {times} times", times=figure(self.scale.enlarged, ".1f"))
+        elif self.scale.enlarged < 0.95:
+            across = _("width reduced to {share} of the length's scale", share=figure(self.scale.enlarged, ".2f"))
+        row = f"{figure(along, 'g')} {self.unit}"
+        return _("Each row is {row} long, left selvedge at its bottom, {across}.", row=row, across=across)
 
     def _base(self, row: int) -> float:
         return float(self.height - (row + 1) * (self.scale.height + LABELS + GAP) + LABELS + GAP)
@@ -137,7 +141,7 @@ class RollMap(Flowable):  # type: ignore[misc]
             if x > length + 0.1:
                 break
             canvas.line(x, base, x, base - 1.5)
-            text = f"{(start + self.scale.row_mm * tenth / 10) / self.unit_mm:g}"
+            text = figure((start + self.scale.row_mm * tenth / 10) / self.unit_mm, "g")
             if tenth == 0:
                 canvas.drawString(x, base - 7.5, f"{text} {self.unit}")
             elif tenth == 10:
@@ -171,7 +175,7 @@ class RollMap(Flowable):  # type: ignore[misc]
         canvas.setLineWidth(0.8)
         canvas.setDash(2, 1.5)
         for piece in plan.pieces[1:]:
-            row, a, _ = self._rows_of(piece.y0_mm, piece.y0_mm)[0]
+            row, a, _end = self._rows_of(piece.y0_mm, piece.y0_mm)[0]
             canvas.line(a, self._base(row) - 1.5, a, self._base(row) + self.scale.height + 3)
         canvas.setDash()
 

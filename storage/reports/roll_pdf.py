@@ -8,9 +8,11 @@ from reportlab.platypus import KeepTogether, PageBreak, Spacer, Table, TableStyl
 
 from storage.grading.points import DefectPoints, count_by_rule
 from storage.reports import paper, words
+from storage.reports.language import _, figure, moment
 from storage.reports.paper import BODY, CAPTION, HEADING, SMALL, Story, facts, listing, markup, paragraph, plain
 from storage.reports.roll_drawing import SHADES, RollMap
 from storage.reports.roll_report import RollReport
+from storage.reports.sayings import said, sentence, told
 
 MAP_HEIGHT = 108 * mm
 LISTED = 500  # defects; the spreadsheet has all of them
@@ -24,10 +26,10 @@ def roll_pdf(report: RollReport, *, paper_size: str) -> bytes:
     numbered = {each.defect.id: number for number, each in enumerate(report.worst, start=1)}
     story: Story = [
         paper.heading(
-            f"Roll {graded.roll.name}",
+            _("Roll {name}", name=graded.roll.name),
             plant=report.plant,
-            kind="Roll certificate",
-            badge="PROVISIONAL" if provisional else "FINAL",
+            kind=_("Roll certificate"),
+            badge=_("PROVISIONAL") if provisional else _("FINAL"),
             color=paper.FAIR if provisional else paper.BRAND,
             width=width,
         ),
@@ -37,7 +39,9 @@ def roll_pdf(report: RollReport, *, paper_size: str) -> bytes:
         _grade(report, width),
         *_map(report, numbered, width),
         *_remarks(report),
-        KeepTogether([Spacer(1, 12 * mm), paper.signatures(("Inspector", "Quality", "Customer"), width=width)]),
+        KeepTogether(
+            [Spacer(1, 12 * mm), paper.signatures((_("Inspector"), _("Quality"), _("Customer")), width=width)]
+        ),
     ]
     pages = [*_cut_plan(report, width), *_pictures(report, numbered, width), *_lists(report, numbered, width)]
     if pages:
@@ -45,42 +49,47 @@ def roll_pdf(report: RollReport, *, paper_size: str) -> bytes:
     made = report.made_at.astimezone(report.zone)
     return paper.build(
         story,
-        title=f"Roll certificate {graded.roll.name}",
-        subject=f"{grade.grade}, {grade.state}",
-        footer=f"Roll {graded.roll.name} · made {made:%Y-%m-%d %H:%M %Z} · record {report.record} · loomwatch",
+        title=_("Roll certificate {name}", name=graded.roll.name),
+        subject=f"{said(grade.grade)}, {said(grade.state)}",
+        footer=_(
+            "Roll {name} · made {time} · record {record} · loomwatch",
+            name=graded.roll.name,
+            time=moment(made, zone=True),
+            record=report.record,
+        ),
         paper=paper_size,
         author=report.plant,
-        mark="PROVISIONAL" if provisional else "",
+        mark=_("PROVISIONAL") if provisional else "",
     )
 
 
 def _facts(report: RollReport, width: float) -> Any:
     graded, details = report.graded, report.graded.details
-    roll, unit = graded.roll, graded.profile.profile.unit
-    widths = graded.widths
+    roll, profile, widths = graded.roll, graded.profile, graded.widths
+    unit = profile.profile.unit
     ticketed = details.ticketed_mm
-    difference = "" if ticketed is None else f" ({(graded.summary.length_mm - ticketed) / ticketed:+.1%})"
+    difference = "" if ticketed is None else f" ({figure((graded.summary.length_mm - ticketed) / ticketed, '+.1%')})"
     pairs = [
-        ("Customer", details.customer),
-        ("Purchase order", details.po),
-        ("Lot", details.lot),
-        ("Dye lot", details.dye_lot),
-        ("Style", roll.style),
-        ("Construction", details.construction),
-        ("Line", roll.line),
-        ("Loom", details.loom),
-        ("Begun", _clock(report, roll.opened_at)),
-        ("Ended", _clock(report, roll.closed_at)),
-        ("Shift", report.shift),
-        ("Operator", details.operator),
-        ("Ticketed length", words.length(ticketed, unit) if ticketed is not None else ""),
-        ("Actual length", words.length(graded.summary.length_mm, unit) + difference),
+        (_("Customer"), details.customer),
+        (_("Purchase order"), details.po),
+        (_("Lot"), details.lot),
+        (_("Dye lot"), details.dye_lot),
+        (_("Style"), roll.style),
+        (_("Construction"), details.construction),
+        (_("Line"), roll.line),
+        (_("Loom"), details.loom),
+        (_("Begun"), _clock(report, roll.opened_at)),
+        (_("Ended"), _clock(report, roll.closed_at)),
+        (_("Shift"), report.shift),
+        (_("Operator"), details.operator),
+        (_("Ticketed length"), words.length(ticketed, unit) if ticketed is not None else ""),
+        (_("Actual length"), words.length(graded.summary.length_mm, unit) + difference),
         (
-            "Cuttable width" if widths.entered else "Width, edge to edge",
-            words.width(widths.mean_mm, unit) if widths.known else "unknown",
+            _("Cuttable width") if widths.entered else _("Width, edge to edge"),
+            words.width(widths.mean_mm, unit) if widths.known else _("unknown"),
         ),
         (
-            "At start · middle · end",
+            _("At start · middle · end"),
             " · ".join(
                 "–" if each is None else _short_width(each, unit)
                 for each in (widths.start_mm, widths.mid_mm, widths.end_mm)
@@ -88,20 +97,20 @@ def _facts(report: RollReport, width: float) -> Any:
             if widths.known
             else "",
         ),
-        ("Grading profile", str(graded.profile)),
-        ("Model", ", ".join(report.models)),
-        ("Re-inspection of", details.re_inspection_of),
-        ("Cut from", details.parent_roll),
+        (_("Grading profile"), _("{name} version {version}", name=profile.profile.name, version=profile.version)),
+        (_("Model"), ", ".join(report.models)),
+        (_("Re-inspection of"), details.re_inspection_of),
+        (_("Cut from"), details.parent_roll),
     ]
     return facts(pairs, columns=4, width=width)
 
 
 def _short_width(width_mm: float, unit: str) -> str:
-    return f"{width_mm:,.0f} mm" if unit == "metre" else f"{width_mm / 25.4:.1f} in"
+    return words.millimetres(width_mm) if unit == "metre" else words.inches(width_mm)
 
 
 def _clock(report: RollReport, at: datetime | None) -> str:
-    return f"{at.astimezone(report.zone):%d %b %Y %H:%M}" if at else "still running"
+    return moment(at.astimezone(report.zone)) if at else _("still running")
 
 
 def _white(text: str, size: float, lead: float = 1.25, *, bold: bool = False) -> Any:
@@ -116,41 +125,46 @@ def _grade(report: RollReport, width: float) -> Any:
     """The grade in a box; beside it how it came about."""
     graded, grade = report.graded, report.graded.grade
     profile = graded.profile.profile
-    rate = "–" if grade.rate is None else f"{grade.rate:.1f}"
+    rate = "–" if grade.rate is None else figure(grade.rate, ".1f")
+    name = said(grade.grade)
+    waiting = _("{length} to be inspected", length=words.metres(graded.cloth.waiting_mm))
     box = [
-        _white("Grade", 7),
-        _white(grade.grade.upper(), 19 if len(grade.grade) <= 8 else 12, 1.2, bold=True),
-        _white(words.OUTCOMES[grade.outcome] + (", provisional" if grade.state == "provisional" else ""), 7.5),
+        _white(_("Grade"), 7),
+        _white(name.upper(), 19 if len(name) <= 8 else 12, 1.2, bold=True),
+        _white(_(words.OUTCOMES[grade.outcome]) + (_(", provisional") if grade.state == "provisional" else ""), 7.5),
         Spacer(1, 6),
         _white(rate, 15, 1.2, bold=True),
-        _white(words.MEASURES[grade.measure], 7),
-        *(_white(f"{name} up to {limit:.1f}", 7) for name, limit in grade.limits),
+        _white(_(words.MEASURES[grade.measure]), 7),
+        *(
+            _white(_("{grade} up to {limit}", grade=said(each), limit=figure(limit, ".1f")), 7)
+            for each, limit in grade.limits
+        ),
         Spacer(1, 5),
-        _white(f"Inspected {words.share(graded.cloth.coverage)}", 7.5),
-        *([_white(f"{graded.cloth.waiting_mm / 1000:,.2f} m to be inspected", 7)] if graded.cloth.waiting_mm else []),
+        _white(_("Inspected {share}", share=words.share(graded.cloth.coverage)), 7.5),
+        *([_white(waiting, 7)] if graded.cloth.waiting_mm else []),
     ]
     rows = [
-        [words.rule(rule, profile), f"{count:,}", words.number(points)]
+        [told(words.rule(rule, profile)), figure(count, ","), words.number(points)]
         for rule, count, points in count_by_rule(grade.points)
     ]
     if grade.points.narrow:
         narrow = len(grade.points.narrow)
         rows.append(
             [
-                f"narrower than {words.width(profile.min_width_mm, profile.unit)}",
-                f"{narrow:,}",
+                _("narrower than {width}", width=words.width(profile.min_width_mm, profile.unit)),
+                figure(narrow, ","),
                 words.number(narrow * profile.narrow_points),
             ]
         )
     if grade.points.capped_off:
         rows.append(
             [
-                f"over {words.number(grade.points.cap)} points in one {profile.unit}",
+                _("over {number} points in one {unit}", number=words.number(grade.points.cap), unit=said(profile.unit)),
                 "",
                 "−" + words.number(grade.points.capped_off),
             ]
         )
-    rows.append(["Points of the roll", "", words.number(grade.points.total)])
+    rows.append([_("Points of the roll"), "", words.number(grade.points.total)])
     left = {each: 0 for each in words.LEFT_OUT if each}
     for each in grade.points.defects:
         if each.left_out:
@@ -159,7 +173,7 @@ def _grade(report: RollReport, width: float) -> Any:
     inner = width - 46 * mm - 6 * mm
     explained: Story = [
         listing(
-            ["How it came about", "Defects", "Points"],
+            [_("How it came about"), _("Defects"), _("Points")],
             rows,
             widths=[inner - 38 * mm, 18 * mm, 20 * mm],
             numbers=(1, 2),
@@ -175,10 +189,12 @@ def _grade(report: RollReport, width: float) -> Any:
             width_mm=graded.cloth.width_mm,
             measure=grade.measure,
         )
-        explained.append(paragraph(f"{formula} = {grade.rate:.2f} {words.MEASURES[grade.measure]}", SMALL))
+        explained.append(
+            paragraph(f"{formula} = {figure(grade.rate, '.2f')} {_(words.MEASURES[grade.measure])}", SMALL)
+        )
     if dropped:
-        explained.append(paragraph(f"Not counted: {dropped}", SMALL))
-    explained += [markup(f"<b>{plain(reason[:1].upper() + reason[1:])}.</b>", SMALL) for reason in grade.reasons]
+        explained.append(paragraph(_("Not counted: {defects}", defects=dropped), SMALL))
+    explained += [markup(f"<b>{plain(sentence(reason))}.</b>", SMALL) for reason in grade.reasons]
     table = Table([[box, "", explained]], colWidths=[46 * mm, 6 * mm, inner])
     table.setStyle(
         TableStyle(
@@ -200,7 +216,7 @@ def _grade(report: RollReport, width: float) -> Any:
 def _map(report: RollReport, numbered: dict[int, int], width: float) -> Story:
     graded = report.graded
     if graded.cloth.length_mm <= 0:
-        return [paragraph("Nothing was captured on this roll: there is no map.", BODY)]
+        return [paragraph(_("Nothing was captured on this roll: there is no map."), BODY)]
     profile = graded.profile.profile
     drawn = RollMap(
         graded.cloth,
@@ -212,22 +228,22 @@ def _map(report: RollReport, numbered: dict[int, int], width: float) -> Story:
         width=width,
         height=MAP_HEIGHT,
     )
-    names = ("1 point", "2", "3", "4 or more")
+    names = (_("1 point"), "2", "3", _("4 or more"))
     legend = "  ".join(
         f'<font color="#{shade.hexval()[2:]}">■</font> {name}' for shade, name in zip(SHADES, names, strict=True)
     )
-    gaps = "  <font color='#8B929C'>■</font> not counted or, hatched, not inspected"
-    cuts = "  Dashed: cuts of the plan, green above: first quality." if report.plan.worthwhile else ""
+    gaps = "  <font color='#8B929C'>■</font> " + _("not counted or, hatched, not inspected")
+    cuts = "  " + _("Dashed: cuts of the plan, green above: first quality.") if report.plan.worthwhile else ""
     return [
-        paragraph("Map of the roll", HEADING),
+        paragraph(_("Map of the roll"), HEADING),
         drawn,
         markup(f"{legend}{gaps}. {plain(drawn.caption())}{cuts}", SMALL),
     ]
 
 
 def _remarks(report: RollReport) -> Story:
-    remarks = report.graded.details.remarks
-    return [Spacer(1, 5), markup(f"<b>Remarks:</b> {plain(remarks)}", BODY)] if remarks else []
+    remarks, label = report.graded.details.remarks, _("Remarks:")
+    return [Spacer(1, 5), markup(f"<b>{label}</b> {plain(remarks)}", BODY)] if remarks else []
 
 
 def _cut_plan(report: RollReport, width: float) -> Story:
@@ -242,31 +258,34 @@ def _cut_plan(report: RollReport, width: float) -> Story:
             words.place(piece.y1_mm, unit),
             words.length(piece.length_mm, unit),
             words.number(piece.points),
-            f"{piece.rate:.1f}",
-            "first quality" if piece.first else "rest",
+            figure(piece.rate, ".1f"),
+            _("first quality") if piece.first else _("rest"),
         ]
         for number, piece in enumerate(plan.pieces, start=1)
     ]
     length = graded.cloth.length_mm
     if plan.worthwhile:
-        advice = "Cutting is worth it"
+        advice = _("Cutting is worth it")
     elif plan.whole_value_mm > plan.value_mm:
-        advice = "Selling the roll whole brings more"
+        advice = _("Selling the roll whole brings more")
     else:
-        advice = "Selling the roll whole brings as much"
-    said = (
-        f"{advice}: {plan.first_mm / length:.0%} of the length becomes first quality. By the profile's values the "
-        f"pieces bring {plan.value_mm / length:.0%} of a first-quality roll, sold whole it brings "
-        f"{plan.whole_value_mm / length:.0%}."
+        advice = _("Selling the roll whole brings as much")
+    worth = _(
+        "{advice}: {share} of the length becomes first quality. By the profile's values the pieces bring {pieces} of a "
+        "first-quality roll, sold whole it brings {whole}.",
+        advice=advice,
+        share=figure(plan.first_mm / length, ".0%"),
+        pieces=figure(plan.value_mm / length, ".0%"),
+        whole=figure(plan.whole_value_mm / length, ".0%"),
     )
     shares = (0.06, 0.15, 0.15, 0.26, 0.1, 0.12, 0.16)
     table = listing(
-        ["", "From", "To", "Length", "Points", "Rate", "Sold as"],
+        ["", _("From"), _("To"), _("Length"), _("Points"), _("Rate"), _("Sold as")],
         rows,
         widths=[width * share for share in shares],
         numbers=(1, 2, 3, 4, 5),
     )
-    return [paragraph("Cut plan", HEADING), paragraph(said, BODY), Spacer(1, 3), table]
+    return [paragraph(_("Cut plan"), HEADING), paragraph(worth, BODY), Spacer(1, 3), table]
 
 
 def _pictures(report: RollReport, numbered: dict[int, int], width: float) -> Story:
@@ -277,19 +296,23 @@ def _pictures(report: RollReport, numbered: dict[int, int], width: float) -> Sto
             cells.append([picture, Spacer(1, 2), *_caption(report, each, numbered[each.defect.id])])
     if not cells:
         return []
-    return [paragraph("Worst defects", HEADING), paper.picture_grid(cells, width=width)]
+    return [paragraph(_("Worst defects"), HEADING), paper.picture_grid(cells, width=width)]
 
 
 def _caption(report: RollReport, each: DefectPoints, number: int) -> Story:
     defect, unit = each.defect, report.graded.profile.profile.unit
-    points = words.number(each.points)
-    name = defect.code.replace("_", " ") or ("hole" if defect.hole else words.geometry(defect.geometry))
+    name = _("hole") if defect.hole and not defect.code else words.kind(defect.code, defect.geometry)
     return [
         markup(f"<b>{number} · {plain(name)}, {words.size(defect.size_mm)}</b>", CAPTION),
         paragraph(
-            f"at {words.place(defect.y0_mm, unit)}, {(defect.x0_mm + defect.x1_mm) / 2:,.0f} mm from left", CAPTION
+            _(
+                "at {place}, {across} from left",
+                place=words.place(defect.y0_mm, unit),
+                across=words.millimetres((defect.x0_mm + defect.x1_mm) / 2),
+            ),
+            CAPTION,
         ),
-        paragraph(f"{points} point{'' if points == '1' else 's'} · {words.STATUS[defect.status]}", CAPTION),
+        paragraph(f"{words.points(each.points)} · {said(words.STATUS[defect.status])}", CAPTION),
     ]
 
 
@@ -327,41 +350,41 @@ def _lists(report: RollReport, numbered: dict[int, int], width: float) -> Story:
             [
                 str(numbered.get(each.defect.id, "")),
                 words.place(each.defect.y0_mm, unit),
-                f"{each.defect.x0_mm:,.0f}–{each.defect.x1_mm:,.0f} mm",
-                each.defect.code.replace("_", " ")
-                or words.geometry(each.defect.geometry) + (", hole" if each.defect.hole else ""),
+                f"{figure(each.defect.x0_mm, ',.0f')}–{words.millimetres(each.defect.x1_mm)}",
+                words.kind(each.defect.code, each.defect.geometry)
+                + (_(", hole") if each.defect.hole and not each.defect.code else ""),
                 words.size(each.defect.size_mm),
-                words.STATUS[each.defect.status],
-                words.LEFT_OUT[each.left_out] or words.number(each.points),
+                said(words.STATUS[each.defect.status]),
+                said(words.LEFT_OUT[each.left_out]) or words.number(each.points),
             ]
             for each in scored[:LISTED]
         ]
         shares = (0.06, 0.14, 0.2, 0.2, 0.13, 0.13, 0.14)
         story += [
-            paragraph("Defects", HEADING),
+            paragraph(_("Defects"), HEADING),
             listing(
-                ["", "At", "From left selvedge", "Kind", "Size", "Review", "Points"],
+                ["", _("At"), _("From left selvedge"), _("Kind"), _("Size"), _("Review"), _("Points")],
                 rows,
                 widths=[width * share for share in shares],
                 numbers=(1, 2, 4, 6),
             ),
         ]
         if len(scored) > LISTED:
-            story.append(paragraph(f"The first {LISTED} of {len(scored):,}: the spreadsheet has all of them.", SMALL))
+            story.append(paragraph(words.first_of(LISTED, len(scored)), SMALL))
     missed = graded.cloth.missed
     if missed:
         columns = (0.15, 0.15, 0.2, 0.15, 0.35)
         story += [
-            paragraph("Not inspected", HEADING),
+            paragraph(_("Not inspected"), HEADING),
             listing(
-                ["From", "To", "Length", "Of the width", "Why"],
+                [_("From"), _("To"), _("Length"), _("Of the width"), _("Why")],
                 [
                     [
                         words.place(gap.y0_mm, unit),
                         words.place(gap.y1_mm, unit),
                         words.length(gap.y1_mm - gap.y0_mm, unit),
                         words.share(gap.share),
-                        gap.reason,
+                        told(gap.reason),
                     ]
                     for gap in sorted(missed, key=lambda gap: gap.y0_mm)[:LISTED]
                 ],

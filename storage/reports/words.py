@@ -1,23 +1,23 @@
-"""Grades, rules and lengths in words, as papers say them."""
-
-from datetime import date
+"""Grades, rules and lengths in words, as papers say them: numbers in the paper's language, most words for it to say."""
 
 from storage.defects.geometry import CODES
 from storage.grading.kept import RollGrade
 from storage.grading.profile import YARD_MM, AnyProfile, FourPointProfile, Measure
+from storage.reports.language import N_, _, figure, mark, ngettext
+from storage.reports.sayings import said
 
 MEASURES: dict[str, str] = {
-    "100yd2": "points per 100 yd²",
-    "100m2": "points per 100 m²",
-    "100yd": "points per 100 yd",
-    "100m": "points per 100 m",
+    "100yd2": N_("points per 100 yd²"),
+    "100m2": N_("points per 100 m²"),
+    "100yd": N_("points per 100 yd"),
+    "100m": N_("points per 100 m"),
 }
 OUTCOMES = {
-    "first": "First quality",
-    "rework": "Rework",
-    "downgrade": "Downgrade",
-    "cut_and_upgrade": "Cut and upgrade",
-    "inspect": "Inspect the rest",
+    "first": N_("First quality"),
+    "rework": N_("Rework"),
+    "downgrade": N_("Downgrade"),
+    "cut_and_upgrade": N_("Cut and upgrade"),
+    "inspect": N_("Inspect the rest"),
     "": "",
 }
 LEFT_OUT = {
@@ -27,62 +27,101 @@ LEFT_OUT = {
     "end": "within the ends",
     "": "",
 }
+FORMS = {
+    "point": N_("point"),
+    "warp_line": N_("warp line"),
+    "weft_line": N_("weft line"),
+    "diagonal": N_("diagonal"),
+    "area": N_("area"),
+    "full_width": N_("full width"),
+    "edge": N_("edge"),
+}
 STATUS = {"unreviewed": "to review", "confirmed": "confirmed", "rejected": "false alarm"}
 
 
 def left_out(reason: str, count: int) -> str:
     """How many defects were left out, and why."""
-    return f"{count:,} {LEFT_OUT[reason]}{'s' if reason == 'false_alarm' and count > 1 else ''}"
+    if reason == "false_alarm":
+        return ngettext("{number} false alarm", "{number} false alarms", count)
+    return f"{figure(count, ',')} {said(LEFT_OUT[reason])}"
 
 
 def length(length_mm: float, unit: str) -> str:
     """Along the roll, in the profile's unit; a yard's in metres as well."""
     if unit == "metre":
-        return f"{length_mm / 1000:,.2f} m"
-    return f"{length_mm / YARD_MM:,.2f} yd ({length_mm / 1000:,.2f} m)"
+        return metres(length_mm)
+    return f"{figure(length_mm / YARD_MM, ',.2f')} yd ({metres(length_mm)})"
+
+
+def metres(length_mm: float) -> str:
+    return f"{figure(length_mm / 1000, ',.2f')} m"
 
 
 def place(y_mm: float, unit: str) -> str:
-    return f"{y_mm / 1000:,.2f} m" if unit == "metre" else f"{y_mm / YARD_MM:,.2f} yd"
+    return metres(y_mm) if unit == "metre" else f"{figure(y_mm / YARD_MM, ',.2f')} yd"
 
 
 def width(width_mm: float | None, unit: str) -> str:
     if width_mm is None:
-        return "unknown"
-    return f"{width_mm:,.0f} mm" if unit == "metre" else f"{width_mm / 25.4:.1f} in ({width_mm:,.0f} mm)"
+        return _("unknown")
+    return millimetres(width_mm) if unit == "metre" else f"{inches(width_mm)} ({millimetres(width_mm)})"
+
+
+def area(area_m2: float) -> str:
+    return f"{figure(area_m2, ',.1f')} m²"
+
+
+def millimetres(length_mm: float) -> str:
+    return f"{figure(length_mm, ',.0f')} mm"
+
+
+def inches(length_mm: float) -> str:
+    return f"{figure(length_mm / 25.4, '.1f')} in"
 
 
 def size(size_mm: float) -> str:
-    return f"{size_mm:.1f} mm" if size_mm < 100 else f"{size_mm:,.0f} mm"
+    return f"{figure(size_mm, '.1f')} mm" if size_mm < 100 else millimetres(size_mm)
 
 
 def number(points: float) -> str:
     """3 and not 3.0; a cap in proportion to the width may leave parts of a point."""
-    return f"{points:,.2f}".rstrip("0").rstrip(".")
+    return mark(f"{points:,.2f}".rstrip("0").rstrip("."))
 
 
 def share(part: float) -> str:
     """Rounded down, so that 100 % means all of it."""
-    return f"{int(part * 1000 + 1e-9) / 10:.1f} %" if part < 1 else "100 %"
+    return f"{figure(int(part * 1000 + 1e-9) / 10, '.1f')} %" if part < 1 else "100 %"
 
 
 def geometry(name: str) -> str:
-    return name.replace("_", " ")
+    return _(FORMS[name]) if name in FORMS else name.replace("_", " ")
 
 
 def kind(code: str, form: str) -> str:
     """A defect's name in the trade, else its form."""
-    return CODES[code].words if code in CODES else geometry(form)
+    return said(CODES[code].words) if code in CODES else code or geometry(form)
 
 
 def graded(roll: RollGrade) -> str:
-    waits = ": cloth waits" if roll.waiting_mm else ""
-    return roll.grade + (f" (provisional{waits})" if roll.state == "provisional" else "")
+    state = _(" (provisional: cloth waits)") if roll.waiting_mm else _(" (provisional)")
+    return said(roll.grade) + (state if roll.state == "provisional" else "")
 
 
-def day(on: date) -> str:
-    """14 Mar 2026."""
-    return f"{on.day} {on:%b %Y}"
+def points(number_: float) -> str:
+    """1 point, 2.5 points."""
+    written = number(number_)
+    return _("1 point") if number_ == 1 else _("{number} points", number=written)
+
+
+def first_of(listed: int, number_: int) -> str:
+    return _(
+        "The first {listed} of {number}: the spreadsheet has all of them.", listed=listed, number=figure(number_, ",")
+    )
+
+
+def grades(counts: dict[str, int]) -> str:
+    """How many rolls have each."""
+    return " · ".join(f"{figure(count, ',')} {said(grade)}" for grade, count in counts.items()) or "–"
 
 
 def rule(name: str, profile: AnyProfile) -> str:
@@ -114,10 +153,10 @@ def formula(profile: AnyProfile, points: float, *, length_mm: float, width_mm: f
     total = number(points)
     match measure:
         case "100yd2":
-            return f"3600 × {total} / ({width_mm / 25.4:.2f} in × {length_mm / YARD_MM:,.2f} yd)"
+            return f"3600 × {total} / ({figure(width_mm / 25.4, '.2f')} in × {figure(length_mm / YARD_MM, ',.2f')} yd)"
         case "100m2":
-            return f"100 000 × {total} / ({width_mm:,.0f} mm × {length_mm / 1000:,.2f} m)"
+            return f"100 000 × {total} / ({millimetres(width_mm)} × {metres(length_mm)})"
         case "100yd":
-            return f"100 × {total} / {length_mm / YARD_MM:,.2f} yd"
+            return f"100 × {total} / {figure(length_mm / YARD_MM, ',.2f')} yd"
         case "100m":
-            return f"100 × {total} / {length_mm / 1000:,.2f} m"
+            return f"100 × {total} / {metres(length_mm)}"

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
 import dashboard
-from dashboard.language import LANGUAGES
+from inspection.language import LANGUAGES
 from inspection.line_setup import change_setup
 from inspection.settings import CameraSettings, StoreSettings, load
 from loomwatch.chromium import launch_chromium

@@ -41,9 +41,9 @@ def test_what_is_downloaded_is_the_report_that_is_shown(line: Database, store: o
 
     period = day_period(UTC, day=datetime.fromisoformat(woven_on).date())  # type: ignore[arg-type]
     report = data.period_report(period, "")
-    facts = json.loads(data.written_report(report, "json"))
+    facts = json.loads(data.written_report(report, "json", "en"))
     assert facts["lines"][0]["inspected_mm"] == pytest.approx(report.lines[0].inspected_mm)
-    assert data.written_report(report, "pdf").startswith(b"%PDF")
+    assert data.written_report(report, "pdf", "de").startswith(b"%PDF")
 
 
 def test_a_day_without_cloth_and_one_that_is_none_are_said_in_words(line: Database, open_page: OpenPage) -> None:

@@ -225,7 +225,7 @@ def test_every_paper_is_made_as_the_record_is(line: Database, open_page: OpenPag
     page = open_page("roll")
     assert len(list(page.get("download_button"))) == 4
     roll = roll_named(line, "R-1041")
-    papers = {form: data.roll_paper(roll, form)() for form in FORMS}
+    papers = {form: data.roll_paper(roll, form, "en")() for form in FORMS}
     assert papers["pdf"].startswith(b"%PDF")
     assert papers["xlsx"].startswith(b"PK")
     facts = json.loads(papers["json"])

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 from dataclasses import replace
+import re
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import openpyxl
 import pypdfium2
 import pytest
+from babel.messages.pofile import read_po
 
 from inspection.errors import StorageError
 from inspection.settings import ReportSettings, load
@@ -17,6 +19,7 @@ from storage.defects.machine import set_element
 from storage.frames import store_capture, store_gap, store_report
 from storage.grading.cut_plan import CutPiece, CutPlan
 from storage.grading.stored import grade_roll
+from storage.reports.language import FOLDER
 from storage.reports.period_report import read_period_report
 from storage.reports.roll_report import read_roll_report
 from storage.reports.shifts import day_period, shift_period
@@ -94,6 +97,37 @@ def test_the_certificate_states_what_was_graded(report):
         assert said in first.replace("\r\n", " ").replace("\ufffe", "-"), said
     assert "Worst defects" in rest[0]
     assert "the frame was too dark" in rest[0]
+
+
+def test_a_german_certificate_has_no_english_of_the_catalog(report):
+    page = "\n".join(texts(write_roll(report, "pdf", language="de"))).replace("\r\n", " ").replace("\ufffe", "-")
+    for said in (
+        "Rolle R1", "VORLÄUFIG", "ZWEITE WAHL", "Schneiden und aufwerten",
+        f"{report.graded.grade.rate:.1f}".replace(".", ","),
+        "Geprüft: 99,0 %", "four-point, Version 1", "2 Fehler warten auf Prüfung", "14.03.2026 11:00", "(-2,1 %)",
+        "Das Bild war zu dunkel", "Seite 1 von 2", report.record,
+    ):  # fmt: skip
+        assert said.casefold() in page.casefold(), said
+    assert english_in(page) == []
+
+
+def english_in(page: str) -> list[str]:
+    """Texts of the papers' catalog that stand on a page as they are, but where the German ones hold them, too."""
+    with (FOLDER / "de" / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
+        catalog = {one(message.id): one(message.string) for message in read_po(file, locale="de") if message.id}
+    german = " ".join(catalog.values())
+    page = page.replace("four-point", "")  # a profile's name
+    return [
+        text
+        for text in catalog
+        if "{" not in text
+        for whole in (rf"(?<!\w){re.escape(text.strip())}(?!\w)",)
+        if re.search(whole, page) and not re.search(whole, german)
+    ]
+
+
+def one(text: str | tuple[str, ...]) -> str:
+    return text if isinstance(text, str) else text[0]
 
 
 def test_the_certificate_draws_the_map_and_the_worst_defects_pictures(report):
@@ -353,6 +387,21 @@ def test_a_style_without_a_roll_is_a_paper_too_and_an_unknown_one_is_none(databa
         assert write_style(empty, form)
     with pytest.raises(StorageError, match="there is no style linen: there are denim, twill"):
         read_style_report(database, pictures, "linen", settings, **days)
+
+
+def test_german_reports_have_no_english_of_the_catalog(database, settings, two_shifts, twill):
+    day = read_period_report(database, day_period(ZoneInfo("UTC"), day=date(2026, 3, 14)), settings, at=MADE)
+    (page,) = texts(write_period(day, "pdf", language="de"))
+    assert "Tagesbericht, Samstag, 14. März 2026" in page
+    assert english_in(page.replace("other", "").replace("later", "")) == []  # names of rolls
+    (page,) = texts(write_style(twill, "pdf", language="de"))
+    assert "Artikelbericht: twill" in page
+    assert english_in(page) == []
+
+
+def test_tables_and_facts_are_the_same_in_every_language(report):
+    for form in ("csv", "json"):
+        assert write_roll(report, form, language="de") == write_roll(report, form)
 
 
 def test_a_day_without_cloth_is_a_paper_too(database, settings):

@@ -1,4 +1,4 @@
-"""Texts of the dashboard in each language: complete, and with the same placeholders."""
+"""Texts of dashboard and papers in each language: complete, and with the same placeholders."""
 
 import ast
 import re
@@ -12,21 +12,22 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po
 
 import dashboard
-from dashboard import language
-from dashboard.language import LANGUAGES, _, asked_for, figure, ngettext, speaking
+from dashboard.language import _, asked_for, figure, ngettext, speaking
+from inspection.language import LANGUAGES
 
 ROOT = Path(dashboard.__file__).parent.parent
+of_each = pytest.mark.parametrize("package", ["dashboard", "storage/reports"])
 OTHERS = [code for code in LANGUAGES if code != "en"]
 
 
-def used() -> set[str | tuple[str, ...]]:
+def used(package: str) -> set[str | tuple[str, ...]]:
     with (ROOT / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
-    return {found[2] for found in extract_from_dir(str(ROOT / "dashboard"), methods, options)}
+    return {found[2] for found in extract_from_dir(str(ROOT / package), methods, options)}
 
 
-def catalog(code: str) -> Catalog:
-    with (language.FOLDER / code / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
+def catalog(code: str, package: str) -> Catalog:
+    with (ROOT / package / "locale" / code / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
         return read_po(file, locale=code)
 
 
@@ -41,17 +42,21 @@ def placeholders(text: str) -> set[str]:
     return {name for _literal, name, _form, _conversion in string.Formatter().parse(text) if name is not None}
 
 
+@of_each
 @pytest.mark.parametrize("code", OTHERS)
-def test_the_catalog_has_every_text_of_the_dashboard_and_no_other(code: str) -> None:
-    kept = {tuple(message.id) if message.pluralizable else message.id for message in catalog(code) if message.id}
-    texts = used()
+def test_the_catalog_has_every_text_of_its_package_and_no_other(code: str, package: str) -> None:
+    kept = {
+        tuple(message.id) if message.pluralizable else message.id for message in catalog(code, package) if message.id
+    }
+    texts = used(package)
     assert len(texts) > 5
     assert kept == texts, "run make texts, and translate what is new"
 
 
+@of_each
 @pytest.mark.parametrize("code", OTHERS)
-def test_every_text_is_translated_with_the_same_placeholders(code: str) -> None:
-    for message in catalog(code):
+def test_every_text_is_translated_with_the_same_placeholders(code: str, package: str) -> None:
+    for message in catalog(code, package):
         if not message.id:
             continue
         own, others = sides(message)
@@ -63,10 +68,11 @@ def test_every_text_is_translated_with_the_same_placeholders(code: str) -> None:
         assert placeholders(others[-1]) == placeholders(own[-1]), own
 
 
+@of_each
 @pytest.mark.parametrize("code", OTHERS)
-def test_marks_around_a_text_are_kept(code: str) -> None:
+def test_marks_around_a_text_are_kept(code: str, package: str) -> None:
     """Markdown's: bold, a line's end, a symbol."""
-    for message in catalog(code):
+    for message in catalog(code, package):
         if message.id:
             own, others = sides(message)
             for mark in ("**", ":material/", "  \n"):

@@ -128,6 +128,7 @@ def test_what_is_wrong_with_a_report_is_said(fails, tmp_path, monkeypatch):
     assert "--from is a day such as 2026-03-14, got 'May'" in fails(
         "report", "style", "twill", "--from", "May", "--out", out
     )
+    assert "--language is one of en, de, got 'fr'" in fails("report", "day", "--language", "fr", "--out", out)
     assert "there is no style linen" in fails("report", "style", "linen", "--out", out)
     assert "there is no shift noon" in fails("report", "shift", "noon", "--out", out)
     assert "name the shift of 2026-03-14" in fails("report", "shift", "--date", "2026-03-14", "--out", out)

@@ -1,0 +1,117 @@
+"""What the stores say in English of rolls - reasons, names of defects, grades, rules - in the language of the paper.
+
+`WORDS` and `SENTENCES` have to name them all for them to be translated; a test compares them with what
+the stores can say.
+"""
+
+from inspection import language
+from storage.reports.language import N_, _, mark
+
+WORDS = (
+    # Reasons of gaps
+    N_("inspection could not keep up and the spool was full"),
+    N_("the camera skipped or lost frames"),
+    N_("the picture could not be read"),
+    N_("the frame was too dark"),
+    N_("the frame was overexposed"),
+    N_("the frame was out of focus"),
+    N_("no fabric was found in the frame"),
+    N_("the fabric in the frame was narrower than a tile"),
+    N_("the fabric was not as wide as it should be"),
+    N_("a seam passed"),
+    N_("the running model was trained for another tile size or scale"),
+    N_("the record of the frame contradicted itself or the camera's earlier ones"),
+    N_("the spooled frame was damaged on disk"),
+    N_("every worker that tried to inspect the frame failed"),
+    N_("the ingest process died while the frame was only in its memory"),
+    N_("the cloth is captured and not inspected yet"),
+    N_("the camera was silent while others saw the cloth"),
+    # Defects
+    N_("broken or missing end"),
+    N_("double end"),
+    N_("reed mark"),
+    N_("slack or tight end"),
+    N_("needle or sinker line"),
+    N_("mispick"),
+    N_("double pick"),
+    N_("weft crack"),
+    N_("weft bar"),
+    N_("starting mark"),
+    N_("barré"),
+    N_("seam or join"),
+    N_("slub"),
+    N_("thick or thin place"),
+    N_("knot"),
+    N_("nep"),
+    N_("fly or contamination"),
+    N_("float"),
+    N_("snag or snarl"),
+    N_("hole"),
+    N_("dropped stitch"),
+    N_("oil or dye stain"),
+    N_("temple or roller mark"),
+    N_("crease"),
+    N_("selvedge fault"),
+    N_("shading, bow or skew"),
+    N_("uneven finish"),
+    # Grades
+    N_("first"),
+    N_("second"),
+    N_("reject"),
+    N_("rejected"),
+    N_("none"),
+    N_("incomplete"),
+    N_("rework"),
+    N_("provisional"),
+    N_("final"),
+    N_("metre"),
+    N_("yard"),
+    # Left out of the grade
+    N_("false alarm"),
+    N_("within the edge"),
+    N_("within the ends"),
+    N_("minor"),
+    # Acts
+    N_("confirmed"),
+    N_("to review"),
+)
+SENTENCES = (
+    # Grades
+    N_("the roll is still running"),
+    N_("the roll is suspended by {by}: {reason}"),
+    N_("{length} m of the cloth are captured and not inspected yet"),
+    N_("1 defect waits for review and counts as found"),
+    N_("{number} defects wait for review and count as found"),
+    N_("more points than {grade} may have"),
+    N_("a running or repeating defect from {start} m to {end} m is longer than {limit} m"),
+    N_("{number} defects over the full width, at most {limit} may be"),
+    N_("{share} of the cloth was inspected, at least {least} must be: no grade before the rest is inspected"),
+    N_("there is no length to grade"),
+    N_("there is no width to grade"),
+    # Rules that gave points
+    N_("up to {size}"),
+    N_("over {size} to {limit}"),
+    N_("over {size}"),
+    N_("running defects, each unit"),
+    N_("holes"),
+    N_("full width"),
+    N_("shade, barré, crease: each unit"),
+    N_("warp defects"),
+    N_("weft defects"),
+)
+
+
+def said(text: str) -> str:
+    """A word of the stores."""
+    return language.said(text, WORDS, _)
+
+
+def told(text: str) -> str:
+    """A sentence of the stores."""
+    return language.told(text, SENTENCES, WORDS, _, mark)
+
+
+def sentence(text: str) -> str:
+    """A sentence of the stores, with a capital."""
+    shown = told(text)
+    return shown[:1].upper() + shown[1:]
