@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, tzinfo
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -96,6 +96,8 @@ class Standing:
     suspended: str  # why
     held: str  # why
     remarks: str
+    loom: str
+    lot: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,8 +258,14 @@ def roll_standing(roll: Roll) -> Standing:
     with database.reading() as session:
         put_aside = suspension_of(session, roll.id)
         suspended = f"{put_aside.reason} ({put_aside.by})" if put_aside is not None else ""
-        remarks = read_details(session, roll.id).remarks
-    return Standing(suspended=suspended, held=retention.is_held(database, roll), remarks=remarks)
+        details = read_details(session, roll.id)
+    return Standing(
+        suspended=suspended,
+        held=retention.is_held(database, roll),
+        remarks=details.remarks,
+        loom=details.loom,
+        lot=details.lot,
+    )
 
 
 def roll_paper(roll: Roll, form: Form, spoken: str) -> Callable[[], bytes]:
@@ -650,8 +658,9 @@ def release_roll(roll: Roll) -> None:
     forget_reads()
 
 
-def note_roll(roll: Roll, remarks: str) -> None:
-    set_details(store().database, roll, by=allowed("operator"), remarks=" ".join(remarks.split()))
+def note_roll(roll: Roll, name: Literal["remarks", "loom", "lot"], text: str) -> None:
+    """Enters what papers say of a roll."""
+    set_details(store().database, roll, by=allowed("operator"), **{name: " ".join(text.split())})
     forget_reads()
 
 

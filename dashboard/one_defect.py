@@ -12,6 +12,7 @@ from inspection.errors import LoomwatchError
 from storage.defects.geometry import CODES, propose_names
 from storage.grading.severity import SEVERITIES
 from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
+from storage.reads.pieces import COMPARED
 from storage.reads.review_state import State
 from storage.reviews import Done
 
@@ -357,6 +358,8 @@ def show_similar(item: DefectItem) -> None:
     if not found:
         st.caption(_("Nothing to compare with: what this defect looks like was not kept, or it is the only one."))
         return
+    searched = figure(COMPARED, ",")
+    st.caption(_("The nearest of the latest {number} defects, of all lines and styles.", number=searched))
     notes = [_("{share} % alike", share=figure(100 * max(0.0, cosine), ".0f")) for _other, cosine in found]
     card_grid([other for other, _cosine in found], name="similar", choose=False, notes=notes)
 

@@ -107,9 +107,27 @@ def show_acts(roll: Roll, standing: Standing) -> None:
             _("Keep the note"),
             roll,
             "note",
-            lambda text: data.note_roll(roll, text),
+            lambda text: data.note_roll(roll, "remarks", text),
             _("The note is kept"),
             value=standing.remarks,
+        )
+        one_line(
+            _("Loom"),
+            _("Keep the loom"),
+            roll,
+            "loom",
+            lambda text: data.note_roll(roll, "loom", text),
+            _("The loom is kept"),
+            value=standing.loom,
+        )
+        one_line(
+            _("Lot"),
+            _("Keep the lot"),
+            roll,
+            "lot",
+            lambda text: data.note_roll(roll, "lot", text),
+            _("The lot is kept"),
+            value=standing.lot,
         )
 
 

@@ -43,12 +43,14 @@ def show_trends(
     camera: str = typer.Option("", help="Only this camera."),
     shift: str = typer.Option("", help="Only this shift."),
     severity: str = typer.Option("", help="Only defects that are minor, major or critical."),
+    form: str = typer.Option("", help="Only defects of this form: point, warp_line, weft_line, diagonal, area, ..."),
     measure: str = typer.Option("defects_per_100_m2", help="What the control limits are of."),
     json_file: Path = typer.Option(None, "--json", help="Write all figures to this file."),
     csv_file: Path = typer.Option(None, "--csv", help="Write the table to this file."),
     data_dir: Path = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine."),
 ) -> None:
     """Show how quality goes: defects and points per 100 m2, false alarms, coverage, uptime, time to review."""
+    from storage.defects.geometry import GEOMETRIES
     from storage.grading.severity import SEVERITIES
     from storage.trends.periods import Plant, today
     from storage.trends.reads import GROUPINGS, MEASURES, TrendFilter, line_names, read_drift, read_kinds, read_width
@@ -57,10 +59,20 @@ def show_trends(
     _one_of("--by", by, (*GROUPINGS, "kind", "width", "drift"))
     _one_of("--measure", measure, MEASURES)
     _one_of("--severity", severity, ("", *SEVERITIES))
+    _one_of("--form", form, ("", *GEOMETRIES))
     _one_of("--shift", shift, ("", *plant.shift_names))
     end = _day("--last", last) if last else today(plant, datetime.now(UTC))
     begin = _day("--first", first) if first else end - timedelta(days=days - 1)
-    wanted = TrendFilter(first=begin, last=end, line=line, style=style, camera=camera, shift=shift, severity=severity)
+    wanted = TrendFilter(
+        first=begin,
+        last=end,
+        line=line,
+        style=style,
+        camera=camera,
+        shift=shift,
+        severity=severity,
+        geometry=form,
+    )
     with open_database(load(StoreSettings, data_dir=data_dir).database) as database:
         if line:
             _one_of("--line", line, tuple(line_names(database)))

@@ -11,6 +11,7 @@ from dashboard import charts, data, shell, stored_words, trend_charts, words
 from dashboard.charts import Drawing
 from dashboard.language import _, figure, ngettext
 from dashboard.units import units
+from storage.defects.geometry import GEOMETRIES
 from storage.grading.severity import SEVERITIES
 from storage.trends.drift import DriftState
 from storage.trends.periods import today
@@ -72,7 +73,7 @@ def show_page() -> None:
 
 def choose_filter(lines: list[str]) -> TrendFilter:
     """All of it lives in the address."""
-    with st.grid(7, min_column_width=135):
+    with st.grid(8, min_column_width=135):
         days = int(shell.select(_("Days"), "days", SPANS, page="trends"))
         last = choose_day(_("Until"), "last", today(data.plant(), datetime.now(UTC)))
         line = shell.select(_("Line"), "line", {"": _("All lines"), **same(lines)}, page="trends")
@@ -83,6 +84,8 @@ def choose_filter(lines: list[str]) -> TrendFilter:
         camera = shell.select(_("Camera"), "camera", {"": _("All cameras"), **same(data.camera_names())}, page="trends")
         severities = {"": _("All")} | {str(each): stored_words.sentence(each) for each in SEVERITIES}
         severity = shell.select(_("Severity"), "severity", severities, page="trends")
+        forms = {"": _("All forms")} | {each: words.geometry(each) for each in GEOMETRIES}
+        form = shell.select(_("Form"), "form", forms, page="trends")
     return TrendFilter(
         first=last - timedelta(days=days - 1),
         last=last,
@@ -91,6 +94,7 @@ def choose_filter(lines: list[str]) -> TrendFilter:
         camera=camera,
         shift=shift,
         severity=severity,
+        geometry=form,
     )
 
 
@@ -244,6 +248,9 @@ def show_sides(wanted: TrendFilter) -> None:
     if by == "loom" and wanted.camera:
         st.caption(_("Looms are compared over whole rolls: choose all cameras."))
         return
+    if by == "loom" and wanted.geometry:
+        st.caption(_("Looms are compared by defects of every form: choose all forms."))
+        return
     trends = data.trends(wanted, cast(By, by))
     if not trends:
         st.caption(_("No roll ended in these days, and looms are compared by rolls that ended."))
@@ -312,7 +319,7 @@ def show_width(wanted: TrendFilter) -> None:
         st.caption(
             _(
                 "A stripe along the days is a place that makes defects again and again: a camera, a "
-                "reed, a needle. Days are those of UTC; cameras, shifts and severities are not told "
+                "reed, a needle. Days are those of UTC; cameras, shifts, severities and forms are not told "
                 "apart here."
             )
         )

@@ -21,9 +21,11 @@ from storage.trends.trend import Trend, TrendFilter, trend_of
 
 def read_looms(database: Database, calendar: Calendar, wanted: TrendFilter) -> list[Trend]:
     """The worst first; "" are the rolls without one. calendar: the days or shifts of `wanted`. Raises `SettingsError`
-    for one camera: a roll is its loom's over the whole width."""
+    for one camera, as a roll is its loom's over the whole width, and for one geometry, which grades do not hold."""
     if wanted.camera:
         raise SettingsError(f"looms are compared over whole rolls, not of one camera: leave out camera {wanted.camera}")
+    if wanted.geometry:
+        raise SettingsError(f"looms are compared by defects of every form: leave out form {wanted.geometry}")
     looms: dict[str, list[RollGrade]] = defaultdict(list)
     for grade in grade_rolls(database, rolls_ended(database, calendar, wanted)):
         looms[grade.loom].append(grade)

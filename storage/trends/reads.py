@@ -280,6 +280,8 @@ def _chosen(
             parts.append(_D.style == wanted.style)
         if wanted.severity:
             parts.append(_D.severity == wanted.severity)
+        if wanted.geometry:
+            parts.append(_D.geometry == wanted.geometry)
     return parts
 
 
@@ -331,8 +333,9 @@ class _Cells:
 
 
 def _read_cells(session: Session, calendar: Calendar, wanted: TrendFilter, lines: list[str]) -> _Cells:
-    """With a severity the defects are those of `defect_totals`, which tells severities apart, in cells of their own."""
-    if wanted.severity:
+    """With a severity or geometry the defects are those of `defect_totals`, which tells them apart, in cells of their
+    own."""
+    if wanted.severity or wanted.geometry:
         days = not any(edge % DAY_MIN for edge in calendar.edges)  # of UTC, which are kept
         times = _range(_D, calendar.edges[0], calendar.edges[-1]) if days else _hours(_D, calendar)
         rows = _rows(session, _C, SUMS[:CLOTH_SUMS], _hours(_C, calendar), wanted, lines)

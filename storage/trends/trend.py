@@ -16,6 +16,7 @@ class TrendFilter:
     camera: str = ""
     shift: str = ""
     severity: str = ""
+    geometry: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

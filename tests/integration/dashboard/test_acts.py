@@ -149,7 +149,7 @@ ACTS: dict[str, Act] = {
     "clear_roll": Act("quality", lambda line: data.clear_roll(open_one(line), "looked at")),
     "hold_roll": Act("quality", lambda line: data.hold_roll(open_one(line), "a complaint")),
     "release_roll": Act("quality", lambda line: data.release_roll(open_one(line))),
-    "note_roll": Act("operator", lambda line: data.note_roll(open_one(line), "new yarn")),
+    "note_roll": Act("operator", lambda line: data.note_roll(open_one(line), "remarks", "new yarn")),
     "close_roll": Act("operator", lambda line: data.close_roll(open_one(line))),
     "open_roll": Act("operator", lambda line: data.open_roll("line-1", "R-2001", "")),
     "stop_shadow": Act("quality", lambda line: data.stop_shadow()),

@@ -12,6 +12,7 @@ from storage.grading.stored import grade_roll
 from storage.reads.defects import DefectFilter, list_defects
 from storage.reports.written import FORMS
 from storage.retention import is_held
+from storage.roll_details import read_details
 from storage.rolls import close_roll, list_rolls, open_roll, roll_figures
 from storage.tables import DefectRow, SeriesRow
 from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
@@ -215,6 +216,18 @@ def test_a_roll_is_suspended_and_cleared_held_and_released_and_noted(line: Datab
     write(page, "Note", "seam at the end")
     press(page, "Keep the note")
     assert "seam at the end" in text_of(page)
+
+
+def test_a_roll_gets_its_loom_and_lot_on_its_page(line: Database, open_page: OpenPage) -> None:
+    roll = roll_named(line, "R-1041")
+    page = open_page("roll", roll=str(roll.id))
+    write(page, "Loom", "W-12")
+    press(page, "Keep the loom")
+    write(page, "Lot", "L-7")
+    press(page, "Keep the lot")
+    with line.reading() as session:
+        details = read_details(session, roll.id)
+    assert (details.loom, details.lot) == ("W-12", "L-7")
 
 
 def test_every_paper_is_made_as_the_record_is(line: Database, open_page: OpenPage) -> None:

@@ -23,9 +23,10 @@ def figures(page):
 
 def test_the_figures_are_those_of_the_chosen_days_and_filters(line: Database, open_page: OpenPage) -> None:
     last = datetime.now(UTC).date()
-    for query in ({}, {"days": "7", "style": "twill navy"}, {"days": "7", "severity": "critical"}):
+    for query in ({}, {"days": "7", "style": "twill navy"}, {"days": "7", "severity": "critical"}, {"form": "area"}):
         days = int(query.get("days", "30"))
-        chosen = {name: value for name, value in query.items() if name != "days"}
+        named = {"form": "geometry"}
+        chosen = {named.get(name, name): value for name, value in query.items() if name != "days"}
         whole = read_whole(line, PLANT, TrendFilter(first=last - timedelta(days=days - 1), last=last, **chosen))
         assert whole is not None
         found = figures(open_page("trends", **query))

@@ -149,7 +149,13 @@ def random_year(database, *, days, seed):
 def test_days_and_shifts_are_the_plants_whatever_its_clock(database, plant):
     rows = random_year(database, days=30, seed=1)
     first, last = date(2026, 3, 16), date(2026, 4, 10)
-    for chosen in ({}, {"style": "twill"}, {"severity": "minor"}, {"camera": "l1-1", "line": "l1"}):
+    for chosen in (
+        {},
+        {"style": "twill"},
+        {"severity": "minor"},
+        {"geometry": "point"},
+        {"camera": "l1-1", "line": "l1"},
+    ):
         kept = [row for row in rows if all(row[name] == value for name, value in chosen.items())]
         by_day, by_shift, kinds = defaultdict(int), defaultdict(int), defaultdict(int)
         for row in kept:

@@ -55,6 +55,8 @@ def test_every_grouping_is_printed_and_written(folder, by, tmp_path, capsys):
         (("--first", "2026-03-02", "--last", "2026-03-01"), "the last day must not be before the first"),
         (("--line", "line-9"), "--line is one of line-1, got 'line-9'"),
         (("--severity", "bad"), "--severity is one of minor, major, critical, got 'bad'"),
+        (("--form", "round"), "--form is one of point, warp_line"),
+        (("--form", "area", "--by", "loom"), "looms are compared by defects of every form: leave out form area"),
         (("--measure", "luck"), "--measure is one of defects_per_100_m2"),
         (("--shift", "noon"), "--shift is one of early, late, night, got 'noon'"),
     ],
