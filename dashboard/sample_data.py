@@ -116,6 +116,13 @@ def decide(ids: Collection[int], state: SampleState, reason: str = "") -> Decide
     return done
 
 
+def move(ids: Collection[int], style: str) -> int:
+    """Puts samples under another style."""
+    moved = samples.move_samples(store().database, ids, style=style, by=allowed("quality"))
+    data.forget_reads()
+    return moved
+
+
 def add_part(sample_id: int, box_px: tuple[int, int, int, int]) -> Sample:
     """A part of a sample, left, right, top, bottom, instead of the whole."""
     opened = store()

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     samples.command("accept", epilog=example("loomwatch samples accept 17 18"))(accept)
     samples.command("refuse", epilog=example("loomwatch samples refuse 17 --reason 'a stain'"))(refuse)
     samples.command("hold", epilog=example("loomwatch samples hold 17 --reason 'is this twill?'"))(hold)
+    samples.command("move", epilog=example("loomwatch samples move 17 18 --style denim"))(move)
     samples.command("part", epilog=example("loomwatch samples part 17 --right 512 --bottom 256"))(part)
     samples.command("past", epilog=example("loomwatch samples past --camera cam-1 --save frames"))(past)
     samples.command("take", epilog=example("loomwatch samples take 00007-s1-412 --camera cam-1 --style denim"))(take)
@@ -159,6 +160,19 @@ def hold(
 ) -> None:
     """Ask for a second look at samples; they are not learned meanwhile."""
     _decide(samples, "held", by=by, reason=reason, data_dir=data_dir)
+
+
+def move(
+    samples: list[int] = IDS,
+    style: str = typer.Option(..., "--style", help="Which style they are of."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Put samples under another style. They wait for the guard again."""
+    from storage.samples import move_samples
+
+    _, database = _open(data_dir)
+    console.print(f"{move_samples(database, samples, style=style, by=by)} moved to {style}", markup=False)
 
 
 def part(

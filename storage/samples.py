@@ -291,6 +291,28 @@ def decide_samples(
     return Decided(done=done, refused=tuple(problems))
 
 
+def move_samples(database: Database, ids: Collection[int], *, style: str, by: str) -> int:
+    """Samples are of another style than was thought: they wait for the guard again, and what a model scored them as the
+    former is forgotten. How many; those of the style already stay as they are. Frozen sets keep what they had.
+
+    Raises `StorageError` for an unknown sample or style; nothing is changed then.
+    """
+    moved = 0
+    with database.session() as session:
+        if session.get(StyleRow, style) is None:
+            raise StorageError(f"there is no style {style}: it comes with its first sample or roll")
+        for row in [_row(session, sample_id) for sample_id in sorted(ids)]:
+            if row.style == style:
+                continue
+            detail = {"style": style, "previous": row.style, "state": row.state if row.active else "taken out"}
+            audit.record(session, by=by, action="sample.move", subject=f"sample {row.id}", detail=detail)
+            row.style, row.state, row.active, row.reasons, row.look = style, "waits", True, [], ""
+            row.decided_by, row.decided_at = "", None
+            row.model, row.score, row.threshold = "", None, None
+            moved += 1
+    return moved
+
+
 def count_samples(database: Database) -> dict[str, dict[str, int]]:
     """style -> state -> number; those taken out count as refused."""
     found: dict[str, dict[str, int]] = {}

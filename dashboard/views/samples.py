@@ -146,6 +146,8 @@ def show_gallery() -> None:
         return
     chosen = show_cards(found)
     show_acts(found, chosen, state)
+    if chosen:
+        show_move(chosen)
     if len(chosen) == 1:
         show_part(next(sample for sample in found if sample.id in chosen))
     if total > A_PAGE:
@@ -173,6 +175,10 @@ def show_cards(found: list[Sample]) -> list[int]:
                     st.image(small, width=CARD_PX, alt=_("Sample {number}", number=sample.id))
                 else:
                     st.caption(_("Its picture cannot be shown"))
+                if st.button(
+                    _("Whole picture"), key=f"samples.whole.{sample.id}", icon=":material/zoom_in:", type="tertiary"
+                ):
+                    show_whole(sample)
                 label, symbol, colour = STATES[sample.state if sample.active else "refused"]
                 st.badge(_(label), icon=symbol, color=colour)  # type: ignore[arg-type]
                 st.caption(provenance(sample))
@@ -181,6 +187,22 @@ def show_cards(found: list[Sample]) -> list[int]:
                 if st.checkbox(_("Choose {number}", number=sample.id), key=f"samples.tick.{sample.id}.{sample.state}"):
                     ticked.append(sample.id)
     return ticked
+
+
+def show_whole(sample: Sample) -> None:
+    """In front of the page."""
+
+    @st.dialog(_("Sample {number}", number=sample.id), width="large")
+    def look() -> None:
+        size = sample_data.picture_size(sample.picture)
+        whole = sample_data.part_shown(sample.picture, (0, size[0], 0, size[1])) if size is not None else None
+        if whole is None:
+            st.caption(_("Its picture cannot be shown"))
+        else:
+            st.image(whole, alt=_("Sample {number}", number=sample.id))
+        st.caption(provenance(sample))
+
+    look()
 
 
 def provenance(sample: Sample) -> str:
@@ -238,6 +260,23 @@ def show_acts(found: list[Sample], chosen: list[int], state: str) -> None:
             _("Hold {what}", what=what), least="quality", icon=":material/pan_tool:", key="samples.hold"
         ):
             decide(ids, "held")
+
+
+def show_move(chosen: list[int]) -> None:
+    """For those that came under the wrong style."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        style = st.selectbox(_("They are of style"), data.style_names(), key="samples.move.style", width=220)
+        what = ngettext("{number} chosen", "{number} chosen", len(chosen))
+        if shell.act_button(
+            _("Move {what}", what=what),
+            least="quality",
+            icon=":material/drive_file_move:",
+            key="samples.move",
+            help=_("They wait for the guard again."),
+        ):
+            moved = sample_data.move(chosen, style)
+            st.session_state["samples.told"] = ngettext("{number} sample changed.", "{number} samples changed.", moved)
+            st.rerun()
 
 
 def decide(ids: list[int], state: SampleState) -> None:

@@ -163,6 +163,7 @@ ACTS: dict[str, Act] = {
     "run_schedule": Act("quality", lambda line: data.run_schedule("nights")),
     "remove_schedule": Act("quality", lambda line: data.remove_schedule("nights")),
     "decide": Act("quality", lambda line: sample_data.decide([list_samples(line)[0].id], "held", "is it twill?")),
+    "move": Act("quality", lambda line: sample_data.move([list_samples(line)[0].id], data.style_names()[-1])),
     "start_capture": Act("quality", lambda line: sample_data.start_capture(data.camera_names()[0], "denim", 30)),
     "stop_capture": Act("quality", lambda line: sample_data.stop_capture(running_capture(line))),
     "upload": Act(

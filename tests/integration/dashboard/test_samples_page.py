@@ -49,6 +49,21 @@ def test_what_is_held_is_shown_with_why_and_accepted_together(line: Database, op
     assert page.success[0].value == f"{len(held) - 1} samples changed."
 
 
+def test_a_sample_is_moved_to_its_style_and_seen_whole(line: Database, open_page: OpenPage) -> None:
+    wrong, right = sorted(LIMITS)[:2]
+    sample = next(each for each in list_samples(line, learnable=True) if each.style == wrong)
+    page = open_page("samples", style=wrong)
+    before = len(page.get("imgs"))
+    page.button(key=f"samples.whole.{sample.id}").click().run()
+    assert not page.exception
+    assert len(page.get("imgs")) == before + 1
+    page.checkbox(key=f"samples.tick.{sample.id}.accepted").check().run()
+    page.selectbox(key="samples.move.style").select(right).run()
+    page.button(key="samples.move").click().run()
+    assert page.success[0].value == "1 sample changed."
+    assert [(each.style, each.state) for each in list_samples(line) if each.id == sample.id] == [(right, "waits")]
+
+
 def test_what_is_learned_is_taken_out(line: Database, open_page: OpenPage) -> None:
     style = sorted(LIMITS)[0]
     own = [sample.id for sample in list_samples(line, learnable=True) if sample.style == style]

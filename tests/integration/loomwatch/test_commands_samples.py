@@ -87,6 +87,14 @@ def test_given_looked_at_held_refused_and_accepted(place, database, pictures, ca
     assert "1 more: --limit shows them" in said(capsys, "list", "--each", "--source", "golden", "--limit", "1")
 
 
+def test_a_sample_is_moved_to_another_style(place, database, pictures, capsys):
+    values = {"png": make_png(), "source": "upload", "roll_group": "g", "mm_per_px": 0.2, "by": "eva"}
+    wrong = add_sample(database, pictures, style="twill", **values)
+    add_sample(database, pictures, style="denim", **values)
+    assert said(capsys, "move", str(wrong.id), "--style", "denim", "--by", "ben").strip() == "1 moved to denim"
+    assert {sample.style for sample in list_samples(database)} == {"denim"}
+
+
 def test_a_part_is_taken_instead_of_the_whole(place, database, pictures, capsys):
     whole = add(database, pictures, 1)
     words = said(capsys, "part", str(whole.id), "--left", "8", "--right", "40", "--bottom", "32", "--by", "ben")

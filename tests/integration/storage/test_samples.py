@@ -7,7 +7,16 @@ from sqlalchemy import select
 from inspection.errors import StorageError
 from inspection.pictures import decode_picture
 from storage.sample_parts import add_part
-from storage.samples import Captured, add_sample, get_sample, list_samples, picture_size
+from storage.samples import (
+    Captured,
+    Scored,
+    add_sample,
+    decide_samples,
+    get_sample,
+    list_samples,
+    move_samples,
+    picture_size,
+)
 from storage.tables import AuditRow, SampleRow
 from tests.records import START, make_png
 
@@ -77,6 +86,24 @@ AT = Captured(
     line="line-1", roll="R1", day="2026-03-14", camera="cam-1", counter="s", x0_mm=10.0, x1_mm=35.6, y0_mm=500.0,
     y1_mm=525.6, captured_at=START,
 )  # fmt: skip
+
+
+def test_a_sample_of_the_wrong_style_is_moved_and_waits_for_the_guard_again(database, pictures):
+    scored = Scored(model="m1", score=0.4, threshold=0.5)
+    wrong, right = add(database, pictures, scored=scored), add(database, pictures, style="denim")
+    decide_samples(database, [wrong.id], state="refused", by="eva")
+    assert move_samples(database, [wrong.id, right.id], style="denim", by="ben") == 1
+    moved = get_sample(database, wrong.id)
+    assert (moved.style, moved.state, moved.active, moved.scored) == ("denim", "waits", True, None)
+    assert pictures.get(moved.picture) == make_png()
+    with database.reading() as session:
+        (entry,) = session.scalars(select(AuditRow).where(AuditRow.action == "sample.move"))
+        assert (entry.by, entry.subject) == ("ben", f"sample {wrong.id}")
+        assert entry.detail == {"style": "denim", "previous": "twill", "state": "taken out"}
+    for ids, style, problem in (([wrong.id], "linen", "no style linen"), ([wrong.id, 99], "twill", "no sample 99")):
+        with pytest.raises(StorageError, match=problem):
+            move_samples(database, ids, style=style, by="ben")
+    assert get_sample(database, wrong.id).style == "denim"
 
 
 def test_a_part_is_a_sample_with_its_own_place_and_its_whole_is_refused(database, pictures):
