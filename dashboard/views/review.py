@@ -1,5 +1,7 @@
 """Review: the queue, worst first; one defect at a time by keyboard, or many at once in a grid."""
 
+from datetime import UTC, date, datetime, time, timedelta
+
 import streamlit as st
 
 from dashboard import acts, data, shell, stored_words, words
@@ -44,24 +46,30 @@ def choose_filter() -> DefectFilter:
     forms: dict[str, str] = {name: words.geometry(name) for name in GEOMETRIES}
     codes = {name.code: words.code(name.code) for name in NAMES}
     severities: dict[str, str] = {name: stored_words.sentence(name) for name in SEVERITIES}
+    lines = data.line_names()
     with st.grid(4, min_column_width=170, vertical_alignment="bottom"):
         roll = choose_roll("review", every=_("All rolls"))
         style = choose(_("Style"), "style", {"": _("All styles"), **same(data.style_names())})
         strength = choose(_("Strength (× limit)"), "strength", STRENGTHS)
         with st.popover(_("More filters"), icon=":material/filter_alt:", width="stretch"):
+            day = choose_day()
+            line = choose(_("Line"), "line", {"": _("All lines"), **same(lines)})
             camera = choose(_("Camera"), "camera", {"": _("All cameras"), **same(data.camera_names())})
             form = choose(_("Form"), "form", {"": _("Any form"), **forms})
             code = choose(_("Name"), "name", {"": _("Any name"), **codes})
             severity = choose(_("Severity"), "severity", {"": _("Any severity"), **severities})
             by = choose(_("Reviewed by"), "by", {"": _("Anybody or nobody"), **same(data.reviewers())})
     state = choose_state()
-    address = (roll.id if roll else None, style, camera, strength, form, code, severity, by, state or ALL)
+    address = (roll.id if roll else None, day, line, style, camera, strength, form, code, severity, by, state or ALL)
     if st.session_state.get(FILTER_KEY, address) != address:
         st.query_params.pop("defect", None)
         st.query_params.pop("page", None)
     st.session_state[FILTER_KEY] = address
     return DefectFilter(
         roll=roll,
+        line=line,
+        since=beginning(day) if day else None,
+        until=beginning(day + timedelta(days=1)) if day else None,
         style=style,
         camera=camera,
         min_strength=float(strength) if strength else 0.0,
@@ -71,6 +79,22 @@ def choose_filter() -> DefectFilter:
         severity=severity,
         by=by,
     )
+
+
+def choose_day() -> date | None:
+    """On which they were captured; something that is no day counts as any."""
+    try:
+        wanted = date.fromisoformat(st.query_params.get("day", ""))
+    except ValueError:
+        wanted = None
+    chosen = st.date_input(_("Captured on"), value=wanted, key="review.day", format="YYYY-MM-DD")
+    shell.remember("day", chosen.isoformat() if chosen else "")
+    return chosen
+
+
+def beginning(day: date) -> datetime:
+    """Of a day where the times of the page are."""
+    return datetime.combine(day, time(), tzinfo=data.zone()).astimezone(UTC)
 
 
 def choose(label: str, name: str, options: dict[str, str]) -> str:

@@ -35,6 +35,9 @@ class DefectFilter:
     """Which defects; an empty field asks for all."""
 
     roll: Roll | None = None
+    line: str = ""
+    since: datetime | None = None  # of their capture, and before when
+    until: datetime | None = None
     style: str = ""
     camera: str = ""
     state: State | Literal[""] = ""
@@ -46,14 +49,25 @@ class DefectFilter:
 
     @property
     def strength(self) -> ColumnElement[float]:
-        """What they are ordered by. A roll's as a sum, which stands in no index: SQLite then finds its defects where
-        they lie, and does not look for them among the strongest of the year."""
-        return DefectRow.strength + 0.0 if self.roll is not None else DefectRow.strength.expression
+        """What they are ordered by. A roll's or a day's as a sum, which stands in no index: SQLite then finds its
+        defects where they lie, and does not look for them among the strongest of the year."""
+        few = self.roll is not None or self.since is not None
+        return DefectRow.strength + 0.0 if few else DefectRow.strength.expression
 
     def condition(self) -> ColumnElement[bool]:
         parts: list[ColumnElement[bool]] = []
         if self.roll is not None:
             parts.append(in_roll(self.roll, DefectRow))
+        if self.line:
+            parts.append(DefectRow.line == self.line)
+        if self.since is not None:
+            parts.append(DefectRow.captured_at >= self.since)
+        if self.until is not None:
+            parts.append(DefectRow.captured_at < self.until)
+        if self.line and self.since is None:  # its cameras are in the index of the strongest, the line is not
+            parts.append(DefectRow.camera.in_(select(CameraRow.name).where(CameraRow.line == self.line)))
+        if self.since is not None and not self.line:  # all are named: the index of times begins with the line
+            parts.append(DefectRow.line.in_(select(LineRow.name)))
         if self.style:
             parts.append(DefectRow.style == self.style)
         if self.camera:

@@ -162,6 +162,16 @@ def test_a_changed_filter_is_in_the_address_and_begins_at_its_worst(line: Databa
     assert "camera" not in page.query_params
 
 
+def test_a_day_and_a_line_of_the_address_choose_what_was_captured_then(line: Database, open_page: OpenPage) -> None:
+    with line.reading() as session:
+        days = {row.captured_at.date() for row in session.scalars(select(DefectRow))}
+    page = open_page("review", view="grid", state="all", day=max(days).isoformat(), line="line-1")
+    assert not page.info
+    page = open_page("review", view="grid", state="all", day="2020-01-02")
+    assert "No defect fits these filters" in page.info[0].value
+    assert not open_page("review", day="yesterday", line="line-9").exception
+
+
 def test_nonsense_in_the_address_is_left_aside(line: Database, open_page: OpenPage) -> None:
     page = open_page("review", roll="x", style="<b>", state="maybe", defect="-1", page="many", strength="9e9")
     assert shown(page) == waiting(line)[0]

@@ -53,10 +53,10 @@ def test_a_sample_is_moved_to_its_style_and_seen_whole(line: Database, open_page
     wrong, right = sorted(LIMITS)[:2]
     sample = next(each for each in list_samples(line, learnable=True) if each.style == wrong)
     page = open_page("samples", style=wrong)
-    before = len(page.get("imgs"))
+    before = len(page.caption)
     page.button(key=f"samples.whole.{sample.id}").click().run()
     assert not page.exception
-    assert len(page.get("imgs")) == before + 1
+    assert len(page.caption) == before + 1, "where it came from stands beneath the picture again"
     page.checkbox(key=f"samples.tick.{sample.id}.accepted").check().run()
     page.selectbox(key="samples.move.style").select(right).run()
     page.button(key="samples.move").click().run()

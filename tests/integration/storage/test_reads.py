@@ -211,6 +211,10 @@ def test_filters_narrow_the_list(database: Database, store: Store, pictures: Pic
     assert found(style="plaid") == 1
     assert found(camera="camera-1") == 6
     assert found(camera="camera-9") == 0
+    assert found(line=LINE) == found(line=LINE, since=at(0), until=at(60)) == 6
+    assert found(line="line-9") == found(line="line-9", since=at(0)) == 0
+    assert found(since=at(2)) == found(roll=roll) == 4
+    assert found(since=at(0), until=at(2)) == 2
     assert found(by="a") == 1
     assert found(by="b") == 0
     assert found(state="confirmed") == 1

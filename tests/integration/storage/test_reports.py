@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-from dataclasses import replace
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -104,7 +104,7 @@ def test_a_german_certificate_has_no_english_of_the_catalog(report):
     for said in (
         "Rolle R1", "VORLÄUFIG", "ZWEITE WAHL", "Schneiden und aufwerten",
         f"{report.graded.grade.rate:.1f}".replace(".", ","),
-        "Geprüft: 99,0 %", "four-point, Version 1", "2 Fehler warten auf Prüfung", "14.03.2026 11:00", "(-2,1 %)",
+        "Geprüft: 99,0 %", "four-point, Version 1", "2 Fehler warten auf die Prüfung", "14.03.2026 11:00", "(-2,1 %)",
         "Das Bild war zu dunkel", "Seite 1 von 2", report.record,
     ):  # fmt: skip
         assert said.casefold() in page.casefold(), said
