@@ -11,10 +11,12 @@ import io
 import itertools
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
 from sqlalchemy import update
@@ -27,9 +29,9 @@ from loomwatch.chromium import launch_chromium
 from storage.database import open_database
 from storage.live import Live, supervisor_name
 from storage.redis_server import start_private_redis
-from storage.tables import FrameRow
+from storage.tables import BandTotalRow, ClothTotalRow, DefectTotalRow, FrameRow
 from tests.e2e.browser import TABLET, WALL, new_page, people, serve, settle, sign_in
-from tests.integration.dashboard.plausible_line import live_camera, seed, service, strip_piece
+from tests.integration.dashboard.plausible_line import CAMERAS, live_camera, seed, service, strip_piece
 
 VIEWS = Path(dashboard.__file__).parent / "views"
 PAGES = {path.stem: path.stem for path in sorted(VIEWS.glob("[a-z]*.py"))} | {
@@ -39,6 +41,7 @@ PAGES = {path.stem: path.stem for path in sorted(VIEWS.glob("[a-z]*.py"))} | {
     "setup": "setup?step=camera",
 }
 MOST_BYTES = 200_000
+PAST_DAYS = 45
 SET_UP = CameraSettings(name="camera-1", source="sim://denim?seed=7&speed_m_min=30")
 SHRINK = 0.75  # of what the documents show
 
@@ -50,6 +53,7 @@ def take_all(folder: Path) -> None:
         data_dir.mkdir()
         store = load(StoreSettings, data_dir=data_dir, database_url="", redis_url="", pictures_url="")
         seed(store, Path(place) / "bundles", frames=40)
+        add_past_days(store)
         redis = start_private_redis(data_dir, data_dir / "redis.log")
         try:
             with open_database(store.database) as database:
@@ -60,16 +64,65 @@ def take_all(folder: Path) -> None:
                 for language, dark, size in itertools.product(LANGUAGES, (False, True), (WALL, TABLET)):
                     look = f"{language}-{'dark' if dark else 'light'}-{size[0]}"
                     with new_page(browser, size=size, dark=dark, language=language) as page:
+                        keep(folder, "sign-in", look, take(page, f"{address}/sign-in"))
                         sign_in(page, address)
                         for name, path in PAGES.items():
                             run(store, live)
-                            picture = take(page, f"{address}/{path}")
-                            (folder / "all" / f"{name}-{look}.png").write_bytes(picture)
-                            if look == f"en-light-{WALL[0]}":
-                                (folder / f"{name}.png").write_bytes(small(picture))
-                            print(f"{name}, {look}")
+                            keep(folder, name, look, take(page, f"{address}/{path}"))
         finally:
             redis.stop()
+
+
+def keep(folder: Path, name: str, look: str, picture: bytes) -> None:
+    (folder / "all" / f"{name}-{look}.png").write_bytes(picture)
+    if look == f"en-light-{WALL[0]}":
+        (folder / f"{name}.png").write_bytes(small(picture))
+    print(f"{name}, {look}")
+
+
+def add_past_days(store: StoreSettings) -> None:
+    """Totals of the weeks before, for Trends: a bad day, and a week in which one place across made defects."""
+    chance, today = np.random.default_rng(7), int(datetime.now(UTC).timestamp() // 86400)
+    kinds = {
+        ("point", "knot"): 0.4,
+        ("weft_line", "mispick"): 0.25,
+        ("warp_line", ""): 0.2,
+        ("area", "stain"): 0.15,
+    }
+    with open_database(store.database) as database, database.session() as session:
+        for back in range(PAST_DAYS, 0, -1):
+            day, bands, by_kind = today - back, Counter[int](), Counter[tuple[str, str]]()
+            usual = 9.0 if back != 6 else 22.0
+            for hour in range(6, 22):
+                style, start = ("twill navy", "plaid red")[hour // 14], day * 1440 + hour * 60
+                for camera in CAMERAS:
+                    found = int(chance.poisson(usual / 16))
+                    for kind in chance.choice(len(kinds), size=found, p=list(kinds.values())):
+                        by_kind[list(kinds)[kind]] += 1
+                    bands.update(int(band) for band in chance.integers(0, 20, found))
+                    values = {
+                        "frames": 900, "inspected_um": 230_000_000, "inspected_mm2": 230_000 * 512,
+                        "gap_um": int(chance.integers(0, 3)) * 1_000_000, "found": found, "confirmed": found,
+                        "rejected": 0, "points_1000": found * 1500, "reviewed": found, "review_s": found * 5400,
+                    }  # fmt: skip
+                    session.add(
+                        ClothTotalRow(line="line-1", span=60, start=start, camera=camera, style=style,
+                                      minutes=(1 << 60) - 1, **values)
+                    )  # fmt: skip
+            if 12 <= back <= 18:
+                bands[13] += int(chance.integers(4, 9))
+            session.add_all(
+                BandTotalRow(line="line-1", day=day, style="twill navy", band=band, found=found)
+                for band, found in bands.items()
+            )
+            session.add_all(
+                DefectTotalRow(
+                    line="line-1", span=1440, start=day * 1440, camera=CAMERAS[0], style="twill navy",
+                    geometry=geometry, severity="major", code=code, found=found, confirmed=found, rejected=0,
+                    points_1000=found * 1500, reviewed=found, review_s=found * 5400,
+                )
+                for (geometry, code), found in by_kind.items()
+            )  # fmt: skip
 
 
 def run(store: StoreSettings, live: Live) -> None:
