@@ -327,17 +327,17 @@ def _lists(report: RollReport, numbered: dict[int, int], width: float) -> Story:
     if graded.series:
         parts = (0.16, 0.1, 0.16, 0.16, 0.18, 0.24)
         story += [
-            paragraph("Periodic defects", HEADING),
+            paragraph(_("Periodic defects"), HEADING),
             listing(
-                ["Every", "Times", "First at", "Last at", "From left selvedge", "Suspect"],
+                [_("Every"), _("Times"), _("First at"), _("Last at"), _("From left selvedge"), _("Suspect")],
                 [
                     [
-                        f"{each.period_mm:,.1f} mm",
-                        f"{each.hits:,}",
+                        f"{figure(each.period_mm, ',.1f')} mm",
+                        figure(each.hits, ","),
                         words.place(each.first_mm, unit),
                         words.place(each.last_mm, unit),
-                        f"{each.x_mm:,.0f} mm",
-                        each.suspect or "unknown",
+                        words.millimetres(each.x_mm),
+                        each.suspect or _("unknown"),
                     ]
                     for each in graded.series
                 ],

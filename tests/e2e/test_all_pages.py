@@ -115,13 +115,14 @@ def violations(page: Page, look: str) -> Iterator[tuple[str, str, str]]:
 
 
 def german() -> set[str]:
-    """All words of the catalog, and those of dates."""
+    """All words of the catalogs, and those of dates."""
     locale = Locale("de")
     texts = [name for form in ("wide", "abbreviated") for name in locale.days["format"][form].values()]
     texts += [name for form in ("wide", "abbreviated") for name in locale.months["format"][form].values()]
-    with (language.FOLDER / "de" / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
-        for message in read_po(file, locale="de"):
-            texts += message.string if isinstance(message.string, tuple | list) else [message.string]
+    for folder in (language.FOLDER, language.PAPERS):
+        with (folder / "de" / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
+            for message in read_po(file, locale="de"):
+                texts += message.string if isinstance(message.string, tuple | list) else [message.string]
     return {
         word.lower() for text in texts for word in re.findall(r"[A-Za-zÄÖÜäöüß]{3,}", re.sub(r"\{\w+\}", " ", text))
     }
