@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,7 +66,7 @@ def _hatched(width_px: int, height_px: int) -> Pixels:
 
 def _with_lengths(canvas: Pixels, *, end_mm: float, scale: float, own: UnitSet) -> bytes:
     picture = Image.fromarray(canvas)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(LABEL_PX)
+    pen, font = ImageDraw.Draw(picture), _font()
     height = canvas.shape[0]
     ticks = [own.long_mm * each for each in TICKS]
     step = next((each for each in ticks if each * scale >= TICK_SPACE_PX), ticks[-1])
@@ -87,3 +89,8 @@ def _with_lengths(canvas: Pixels, *, end_mm: float, scale: float, own: UnitSet) 
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+@cache
+def _font() -> Any:
+    return ImageFont.load_default(LABEL_PX)

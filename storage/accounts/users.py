@@ -3,9 +3,9 @@
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.orm import Session
 
 from inspection.errors import SettingsError
@@ -142,7 +142,7 @@ def row_of(session: Session, name: str) -> UserRow | None:
     return session.scalar(select(UserRow).where(UserRow.key == key))
 
 
-def user_of(row: UserRow) -> User:
+def user_of(row: UserRow | Row[*tuple[Any, ...]]) -> User:
     return User(
         id=row.id,
         name=row.name,
