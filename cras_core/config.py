@@ -149,10 +149,11 @@ class CrasConfig:
 
 ABLATIONS: dict[str, dict[str, Any]] = {
     "A": {"noise_guide": "none", "discriminator_input": "raw"},  # adapter, Gaussian noise and discriminator only
-    "B": {"centers": "sample"},  # without MCMC: one sample as center
+    "B": {"centers": "sample"},  # without MCMC: one sample as center, to be routed by too where eq. 2 routes
     "C": {"centers": "position", "matching": "position"},  # without HPI's local matching
     "D": {"noise_guide": "none"},  # without DAFS: noise of fixed variance
     "E": {"discriminator_input": "raw"},  # without CRD: raw features alone
+    "crd-raw": {"discriminator_input": "raw"},  # the same, by its name among the finer ones
     "dafs-unscaled": {"noise_scaling": 1.0},
     "dafs-residual-norm": {"noise_guide": "residual"},  # without the noise's norm
     "dafs-noise-norm": {"noise_guide": "noise"},  # without the residual's norm

@@ -257,20 +257,20 @@ def fill_centers(
 ) -> None:
     """The memory of style `index` from its normal tiles, by `heads.adapt` as it is: eq. 1, or what ours has for it."""
     config = heads.config
-    needs_position = "position" in (config.centers, "position" if config.routing == "cosine" else "")
 
     def adapted(chosen: Sequence[int]) -> Tensor:
         return heads.adapt(features.take(chosen), torch.full((len(chosen),), index, device=features.device))
 
-    mean = position_centers(adapted, tiles) if needs_position else torch.empty(0)
+    if config.centers == "sample":  # in eq. 2 too
+        drawn = int(torch.randint(len(tiles), (), generator=generator))
+        center = adapted([tiles[drawn]])[0]
+    elif config.centers == "position" or config.routing == "cosine":
+        center = position_centers(adapted, tiles)
     if config.routing == "cosine":  # by vectors whose style is not known yet
         unshifted = heads.adapter.weight @ heads.style_shifts[index]
-        heads.routing_centers[index] = mean + unshifted.to(mean.device)
-    if config.centers == "position":
-        heads.centers[index] = mean
-    elif config.centers == "sample":
-        drawn = int(torch.randint(len(tiles), (), generator=generator))
-        heads.centers[index] = adapted([tiles[drawn]])[0]
+        heads.routing_centers[index] = center + unshifted.to(center.device)
+    if config.by_position:
+        heads.centers[index] = center
     else:
         points = sample_vectors(adapted, tiles, generator=generator)
         heads.centers[index] = (

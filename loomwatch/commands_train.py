@@ -29,7 +29,7 @@ def train(
     ablation: str = typer.Option(
         None,
         help="Leave a part of the paper out: A, B, C, D, E, dafs-unscaled, dafs-residual-norm, dafs-noise-norm, "
-        "crd-residual, crd-raw+raw or crd-residual+residual.",
+        "crd-raw (E), crd-residual, crd-raw+raw or crd-residual+residual.",
     ),
     backbone: str = typer.Option(
         None, help="efficientnet_lite2 (default), 1 or 0, wide_resnet50_2 (paper), or any network of timm: timm:NAME."

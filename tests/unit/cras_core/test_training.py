@@ -1,5 +1,7 @@
 """Training: repeatable, honest about its input, and really learning."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from PIL import Image
 from cras_core.backbone import build_backbone
 from cras_core.errors import DataSetError, PictureError
 from cras_core.features import Extractor, NormalSample, extract_features
-from cras_core.training import train
+from cras_core.training import prepare_heads, train
 
 from .conftest import TILE_PX, normal_samples, weave
 
@@ -101,6 +103,18 @@ def test_samples_come_from_files_and_from_bytes(tmp_path):
     from_bytes = NormalSample.from_bytes((tmp_path / "a.png").read_bytes(), style="denim", group="g", name="a")
     for sample in (from_file, from_bytes):
         np.testing.assert_array_equal(sample.cut(tile_px=TILE_PX).tiles[0], picture)
+
+
+def test_without_mcmc_one_tile_is_the_center_of_eq_2_too(small_config):
+    config = replace(small_config, centers="position", routing="cosine").ablated("B")
+    extractor = Extractor(build_backbone("efficientnet_lite0", levels=(2, 3)), config, device=CPU)
+    features = extract_features(normal_samples(count=3), extractor, config, progress=lambda _: None)
+    heads = prepare_heads(features, np.arange(6), config, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(heads.routing_centers, heads.centers)
+    for index in range(2):
+        own = features.of_style(index)
+        adapted = heads.adapt(features.take(own), torch.full((len(own),), index))
+        assert any(torch.allclose(tile, heads.centers[index], atol=1e-4) for tile in adapted)
 
 
 def test_features_too_large_for_memory_come_back_the_same_from_a_file(small_config):
