@@ -38,7 +38,7 @@ from cras_core.errors import ConfigError, CrasError
 from cras_core.features import Extractor, Features, extract_features, samples_of
 from cras_core.graph import ROUTE, ScoringGraph
 from cras_core.heads import Heads
-from cras_core.metrics import aupro, auroc, average_precision
+from cras_core.metrics import aupro, auroc, average_precision, f1_max
 from cras_core.runtimes.builders import build
 from cras_core.score_map import ScoreMap, patch_scores
 from cras_core.scored_class import read_test
@@ -46,7 +46,16 @@ from cras_core.training import fit_heads
 
 FULL, BASELINE = "CRAS", "nearest-neighbour"
 SHORT = {"s": "noise_deviation", "k": "noise_scaling", "centers_per_class": "centers_per_style"}
-FIGURES = ("image_auroc", "image_ap", "pixel_auroc", "aupro", "routing")
+HEADS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "aupro": "AUPRO",
+    "routing": "routing",
+}
+FIGURES = tuple(HEADS)
 FEATURE_SETTINGS = ("backbone", "tile_px", "resize_px", "levels", "embedding_dim", "neighbourhood")
 BATCH = 16  # tiles
 SPEED_ROUNDS = 15
@@ -171,7 +180,9 @@ def figures_of(
         figures[style] = {
             "image_auroc": auroc(scores[own], test.anomalous[own]),
             "image_ap": average_precision(scores[own], test.anomalous[own]),
+            "image_f1_max": f1_max(scores[own], test.anomalous[own]),
             "pixel_auroc": auroc(maps[own], test.masks[own]),
+            "pixel_ap": average_precision(maps[own], test.masks[own]),
             "aupro": aupro(maps[own], test.masks[own]),
             "routing": None if routed is None else float(np.mean(np.asarray(routed)[own] == index)),
         }
@@ -233,7 +244,10 @@ class Runs:
     def read(self) -> None:
         if self.path.is_file():
             with self.path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
+                reader = csv.DictReader(file)
+                if tuple(reader.fieldnames or ()) != self.COLUMNS:
+                    raise ConfigError(f"{self.path} has other columns than this version writes: name another --out")
+                self.rows = list(reader)
 
     def has(self, run: str) -> bool:
         return any(row["run"] == run for row in self.rows)
@@ -280,9 +294,7 @@ def to_markdown(lines: Sequence[dict[str, Any]], settings: Sequence[Setting], sp
     found = {(line["setting"], line["figure"]): line for line in lines if line["class"] == "mean"}
     shown = [figure for figure in FIGURES if any(figure == name for _, name in found)]
     first = settings[0].name
-    heads = ["setting", *(name.replace("_", " ").replace("auroc", "AUROC").replace("ap", "AP") for name in shown)]
-    heads = [head.replace("auPro", "AUPRO").replace("aupro", "AUPRO") for head in heads]
-    rows = [[*heads, *(["tiles/s"] if speeds else [])]]
+    rows = [["setting", *(HEADS[name] for name in shown), *(["tiles/s"] if speeds else [])]]
     for setting in settings:
         cells = [setting.name]
         for figure in shown:
@@ -336,7 +348,7 @@ def main(
         "neighbourhood, centers, or any of CrasConfig.",
     ),
     base: list[str] = typer.Option([], help="NAME=VALUE: a setting of every row."),
-    recipe: str = typer.Option("ours", help="ours or paper."),
+    recipe: str = typer.Option("loomwatch", help="loomwatch or paper."),
     seeds: int = typer.Option(3, min=1, help="Seeds 0, 1, ... of each row."),
     memory_vectors: int = typer.Option(10_000, min=1, help="How many vectors the baseline remembers."),
     speed: str = typer.Option("", help="Also tiles/s by this runtime, such as torch-float32 or openvino-bf16."),
@@ -370,7 +382,7 @@ def run(
     names: Sequence[str],
     vary: Sequence[str] = (),
     base: Sequence[str] = (),
-    recipe: str = "ours",
+    recipe: str = "loomwatch",
     seeds: int = 3,
     memory_vectors: int = 10_000,
     speed: str = "",
@@ -378,8 +390,8 @@ def run(
     device: str = "auto",
 ) -> str:
     """Runs what is not yet in `out`, writes the tables there, returns the Markdown. Raises `CrasError`, `OSError`."""
-    if recipe not in ("ours", "paper"):
-        raise ConfigError(f"recipe must be ours or paper, got {recipe!r}")
+    if recipe not in ("loomwatch", "paper"):
+        raise ConfigError(f"recipe must be loomwatch or paper, got {recipe!r}")
     start = CrasConfig.paper() if recipe == "paper" else CrasConfig()
     for text in base:
         start = change(start, text)

@@ -140,7 +140,14 @@ def test_the_figures_are_those_of_a_bundle_trained_and_evaluated(table, data, tm
         row for row in read(out / "runs.csv") if (row["setting"], row["seed"], row["class"]) == ("CRAS", "1", "mean")
     )
     assert float(line["routing"]) == evaluation.routing_accuracy
-    for name in ("image_auroc", "image_ap", "pixel_auroc", "aupro"):  # features are held in half precision
+    for name in (
+        "image_auroc",
+        "image_ap",
+        "image_f1_max",
+        "pixel_auroc",
+        "pixel_ap",
+        "aupro",
+    ):  # features are held in half precision
         assert float(line[name]) == pytest.approx(evaluation.mean[name], abs=2e-3)
 
 
@@ -189,6 +196,12 @@ def test_pictures_larger_than_a_tile_are_tested_as_they_are_learned(tmp_path):
     assert whole.masks.any()
 
 
+def test_a_table_of_other_figures_is_not_continued(data, tmp_path):
+    (tmp_path / "runs.csv").write_text("run,setting,seed,class,image_auroc,seconds\n")
+    with pytest.raises(ablation.ConfigError, match=r"runs\.csv has other columns .*: name another --out"):
+        ablation.run(data, tmp_path, names=["CRAS"], base=OPTIONS, seeds=1)
+
+
 def test_speed_is_told_beside_the_figures(data, tmp_path):
     markdown = ablation.run(
         data, tmp_path / "out", names=["CRAS", "nearest-neighbour"], base=OPTIONS, seeds=1, speed="torch-float32"
@@ -208,7 +221,7 @@ def test_speed_is_told_beside_the_figures(data, tmp_path):
         ({"vary": ["s=much"]}, "a setting has the wrong type"),
         ({"vary": ["neighbourhood=4"]}, "neighbourhood must be odd, got 4"),
         ({"base": ["levels=3+2"]}, "levels must be ascending"),
-        ({"recipe": "mine"}, "recipe must be ours or paper, got 'mine'"),
+        ({"recipe": "mine"}, "recipe must be loomwatch or paper, got 'mine'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_run(data, tmp_path, changes, message):
