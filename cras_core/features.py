@@ -18,7 +18,7 @@ from cras_core.checkpoint import TrainingFolder
 from cras_core.config import CrasConfig
 from cras_core.dataset import Layout, groups_of
 from cras_core.embedding import Embedding
-from cras_core.errors import DataSetError
+from cras_core.errors import ConfigError, DataSetError
 from cras_core.feature_store import FileStore, MemoryStore
 from cras_core.pictures import (
     CutPicture,
@@ -101,6 +101,11 @@ class Extractor:
             blank = torch.zeros(1, 3, config.tile_px, config.tile_px, dtype=torch.uint8, device=device)
             self.grids_px = tuple(level.shape[-1] for level in self.backbone(blank))  # a level
         self.grid_px = self.grids_px[0]
+        if config.neighbourhood > (most := max(3, self.grid_px)):
+            raise ConfigError(
+                f"neighbourhood must be at most {most} where a tile has {self.grid_px} x {self.grid_px} vectors, "
+                f"got {config.neighbourhood}"
+            )
         self.positions, self.dim = self.grid_px**2, self.embedding.dim
 
     @torch.inference_mode()

@@ -348,6 +348,8 @@ def test_recipes_ablations_and_settings_that_there_are_not_are_named_and_nothing
     assert "loomwatch, paper, got 'novel'" in fails(*train, "--recipe", "novel")
     assert "A, B, C, D, E" in fails(*train, "--ablation", "F")
     assert "neighbourhood must be odd, got 4" in fails(*train, "--neighbourhood", 4)
+    large = fails(*train, "--tile", 64, "--neighbourhood", 101)
+    assert "neighbourhood must be at most 8 where a tile has 8 x 8 vectors, got 101" in large
     assert "noise_deviation must be greater than 0" in fails(*train, "-s", 0)
     assert "kmeans, coreset, position, sample, got 'mean'" in fails(*train, "--centers", "mean")
     assert "discriminant, cosine, got 'style'" in fails(*train, "--routing", "style")
