@@ -70,6 +70,7 @@ from storage.trends.periods import Plant
 from storage.trends.reads import By, Kind, Trend, TrendFilter
 
 THUMBNAIL_PX = 112
+GROWING_S = 2.0  # for which the map and the points of a roll are kept
 DRAWINGS: dict[str, Any] = {}  # that are kept for others who look (`dashboard.drawn_once`), by name
 
 
@@ -232,7 +233,7 @@ def roll_summary(roll: Roll) -> RollSummary:
 # Of a roll with ten thousand defects, copying for each who asks would cost more than reading: nobody changes these
 
 
-@st.cache_resource(ttl=10, max_entries=20, show_spinner=False)
+@st.cache_resource(ttl=GROWING_S, max_entries=20, show_spinner=False)
 def roll_map(roll: Roll) -> RollMap:
     return map_reads.roll_map(store().database, roll)
 
@@ -241,7 +242,7 @@ def roll_grade(roll: Roll) -> Grade:
     return graded_roll(roll).grade
 
 
-@st.cache_resource(ttl=10, max_entries=20, show_spinner=False)
+@st.cache_resource(ttl=GROWING_S, max_entries=20, show_spinner=False)
 def graded_roll(roll: Roll) -> GradedRoll:
     return stored.grade_roll(store().database, roll)
 

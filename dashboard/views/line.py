@@ -17,7 +17,6 @@ SILENT_S = 10.0
 STRIP_HEIGHT_PX = 460  # the map beneath it still fits on a wall screen
 STRIP_WIDTHS_PX = {1: 860, 2: 420}  # one camera, two cameras; more share the same room
 STRIP_ROOM_PX = 900
-MAP_S = 3.0
 LATEST_DEFECTS = 4
 ALARMS = 4
 
@@ -150,7 +149,7 @@ def draw_roll(line: str) -> None:
         )
 
 
-@drawn_once(kept_s=MAP_S)
+@drawn_once(kept_s=data.GROWING_S)
 def draw_map(roll: Roll) -> None:
     drawn = data.roll_map(roll)
     if not drawn.summary.cameras:
