@@ -26,7 +26,7 @@ from storage.model_policy import FalseAlarmsRule, ModelPolicy, RecallRule, set_p
 from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
 from storage.rolls import open_roll
-from storage.samples import SampleFilter, add_sample, decide_samples, list_samples
+from storage.samples import SampleFilter, add_sample, list_samples
 from storage.tables import DefectRow, FrameRow
 from tests.e2e.browser import new_page, people, serve, settle, sign_in
 from tests.records import encode_png
@@ -77,11 +77,12 @@ def look_again(database: Database, folder: Path, endpoint: str, spool: Path) -> 
     return count(DefectRow) - defects
 
 
-def accept_samples(database: Database) -> None:
-    """The guard holds what scores high: somebody has looked at them a second time."""
-    found = list_samples(database, wanted=SampleFilter(source="review"))
-    assert len(found) == 3
-    decide_samples(database, [sample.id for sample in found], state="accepted", by="quality")
+def accept_samples(page: Page, address: str, database: Database) -> None:
+    """The guard would hold what scores high: somebody looks at it a second time."""
+    page.goto(f"{address}/samples?state=waits&source=review")
+    page.get_by_role("button", name="Accept all 3 shown").click()
+    expect(page.get_by_text("3 samples changed")).to_be_visible()
+    assert len(list_samples(database, wanted=SampleFilter(source="review", state="accepted"))) == 3
 
 
 def reject_all(page: Page, address: str, database: Database) -> None:
@@ -133,11 +134,11 @@ def test_false_alarms_are_rejected_learned_judged_promoted_pass_and_are_rolled_b
         serve(line_store.data_dir, LOOMWATCH_REDIS_URL=redis.url) as address,
         new_page(chromium) as page,
     ):
-        supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=environment))
         assert look_again(line_database, folder, endpoint, tmp_path / "spool") == 3
         sign_in(page, address, role="quality")
         reject_all(page, address, line_database)
-        accept_samples(line_database)
+        accept_samples(page, address, line_database)
+        supervisor.start(Service(name="trainer", command=loomwatch("trainer"), environment=environment))
 
         open_models(page, address)
         page.get_by_role("button", name="Start training").click()
