@@ -175,24 +175,24 @@ def test_a_frame_is_kept_without_the_picture_store(database, tmp_path):
         ({"defects": (make_defect(score=float("nan")),)}, "defect 0 must be a finite number"),
     ],
 )
-def test_a_report_that_contradicts_itself_is_refused_and_leaves_nothing(sqlite_database, pictures, changes, message):
+def test_a_report_that_contradicts_itself_is_refused_and_leaves_nothing(database, pictures, changes, message):
     with pytest.raises(StorageError, match=message):
-        store_report(sqlite_database, pictures, make_report(**changes))
-    assert [count(sqlite_database, table) for table in (LineRow, FrameRow, DefectRow)] == [0, 0, 0]
+        store_report(database, pictures, make_report(**changes))
+    assert [count(database, table) for table in (LineRow, FrameRow, DefectRow)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("length_mm", [-1.0, float("nan"), float("inf")])
-def test_a_gap_of_an_impossible_length_is_refused(sqlite_database, length_mm):
+def test_a_gap_of_an_impossible_length_is_refused(database, length_mm):
     with pytest.raises(StorageError, match="camera-1/session-1/0 cannot reach"):
-        store_gap(sqlite_database, make_gap(length_mm=length_mm))
-    assert count(sqlite_database, GapRow) == 0
+        store_gap(database, make_gap(length_mm=length_mm))
+    assert count(database, GapRow) == 0
 
 
 @pytest.mark.parametrize(("field", "value"), [("captured_mm", -1.0), ("captured_mm", float("nan")), ("frames", -1)])
-def test_an_impossible_count_is_refused_with_the_field_and_value(sqlite_database, field, value):
+def test_an_impossible_count_is_refused_with_the_field_and_value(database, field, value):
     with pytest.raises(RecordRefused, match=f"{field} must be at least 0, got {value}"):
-        store_capture(sqlite_database, replace(make_capture(3), **{field: value}))
-    assert count(sqlite_database, CaptureRow) == 0
+        store_capture(database, replace(make_capture(3), **{field: value}))
+    assert count(database, CaptureRow) == 0
 
 
 def test_a_count_only_ever_grows(database):
@@ -223,11 +223,11 @@ def test_a_server_that_restarts_is_found_again(postgresql_url, pictures):
         ({"mask": np.zeros((8, 8), np.bool_)}, "defect 0: its mask is empty"),
     ],
 )  # fmt: skip
-def test_a_mask_outside_its_frame_is_refused_with_the_field_and_value(sqlite_database, pictures, changes, message):
+def test_a_mask_outside_its_frame_is_refused_with_the_field_and_value(database, pictures, changes, message):
     report = replace(make_report(defects=(make_defect(),)), defects=(replace(make_defect(), **changes),))
     with pytest.raises(RecordRefused, match=message):
-        store_report(sqlite_database, pictures, report)
-    assert [count(sqlite_database, table) for table in (LineRow, FrameRow, FragmentRow)] == [0, 0, 0]
+        store_report(database, pictures, report)
+    assert [count(database, table) for table in (LineRow, FrameRow, FragmentRow)] == [0, 0, 0]
 
 
 def test_a_clock_that_goes_back_within_a_session_is_refused(database, pictures):

@@ -183,12 +183,12 @@ def test_a_time_that_cannot_be_is_refused_with_its_field(database, field, time, 
         ),
     ],
 )
-def test_impossible_rolls_are_refused_and_change_nothing(sqlite_database, act, message):
-    start(sqlite_database, "R1", 0)
-    end(sqlite_database, 10)
+def test_impossible_rolls_are_refused_and_change_nothing(database, act, message):
+    start(database, "R1", 0)
+    end(database, 10)
     with pytest.raises(StorageError, match=message):
-        act(sqlite_database)
-    roll = next(roll for roll in list_rolls(sqlite_database) if roll.name == "R1")
+        act(database)
+    roll = next(roll for roll in list_rolls(database) if roll.name == "R1")
     assert (roll.opened_at, roll.closed_at) == (at(0), at(10))
 
 

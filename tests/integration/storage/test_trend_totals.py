@@ -184,11 +184,11 @@ def find_rolls(database) -> list[str]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.lists(acts, min_size=4, max_size=16))
-def test_totals_are_what_counting_gives_after_every_act(sqlite_database, pictures, steps):
-    empty(sqlite_database)
+def test_totals_are_what_counting_gives_after_every_act(database, pictures, steps):
+    empty(database)
     for step in steps:
-        do(sqlite_database, pictures, step)
-        assert totals(sqlite_database) == counted(sqlite_database), step
+        do(database, pictures, step)
+        assert totals(database) == counted(database), step
 
 
 def a_day(database, pictures) -> None:
@@ -240,9 +240,9 @@ def test_totals_stay_when_rows_are_pruned(database, pictures):
     assert before["cloth_totals"]
 
 
-def test_a_running_hour_counts_each_of_its_minutes_once(sqlite_database, pictures):
+def test_a_running_hour_counts_each_of_its_minutes_once(database, pictures):
     for sequence in range(8):
-        store_report(sqlite_database, pictures, make_report(sequence, captured_at=at(sequence / 2), crops=()))
-    [hour] = [sums for key, sums in totals(sqlite_database)["cloth_totals"].items() if key[1] == 60]
+        store_report(database, pictures, make_report(sequence, captured_at=at(sequence / 2), crops=()))
+    [hour] = [sums for key, sums in totals(database)["cloth_totals"].items() if key[1] == 60]
     assert hour[10].bit_count() == 4
     assert hour[0] == 8

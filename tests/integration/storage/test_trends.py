@@ -187,56 +187,56 @@ def test_days_and_shifts_are_the_plants_whatever_its_clock(database, plant):
     assert sum(each.defects for each in late) > 0
 
 
-def test_a_gap_belongs_to_the_styles_of_its_hour(sqlite_database, pictures):
+def test_a_gap_belongs_to_the_styles_of_its_hour(database, pictures):
     for sequence, style in enumerate(["twill", "twill", "plain"]):
-        store_report(sqlite_database, pictures, frame(sequence, style=style, minute=sequence))
-    store_gap(sqlite_database, make_gap(3, camera="camera-1", session="session-1", captured_at=at(4)))
-    store_gap(sqlite_database, make_gap(4, camera="camera-1", session="session-1", captured_at=at(180)))
-    found = {each.name: each for each in trends(sqlite_database, "style")}
+        store_report(database, pictures, frame(sequence, style=style, minute=sequence))
+    store_gap(database, make_gap(3, camera="camera-1", session="session-1", captured_at=at(4)))
+    store_gap(database, make_gap(4, camera="camera-1", session="session-1", captured_at=at(180)))
+    found = {each.name: each for each in trends(database, "style")}
     assert found["twill"].coverage == pytest.approx(2 / (2 + 2 / 3))
     assert found["plain"].coverage == pytest.approx(1 / (1 + 1 / 3))
     assert found[""].coverage == 0
     assert found["twill"].uptime is None
-    [plain] = trends(sqlite_database, style="plain")
+    [plain] = trends(database, style="plain")
     assert plain.coverage == pytest.approx(3 / 4)
 
 
-def test_a_bad_place_across_the_cloth_is_a_stripe(sqlite_database, pictures):
+def test_a_bad_place_across_the_cloth_is_a_stripe(database, pictures):
     for sequence in range(5):
         regions = (region(240, 40, 8, 8), region(30 + 90 * sequence, 90, 8, 8), region(0, 0, FABRIC_PX, 3))
-        store_report(sqlite_database, pictures, frame(sequence, *regions, minute=1440 * sequence))
-    table = read_width(sqlite_database, wanted(DAY, DAY + timedelta(days=9)))
+        store_report(database, pictures, frame(sequence, *regions, minute=1440 * sequence))
+    table = read_width(database, wanted(DAY, DAY + timedelta(days=9)))
     stripe = table[table["x_mm"] == 50]
     assert len(stripe) == 5
     assert set(table["day"]) == {DAY + timedelta(days=number) for number in range(5)}
     assert table["defects"].sum() == 10
 
 
-def test_severities_are_told_apart_and_staffs_word_counts(sqlite_database, pictures):
-    store_report(sqlite_database, pictures, frame(0, region(140, 40, 12, 12), region(300, 40, 12, 12)))
-    set_severity(sqlite_database, ids(sqlite_database)[0], severity="critical", by="eva")
-    [critical] = trends(sqlite_database, severity="critical")
-    [every] = trends(sqlite_database)
+def test_severities_are_told_apart_and_staffs_word_counts(database, pictures):
+    store_report(database, pictures, frame(0, region(140, 40, 12, 12), region(300, 40, 12, 12)))
+    set_severity(database, ids(database)[0], severity="critical", by="eva")
+    [critical] = trends(database, severity="critical")
+    [every] = trends(database)
     assert (critical.defects, every.defects) == (1, 2)
     assert critical.area_m2 == every.area_m2
-    set_severity(sqlite_database, ids(sqlite_database)[1], severity="minor", by="eva")
-    [every] = trends(sqlite_database)
+    set_severity(database, ids(database)[1], severity="minor", by="eva")
+    [every] = trends(database)
     assert (every.defects, every.points) == (2, 1)
 
 
-def test_two_periods_are_compared_by_rate_with_the_chance_of_it(sqlite_database, pictures):
+def test_two_periods_are_compared_by_rate_with_the_chance_of_it(database, pictures):
     for sequence in range(4):
-        store_report(sqlite_database, pictures, frame(sequence, region(40, 40, 12, 12), minute=sequence))
+        store_report(database, pictures, frame(sequence, region(40, 40, 12, 12), minute=sequence))
     many = [region(40 + 40 * place, 40, 12, 12) for place in range(10)]
     for sequence in range(4, 8):
-        store_report(sqlite_database, pictures, frame(sequence, *many, minute=1440 + sequence))
-    found = compare_cloth(sqlite_database, UTC_PLANT, wanted(), wanted(DAY + timedelta(days=1)))
+        store_report(database, pictures, frame(sequence, *many, minute=1440 + sequence))
+    found = compare_cloth(database, UTC_PLANT, wanted(), wanted(DAY + timedelta(days=1)))
     assert found is not None
     assert (found.first.defects, found.second.defects) == (4, 40)
     assert found.ratio == pytest.approx(10)
     assert found.p_value is not None
     assert found.p_value < 1e-6
-    assert compare_cloth(sqlite_database, UTC_PLANT, wanted(date(2020, 1, 1)), wanted()) is None
+    assert compare_cloth(database, UTC_PLANT, wanted(date(2020, 1, 1)), wanted()) is None
 
 
 def test_an_impossible_range_is_refused(sqlite_database):
@@ -285,11 +285,11 @@ def test_scores_are_counted_in_units_of_their_threshold():
     assert (bin_of(0.25, 0.5), bin_of(0.0, 0.5), bin_of(9.0, 0.5), bin_of(0.3, 0.0)) == (40, 0, 127, None)
 
 
-def test_the_control_chart_of_days_marks_the_bad_one(sqlite_database, pictures):
+def test_the_control_chart_of_days_marks_the_bad_one(database, pictures):
     for day in range(8):
         many = 9 if day == 5 else 1
         found = [region(20 + 50 * place, 40, 12, 12) for place in range(many)]
-        store_report(sqlite_database, pictures, frame(day, *found, minute=1440 * day))
-    chart = chart_of(trends(sqlite_database, last=DAY + timedelta(days=9)), "defects_per_100_m2")
+        store_report(database, pictures, frame(day, *found, minute=1440 * day))
+    chart = chart_of(trends(database, last=DAY + timedelta(days=9)), "defects_per_100_m2")
     assert chart.kind == "u"
     assert [number for number, signal in enumerate(chart.signals) if signal] == [5]
