@@ -22,6 +22,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def machine(device: torch.device) -> str:
+    """What computes there, by name: for which a runtime's agreement and speed hold."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
 def processor() -> str:
     """The CPU's name, or its kind where the system tells no name."""
     try:

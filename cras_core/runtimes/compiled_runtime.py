@@ -14,13 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cras_core.device import processor
 from cras_core.errors import EngineError
 from cras_core.graph import ScoringGraph
 from cras_core.runtimes.base import Answer, compare_by_style, in_steps
 from cras_core.runtimes.torch_runtime import PRECISIONS
-
-MADE_FOR = "processor.txt"
 
 
 def supported() -> bool:
@@ -36,11 +33,10 @@ def export(graph: ScoringGraph, place: Path, *, precision: str) -> None:
     _compile(_Embed(graph), (tiles,), place / "embed.pt2")
     levels, _ = _load(place / "embed.pt2")(tiles)  # as they lie in memory there: the code takes no other layout
     _compile(_Compare(graph), (levels, list(graph.heads.constants(0))), place / "compare.pt2")
-    (place / MADE_FOR).write_text(processor() + "\n")
 
 
 class CompiledRuntime:
-    """Runs what `export` wrote to `place`. Raises `EngineError` when it is not whole, or of another processor."""
+    """Runs what `export` wrote to `place`. Raises `EngineError` when it is not whole."""
 
     def __init__(self, graph: ScoringGraph, place: Path, *, precision: str) -> None:
         self.name = f"compiled-{precision}"
@@ -49,8 +45,6 @@ class CompiledRuntime:
         heads.in_precision(PRECISIONS[precision])
         self._heads = heads
         try:
-            if (made_for := (place / MADE_FOR).read_text().strip()) != processor():
-                raise EngineError(f"{place} was compiled for {made_for}, this is {processor()}: export it here")
             self._embed, self._compare = (_load(place / f"{part}.pt2") for part in ("embed", "compare"))
         except (OSError, RuntimeError) as error:
             raise EngineError(f"{place} holds no whole export of {self.name}: export it again") from error

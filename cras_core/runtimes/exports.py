@@ -1,7 +1,7 @@
 """Exports: what a runtime needs of one bundle, in a folder, with proof that it decides as the reference does.
 
-`export.json` names the runtime, the bundle by the sha256 of its manifest, the parity found, and the sha256 of every
-file. It is written last: a folder without it is no export.
+`export.json` names the runtime, the bundle by the sha256 of its manifest, the parity found and on which processor, and
+the sha256 of every file. It is written last: a folder without it is no export.
 """
 
 import hashlib
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cras_core.device import machine
 from cras_core.errors import EngineError
 from cras_core.parity import compare, with_defects
 from cras_core.runtimes.base import Runtime
 from cras_core.runtimes.builders import REFERENCE, build, builder
 from cras_core.scoring import Scorer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORD = "export.json"
 EXACT = ("-float32", "-f32")  # runtimes that compute in float32
 
@@ -50,6 +51,7 @@ def export(scorer: Scorer, name: str, tiles: NDArray[np.uint8], folder: Path) ->
                 "styles": list(scorer.styles),
                 "thresholds": [float(threshold) for threshold in scorer.thresholds],
                 "parity": parity.to_dict(),
+                "machine": machine(scorer.device),
                 "files": {path.name: _sha256(path) for path in sorted(aside.iterdir())},
             }
             (aside / RECORD).write_text(json.dumps(record, indent=2) + "\n")
@@ -64,10 +66,13 @@ def export(scorer: Scorer, name: str, tiles: NDArray[np.uint8], folder: Path) ->
 
 
 def load_export(scorer: Scorer, folder: Path) -> Runtime:
-    """The runtime in `folder`, made of the very bundle that `scorer` is. Raises `EngineError` naming what is wrong."""
+    """The runtime in `folder`, made of the very bundle that `scorer` is, and checked on a machine like this: another
+    processor rounds otherwise. Raises `EngineError` naming what is wrong."""
     record = read_export(folder)
     if record["manifest_sha256"] != scorer.manifest["manifest_sha256"]:
         raise EngineError(f"{folder} was exported of another model than {scorer.name}: export this one")
+    if record["machine"] != (here := machine(scorer.device)):
+        raise EngineError(f"{folder} was checked on {record['machine']}, this is {here}: export it here")
     return builder(record["runtime"], scorer.device).load(scorer.graph, folder, scorer.device)
 
 

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from cras_core.bundle import read_tiles
-from cras_core.device import processor
+from cras_core.device import machine
 from cras_core.errors import CrasError, EngineError
 from cras_core.graph import ROUTE
 from cras_core.runtimes.base import Runtime
@@ -188,7 +188,7 @@ def _key(scorer: Scorer, name: str) -> str:
         name,
         scorer.manifest["manifest_sha256"],
         str(scorer.device),
-        torch.cuda.get_device_name(scorer.device) if scorer.device.type == "cuda" else processor(),
+        machine(scorer.device),
         torch.get_num_threads(),
         torch.__version__,
         _version("openvino"),

@@ -108,7 +108,7 @@ def test_the_second_compiled_part_is_made_for_the_first_ones_results_as_they_lie
     assert [level.stride() for level in levels] == [level.stride() for level in wanted]
 
 
-def test_a_compiled_graph_scores_as_the_one_it_was_made_of(tmp_path, monkeypatch):
+def test_a_compiled_graph_scores_as_the_one_it_was_made_of(tmp_path):
     if not compiled_runtime.supported():
         pytest.fail("CI needs g++") if os.environ.get("CI") else pytest.skip("there is no g++ to compile with")
     graph = little_graph()
@@ -119,10 +119,6 @@ def test_a_compiled_graph_scores_as_the_one_it_was_made_of(tmp_path, monkeypatch
     got, wanted = (runtime.score(tiles, styles) for runtime in (compiled, TorchRuntime(graph, device=CPU)))
     for own, expected in zip(got, wanted, strict=True):
         np.testing.assert_allclose(own, expected, atol=1e-4)
-    monkeypatch.setattr("cras_core.runtimes.compiled_runtime.processor", lambda: "another")
-    with pytest.raises(EngineError, match=r"was compiled for .*, this is another: export it here"):
-        CompiledRuntime(graph, tmp_path, precision="float32")
-    monkeypatch.undo()
     (tmp_path / "compare.pt2").write_bytes(b"")
     with pytest.raises(EngineError, match="no whole export of compiled-float32"):
         CompiledRuntime(graph, tmp_path, precision="float32")
@@ -195,6 +191,13 @@ def test_an_export_is_read_again_and_only_for_its_own_model(scorer, small_bundle
     other.manifest["manifest_sha256"] = "0" * 64
     with pytest.raises(EngineError, match="exported of another model"):
         load_export(other, folder)
+
+
+def test_an_export_is_not_believed_on_another_processor(scorer, exports, monkeypatch):
+    _, folder = exports("openvino-f32")
+    monkeypatch.setattr("cras_core.device.processor", lambda: "another")
+    with pytest.raises(EngineError, match=r"was checked on .*, this is another: export it here"):
+        load_export(scorer, folder)
 
 
 @pytest.mark.parametrize("file", ["compare.bin", "embed.xml", RECORD])
