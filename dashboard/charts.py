@@ -11,7 +11,7 @@ import pandas as pd
 
 from dashboard import words
 from dashboard.language import _, language
-from dashboard.theme import LIMIT_COLOUR, SCORE_COLOUR, STATE_COLOURS
+from dashboard.theme import LIMIT_COLOUR, SAMPLE_COLOURS, SCORE_COLOUR, STATE_COLOURS
 from dashboard.units import units
 from storage.reads.roll_summary import CameraCoverage, RollSummary
 
@@ -36,6 +36,7 @@ def spoken(chart: Drawing, *, as_picture: bool = False) -> Drawing:
         **chart.get("config", {}),
         "locale": {"number": NUMBERS[language()]},
         "aria": False,
+        "mark": {"aria": False},
     }
     return {**chart, **picture, "config": config}  # Streamlit drops embedOptions' own formatLocale
 
@@ -160,9 +161,13 @@ def lanes(roll: RollSummary) -> list[list[CameraCoverage]]:
 
 
 def sample_counts(counts: pd.DataFrame, sources: dict[str, str]) -> Drawing:
-    """Samples a style, golden ones and those from reviews stacked."""
-    table = counts.assign(origin=counts["source"].map(lambda source: sources.get(source, source)))
-    colours = {"domain": list(sources.values()), "range": [SCORE_COLOUR, STATE_COLOURS["unreviewed"]]}
+    """Samples a style, stacked by where they came from, in the order of `sources`."""
+    present = [source for source in sources if (counts["source"] == source).any()]
+    table = counts.assign(origin=counts["source"].map(sources), place=counts["source"].map(list(sources).index))
+    colours = {
+        "domain": [sources[source] for source in present],
+        "range": [SAMPLE_COLOURS[source] for source in present],
+    }
     bars = layer(
         table,
         "bar",
@@ -170,6 +175,7 @@ def sample_counts(counts: pd.DataFrame, sources: dict[str, str]) -> Drawing:
         y=channel("style:N", title=None),
         x=channel("count:Q", title=_("Pictures of normal fabric"), axis={"tickMinStep": 1}),
         color=channel("origin:N", title=None, scale=colours, legend={"orient": "top", "columns": 1}),
+        order=channel("place:Q"),
         tooltip=[
             *tooltip(style=_("Style"), origin=_("From")),
             channel("count:Q", title=_("Pictures")),

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 import streamlit as st
 
-from dashboard import cloth, pictures
+from dashboard import cloth, pictures, signed_in
 from dashboard.signed_in import allowed, may
 from dashboard.stores import store
 from dashboard.units import UnitSet
@@ -25,7 +25,7 @@ from inspection.states import CameraState
 from inspection.types import Roll
 from storage import gates, jobs, registry, retention, reviews, schedules, shadow, suspensions
 from storage import rolls as rolls_store
-from storage.accounts import users
+from storage.accounts import sign_in, users
 from storage.accounts.users import Units
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Alarm
@@ -774,3 +774,15 @@ def roll_back(reason: str) -> str:
 def set_preferences(language: str, units: Units) -> None:
     """Of who is signed in."""
     users.set_preferences(store().database, by=allowed("viewer"), language=language, units=units)
+
+
+def change_password(old: str, new: str) -> None:
+    """Of who is signed in, whose other sessions end. Raises `SettingsError`."""
+    sign_in.change_password(
+        store().database,
+        by=allowed("viewer"),
+        old=old,
+        new=new,
+        address=str(st.context.ip_address or ""),
+        keep=signed_in.browser_secret(),
+    )

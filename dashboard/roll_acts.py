@@ -54,15 +54,16 @@ def file_name(roll: Roll) -> str:
 
 
 def show_acts(roll: Roll, standing: Standing) -> None:
+    name = words.plain(roll.name)
     with st.popover(_("Change this roll"), icon=":material/edit:"):
         if not roll.automatic and roll.closed_at is None:
             shell.act_button(
-                _("Close roll {name}", name=roll.name),
+                _("Close roll {name}", name=name),
                 icon=":material/stop_circle:",
                 type="primary",
                 width="stretch",
                 on_click=act,
-                args=(lambda: data.close_roll(roll), _("Roll {name} is closed", name=roll.name)),
+                args=(lambda: data.close_roll(roll), _("Roll {name} is closed", name=name)),
             )
         if standing.suspended:
             one_line(
@@ -71,7 +72,7 @@ def show_acts(roll: Roll, standing: Standing) -> None:
                 roll,
                 "clear",
                 lambda text: data.clear_roll(roll, text),
-                _("{name} is cleared", name=roll.name),
+                _("{name} is cleared", name=name),
                 least="quality",
             )
         else:
@@ -81,7 +82,7 @@ def show_acts(roll: Roll, standing: Standing) -> None:
                 roll,
                 "suspend",
                 lambda text: data.suspend_roll(roll, text),
-                _("{name} is suspended", name=roll.name),
+                _("{name} is suspended", name=name),
             )
         if standing.held:
             shell.act_button(
@@ -90,7 +91,7 @@ def show_acts(roll: Roll, standing: Standing) -> None:
                 icon=":material/lock_open:",
                 width="stretch",
                 on_click=act,
-                args=(lambda: data.release_roll(roll), _("{name} is released", name=roll.name)),
+                args=(lambda: data.release_roll(roll), _("{name} is released", name=name)),
             )
         else:
             one_line(
@@ -99,7 +100,7 @@ def show_acts(roll: Roll, standing: Standing) -> None:
                 roll,
                 "hold",
                 lambda text: data.hold_roll(roll, text),
-                _("{name} is on hold: nothing of it is pruned", name=roll.name),
+                _("{name} is on hold: nothing of it is pruned", name=name),
                 least="quality",
             )
         one_line(
@@ -180,7 +181,7 @@ def open_roll(line: str, name: str, style: str) -> None:
         st.query_params["roll"] = str(opened.id)
         st.session_state[OPENED_KEY] = opened.id
 
-    act(do, _("Roll {strip} is open", strip=name.strip()))
+    act(do, _("Roll {strip} is open", strip=words.plain(name.strip())))
 
 
 def act(do: Callable[[], object], told: str) -> None:

@@ -34,6 +34,7 @@ def choose_roll(
         page=place,
         width=width,
         bare=bare,
+        always=True,  # tomorrow another roll is the latest
         help=older_in_words() if older else None,
         accept_new_options=older,
         on_change=_find if older else None,

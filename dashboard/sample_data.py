@@ -7,6 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from dashboard import data
+from dashboard.language import N_
 from dashboard.signed_in import allowed
 from dashboard.stores import store
 from inspection.errors import StorageError
@@ -20,6 +21,17 @@ from storage.reads.replay import LastCloth
 from storage.sample_captures import SampleCapture
 from storage.samples import Decided, Sample, SampleFilter, SampleState
 from storage.sensitivity import Sensitivity
+
+SOURCES = {  # where a sample came from
+    "golden": N_("given as normal"),
+    "upload": N_("uploaded"),
+    "roll": N_("golden roll"),
+    "frame": N_("a frame chosen"),
+    "past": N_("a past frame chosen"),
+    "part": N_("a part chosen"),
+    "review": N_("false alarm"),
+    "reservoir": N_("by chance"),
+}
 
 THUMBNAIL_PX = 180
 PART_PX = 1200

@@ -23,6 +23,7 @@ from inspection.monitor import Monitor
 from inspection.settings import DashboardSettings, StoreSettings
 from storage.accounts.users import count_users
 from storage.database import Database, open_database
+from storage.sample_upload import MOST_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +164,7 @@ def command(settings: DashboardSettings) -> list[str]:
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
         "browser.serverAddress": settings.host,
+        "server.maxUploadSize": str(MOST_BYTES // 2**20),
         "runner.magicEnabled": "false",
         "runner.postScriptGC": "false",  # after each drawing, over all that is there: see `dashboard.collection`
         "client.toolbarMode": "minimal",

@@ -130,6 +130,27 @@ def _show_preferences(user: User) -> None:
         on_change=_keep_preferences,
     )
     st.caption(_("Light or dark: in the menu at the top right."))
+    if user.has_password:
+        _show_password()
+
+
+def _show_password() -> None:
+    """Another one, for who knows the present one."""
+    with st.form("account.password", border=False, clear_on_submit=True):
+        old = st.text_input(_("Present password"), type="password", autocomplete="current-password")
+        new = st.text_input(_("New password"), type="password", autocomplete="new-password")
+        again = st.text_input(_("New password, again"), type="password", autocomplete="new-password")
+        if not st.form_submit_button(_("Change password"), icon=":material/key:", width="stretch"):
+            return
+    if new != again:
+        st.error(_("The two passwords are not the same."), icon=":material/error:")
+        return
+    try:
+        data.change_password(old, new)
+    except LoomwatchError as error:
+        st.error(words.plain(told_by_stores(str(error))), icon=":material/error:")
+    else:
+        st.success(_("It holds from now on; wherever else you were signed in, you are out."), icon=":material/check:")
 
 
 def _keep_preferences() -> None:
@@ -172,11 +193,13 @@ def select(
     page: str,
     width: int | Literal["stretch"] = "stretch",
     bare: bool = False,
+    always: bool = False,
     **more: Any,
 ) -> str:
     """A select box whose choice lives in the address as `name`. options: address value -> words, the first is the
     default and is left out of the address. An address that names something else gets the default.
-    `bare`: the label is for screen readers only. more: as `st.selectbox` takes it."""
+    `bare`: the label is for screen readers only. always: the default is in the address too, as where it is another one
+    tomorrow. more: as `st.selectbox` takes it."""
     keys = list(options)
     wanted = st.query_params.get(name, keys[0])
     chosen: str = st.selectbox(
@@ -189,7 +212,7 @@ def select(
         label_visibility="collapsed" if bare else "visible",
         **more,
     )
-    remember(name, chosen, default=keys[0])
+    remember(name, chosen, default="" if always else keys[0])
     return chosen
 
 

@@ -5,10 +5,15 @@ language with the same names and figures; anything else stays as it is.
 """
 
 import inspection.language
-from dashboard.language import N_, _
-from dashboard.stored_words import KNOWN
+from dashboard import words
+from dashboard.language import N_, _, language
+from dashboard.stored_words import KNOWN, said
+from inspection.types import REASONS
+from storage.defects.geometry import GEOMETRIES
+from storage.reads.gap_words import reason_in_words
 from storage.reports.sayings import SENTENCES as OF_ROLLS
 
+NESTED = ("what", "why", "rules", "places")  # placeholders of what is a sentence itself, or some of them
 SENTENCES = (
     *OF_ROLLS,
     # Alarms
@@ -22,6 +27,20 @@ SENTENCES = (
     N_("cannot tell {what}: {why}"),
     N_("scores of normal fabric of style {style} on camera {camera}: {state}"),
     N_("camera {camera} is silent since {time} UTC: is it connected, and does the ingest service run?"),
+    N_("severe defect: {places}"),
+    N_("severe defect: {places} and {more} more"),
+    N_("running defect: {places}"),
+    N_("running defect: {places} and {more} more"),
+    N_("{number} defects in the last {metres} m, raised at {limit}"),
+    N_("{number} points in the last {metres} m, raised at {limit}"),
+    N_("camera {camera}: {share} of the last {metres} m inspected"),
+    N_("camera {camera}: {share} of the last {metres} m inspected, mostly because of {code}"),
+    N_("no inspection worker runs: cloth waits to be inspected, start loomwatch worker"),
+    N_("which cameras run"),
+    N_("whether inspection workers run"),
+    N_("there is no alarm {alarm}: see loomwatch alarms list"),
+    N_("alarm {alarm} is acknowledged already"),
+    N_("alarm {alarm} is acknowledged by {by} already"),
     # Refusals
     N_("you are not signed in any more: sign in again"),
     N_("this needs the role {least}, and {name} is {role}: ask an admin"),
@@ -62,6 +81,7 @@ SENTENCES = (
     N_("style {style} has samples for {number} tiles of {size} px, {least} at least are needed"),
     N_("model {name} is ready to be promoted"),
     N_("camera {camera} takes a golden roll of {style} already: stop it first, or wait for its end"),
+    N_("camera {camera} takes a frame already: stop it first, or wait for its end"),
     N_("a capture needs the name of its style"),
     N_("a sample needs the name of its style"),
     N_("past frame {frame} of {camera} is gone: other cloth took its place"),
@@ -71,6 +91,10 @@ SENTENCES = (
     N_("sample {sample}: defect {defect}, which nobody has reviewed, lies in it"),
     N_("{name} has {size} MB, {most} at most are taken"),
     N_("{name}: not a picture of a known format: save it as 8-bit PNG, or remove it"),
+    N_("{name} took away the name of defect {defect} meanwhile: look at it again, then decide"),
+    N_("{name} left the severity of defect {defect} to the rules meanwhile: look at it again, then decide"),
+    N_("{name} merged defects {defects} meanwhile: look at it again, then decide"),
+    N_("{name} split defect {defect} into {defects} meanwhile: look at it again, then decide"),
     # Why something is a sample
     N_("called a false alarm"),
     N_("uploaded as {name}"),
@@ -102,6 +126,7 @@ SENTENCES = (
     N_("the style needs a name"),
     N_("no model knows style {style} yet: train one first"),
     N_("there is no camera {camera}: see the page Line"),
+    N_("camera {camera} gave something that is no picture"),
     # Trainings
     N_("waits for the trainer"),
     N_("model {model} is ready to be promoted, no model runs that the gate could compare it with"),
@@ -114,6 +139,86 @@ SENTENCES = (
     N_("model {model} passed the gate and runs as shadow"),
     N_("model {model} passed the gate, but what the policy says could not be done: {why}"),
     N_("model {model} knows style {style} provisionally and is ready to be promoted"),
+    N_("waits for the training that runs"),
+    N_("starts"),
+    N_("reads the samples"),
+    N_("trains, epoch {epoch} of {epochs}"),
+    N_("trains, epoch {epoch} of {epochs}, loss {loss}"),
+    N_("sets thresholds, epoch {epoch} of {epochs}"),
+    N_("sets thresholds, epoch {epoch} of {epochs}, loss {loss}"),
+    N_("registers the model"),
+    N_("{model} is a candidate"),
+    N_("learns {style} from {number} frames"),
+    N_("the guard compares the frames of the golden roll of {style}"),
+    N_("the guard looks at sample {number} of {total}"),
+    N_("gate: held-out fabric, {number} of {total}"),
+    N_("gate: confirmed defects, {number} of {total}"),
+    N_("gate: runtimes and speed"),
+    N_("gate: done"),
+    N_("cancelled by {by}"),
+    N_("cancelled by {by} at {share}"),
+    N_("given up after {number} tries: {why}"),
+    N_("{why}; goes on from its last checkpoint"),
+    N_("it took longer than its limit of {hours} h: give it more, or a faster device"),
+    N_("there is no training {job}: loomwatch jobs list shows them"),
+    N_("several trainings begin with {job}: give more of it"),
+    N_("training {job} is over ({state}): there is nothing to cancel"),
+    N_("training {job} is {state}: only one that failed or was cancelled can"),
+    N_("there are no samples of normal fabric: add some first (loomwatch samples add FOLDER)"),
+    N_(
+        "there are no samples of normal fabric: add some first (loomwatch samples add FOLDER), or look at those "
+        "held: {held}"
+    ),
+    N_(
+        "style {style}, which the running model knows, has no samples and would be forgotten: add normal fabric of "
+        "it (loomwatch samples add FOLDER)"
+    ),
+    N_(
+        "style {style}, which the running model knows, has no samples and would be forgotten: add normal fabric of "
+        "it (loomwatch samples add FOLDER), or look at the {held} that are held"
+    ),
+    N_(
+        "style {style} has a sample at {own} mm/px, the model sees {other} mm/px: give all samples at one scale "
+        "({picture})"
+    ),
+    N_(
+        "style {style} has samples for {number} tiles of {size} px, {least} at least are needed, 100 are good: add "
+        "normal fabric of it (loomwatch samples add FOLDER)"
+    ),
+    N_(
+        "style {style} has samples for {number} tiles of {size} px, {least} at least are needed, 100 are good: add "
+        "normal fabric of it (loomwatch samples add FOLDER), or look at the {held} that are held"
+    ),
+    N_(
+        "sample {sample} of style {style} is {width} x {height} px, smaller than a tile of {tile} px: take it out, "
+        "or train with smaller tiles"
+    ),
+    N_("style {style} was renamed or taken away while the training ran: start a new training"),
+    N_("sample {sample} was removed while the training ran: start a new training"),
+    N_("{folder} holds too many models called {name}: remove some"),
+    N_("model {name} is in charge: there is nothing to compare it with"),
+    N_("no model is in charge"),
+    N_("no model is in charge: promote one first, a style is added to it"),
+    N_("model {name} was trained on style {style}: retrain it instead"),
+    N_(
+        "style {style} has no accepted samples: capture its golden roll, or loomwatch samples add FOLDER, and accept "
+        "what is held"
+    ),
+    N_(
+        "style {style} has a sample at {own} mm/px, the model sees {other} mm/px: capture it at the model's ({picture})"
+    ),
+    N_("a schedule needs a name of at most {most} characters, got {name}"),
+    N_("there is a schedule {name} already: change or remove it, or take another name"),
+    N_("there is no schedule {name}: loomwatch schedule list shows them"),
+    N_("schedule: quiet hours need a beginning and another end, got {values}"),
+    N_("{number} of {total} new samples"),
+    N_("drift"),
+    N_("a new style"),
+    N_("samples wait for the guard: {why}"),
+    N_("the trainer was stopped"),
+    N_("its process or its trainer ended without a word"),
+    N_("the training process was ended by {signal}"),
+    N_("the training process was ended by {signal}, perhaps for want of memory"),
     # The gate
     N_("speed: the two models take tiles of different size"),
     N_("style {style}: the running model knows it, the candidate does not"),
@@ -121,11 +226,137 @@ SENTENCES = (
     N_("confirmed defects: there is none yet in the regression set"),
     N_("false alarms: no held-out normal fabric; a style needs samples of five days or rolls"),
     N_("decides alike by {names}"),
-    # The shadow
+    N_("style {style}: {why}"),
+    N_(
+        "{rate} false alarms per 100 m on {metres} m held out, the running model {running}, up to {limit} is within "
+        "its {share} % interval"
+    ),
+    N_("{share} % of the running model's tiles a second, {least} % at least are asked for"),
+    N_("runtime {runtime}: {reason}"),
+    # Accounts
+    N_("the present password is another one"),
+    N_("too many wrong passwords: wait {seconds} s, then try again"),
+    N_("{name} has no password here: ask an admin"),
+    N_("the name {name} is somebody else's here: ask an admin to give that account another"),
+    N_("{name} has no account here yet: ask an admin for one (loomwatch users add {name2} --company)"),
+    N_("the account {name} is disabled: ask an admin"),
+    N_("there is no user {name} who could have a password: see loomwatch users list"),
+    N_("this link was used already or is too old: ask for another, or see loomwatch users link"),
+    N_("role: must be one of {roles}, got {given}"),
+    N_("name: must have 1 to {most} printable characters, got {given}"),
+    N_("{name} signs in with the company's account, which has no password here"),
+    N_("this way in is over, or began in another browser: begin again"),
+    N_("{company} did not let you in: begin again, or ask an admin"),
+    N_("{company} took the code but gave no token ({kind}): check LOOMWATCH_DASHBOARD_OIDC_CLIENT_ID and its secret"),
+    N_("{issuer} does not describe itself by this name: correct LOOMWATCH_DASHBOARD_OIDC_ISSUER to the letter"),
+    N_("{company} does not answer ({kind})"),
+    N_("{company} answers something else than was asked"),
+    N_("what {company} sent cannot be trusted ({kind}): ask an admin"),
+    N_("{company} did not say your name ({claim}): ask an admin"),
+    # Rolls
+    N_("roll {name} cannot open at {at}, which is still to come: give a past time"),
+    N_("roll {name} cannot close at {at}, which is still to come: give a past time"),
+    N_("looms are compared by defects of every form: leave out form {form}"),
+    N_("roll {name} is not open any more: somebody closed it meanwhile"),
+    N_("roll {name} is not there any more: see loomwatch rolls list"),
+    N_("roll {name} is not on hold"),
+    N_("a hold needs a reason: say why roll {name} must be kept"),
+    N_("a reason of 1 to {most} characters is needed, got {number}"),
+    N_("a remark of 1 to {most} characters is needed, got {number}"),
+    N_("a roll needs a line and a name, got line {line} and name {name}"),
+    N_("roll {name} opened at {opened} cannot close at {closed}: give a later time"),
+    N_("roll {name} would overlap roll {other} on line {line} ({begin} until {end}): choose another time"),
+    N_("{field} of a roll has at most {most} characters, got {number}: {given}..."),
+    N_("defect {defect} has {number} pieces: choose at least one of them, and not all, to be a defect of their own"),
+    N_("no shift at {at}: give the shifts in LOOMWATCH_REPORT_SHIFTS"),
+    N_("there is no shift {name}: there are {names} (LOOMWATCH_REPORT_SHIFTS)"),
+    N_("looms are compared over whole rolls, not of one camera: leave out camera {camera}"),
+    N_("the last day must not be before the first, got {first} to {last}"),
+    N_("at most {most} days are shown at once, got {days}: choose fewer"),
+    # Models
+    N_("{why}; or override it with a reason"),
+    N_("{why}: to override it takes a reason"),
+    N_("model {name} does not know style {style}: it knows {styles}"),
+    N_("no model is in charge yet: promote one for all styles first"),
+    N_(
+        "model {name} has {key} {own}, the one in charge {other}: frames fit one of them only, promote it for all "
+        "styles"
+    ),
+    N_("model {name}: {path} now holds another bundle: import it again under a new name"),
+    N_("{folder} is no bundle: cannot read {file}: {reason}"),
+    N_("bundle {folder}: {file} is damaged: import it again from a good copy"),
+    N_("bundle {folder}: {file} is damaged (wrong checksum): import it again from a good copy"),
+    N_("bundle {folder}: {file} lacks {parts}: train it again"),
+    N_("bundle {folder}: {file} lists {name}, which is no file of a bundle"),
+    N_("bundle {folder}: name {name} is not made of letters, digits, '_', '-', '.'"),
+    N_("bundle {folder}: cannot read {file}: {reason}"),
+    N_("another model is called {name}: give the bundle another name, or use the one there"),
+    N_("{folder} already holds another bundle: give this one another name"),
+    N_("cannot copy the bundle to {folder}: {reason}: free some space or check the folder"),
+    N_("no model is in charge: promote one, there is nothing to score beside"),
+    N_("model {name} is in charge already: there is nothing to score beside"),
+    N_("model {name} has not passed the gate beside the running one: loomwatch models gate {name2}"),
+    N_("model {name} runs as shadow: stop it first (loomwatch models shadow stop)"),
+    N_("no model runs as shadow"),
     N_("another model came in charge"),
+    N_("{metres} m were compared"),
+    N_("a limit is moved to {least} to {most} times the model's own, got {factor}"),
+    N_("a change of the sensitivity needs a reason"),
+    N_("no model in charge knows style {style}"),
+    # Samples
+    N_("there is no style {style}: it comes with its first sample or roll"),
+    N_("a sample needs a style and a scale, got style {style} and {scale} mm/px"),
+    N_("there is no sample {sample}: see loomwatch samples list"),
+    N_("a golden roll has {least} to {most} m, got {metres}"),
+    N_("capture {capture} does not run any more"),
+    N_("there is no capture {capture}"),
+    N_("past frame {frame} cannot be read: {reason}"),
+    N_("sample {sample} is a false alarm's: it is learned as a whole, or not at all"),
+    N_("a part lies inside its picture of {width} x {height} px, got {box}"),
+    N_("{name} is {width} x {height} px, too large for one sample: cut it into frames"),
+    N_("{name}: the file is empty: write it again or remove it"),
+    N_("{name}: truncated or damaged ({reason}): write it again or remove it"),
+    N_("{name}: too large for one picture: cut it into frames ({reason})"),
+    N_("{name}: {why}: save it as 8-bit grey or RGB"),
+    N_("has 16-bit pixels"),
+    N_("has 16-bit or 32-bit pixels"),
+    N_("has floating point pixels"),
+    N_("has premultiplied transparency"),
+    N_("has 4 channels (CMYK)"),
+    N_("has pixels of kind {kind}"),
+    N_("is {mode}"),
+    # Stores
+    N_("Redis at {place}: {reason}: check that it runs and the Redis URL is right"),
+    N_("the Redis URL {place} cannot be read: write redis://HOST:PORT or unix://PATH"),
+    N_("live figures in Redis at {place} are of another loomwatch: use one version everywhere"),
+    N_("database {place} has no tables yet: run loomwatch db upgrade"),
+    N_("database {place} is of an older loomwatch (revision {own}, needed is {needed}): run loomwatch db upgrade"),
+    N_("database {place} was made by a newer loomwatch (revision {own}, known is {known}): update loomwatch"),
+    N_("database {place}: the file is gone"),
+    N_("database {place}: {reason}"),
+    N_("database {place}: {reason}: make the file and its folder writable for this user"),
+    N_("database {place}: {reason}: connect to a server that may be written to"),
+    N_("database {place}: {reason}: free some space"),
+    N_("database {place}: {reason}: check the disk and its free space"),
+    N_("database {place}: {reason}: check that the folder exists and this user may write in it"),
+    N_("database {place}: {reason}: another program has held it for {seconds} s, stop that program"),
+    N_("database {place}: {reason}: the file is something else, name another one"),
+    N_("database {place}: {reason}: the file is damaged, restore a backup"),
+    N_("picture store {place} cannot be used: {reason}: install its driver or name a folder"),
+    N_("picture store {place} has no picture {key}"),
+    N_("picture store {place}: {key}: {reason}"),
+    N_("there is no log {name}"),
+    N_("cannot write {path}: {reason}"),
+    N_("cannot read {path}: remove it, and set the line up again"),
+    N_("database {place}: {reason}: check that the server runs and the database URL is right"),
+    N_("database {place}: {reason}: correct the user or the password in the database URL"),
+    N_("database {place}: {reason}: add the password to the database URL"),
+    N_("database {place}: {reason}: grant this user the rights on the database"),
+    N_("database {place}: {reason}: create it, or correct the database URL"),
+    N_("database {place}: {reason}: check the host in the database URL"),
+    # The shadow
     N_("it came in charge itself"),
     N_("stopped by {name}"),
-    N_("{metres} m were compared"),
     N_("{metres} m were compared, no alarm by either: promoted by rule"),
     N_("{metres} m were compared, {share} % of the alarms the same: promoted by rule"),
     N_("{metres} m were compared, {share} % of the alarms the same, {least} % at least are asked for: not promoted"),
@@ -136,5 +367,19 @@ SENTENCES = (
 
 def told(text: str) -> str:
     """A sentence of the stores, without its full stop, with a capital."""
-    shown = inspection.language.told(text, SENTENCES, KNOWN, _)
+    shown = _said(text)
     return shown[:1].upper() + shown[1:]
+
+
+def _said(text: str) -> str:
+    return text if language() == "en" else inspection.language.told(text, SENTENCES, KNOWN, _, part=_part)
+
+
+def _part(name: str, value: str) -> str | None:
+    """What stands in a sentence's placeholder, where it is more than a word or a name."""
+    if name in NESTED:
+        return "; ".join(map(_said, value.split("; ")))
+    code = value.replace(" ", "_")
+    if name == "form" and code in GEOMETRIES:
+        return words.geometry(code)
+    return said(reason_in_words(code)) if name == "code" and code in REASONS else None

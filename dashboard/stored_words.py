@@ -36,6 +36,16 @@ KNOWN = (
     N_("starting"),
     N_("stopped"),
     N_("done"),
+    # Drift
+    N_("gathering"),
+    N_("steady"),
+    N_("watch"),
+    N_("drifted"),
+    # Versions of the database's tables
+    N_("empty"),
+    N_("current"),
+    N_("older"),
+    N_("newer"),
 )
 
 

@@ -15,6 +15,8 @@ import streamlit as st
 
 from dashboard.language import _, figure, language
 from dashboard.signed_in import allowed
+from dashboard.stored_sentences import told
+from dashboard.stored_words import said
 from dashboard.stores import store
 from inspection.errors import SettingsError
 from storage.accounts import links, users
@@ -49,7 +51,7 @@ def _database_check(spoken: str) -> Check:
     database = store().database
     problem = database.problem()
     size = _size_of(database.url.database) if database.url.get_backend_name() == "sqlite" else ""
-    return Check(name=_("Database"), good=not problem, said=problem or f"{database}{size}")
+    return Check(name=_("Database"), good=not problem, said=told(problem) or f"{database}{size}")
 
 
 def disk_check() -> Check:
@@ -96,7 +98,7 @@ def _versions(spoken: str) -> dict[str, str]:
     status = schema_status(store().settings.database)
     return {
         "loomwatch": version("loomwatch"),
-        _("Database's tables"): f"{status.current}, {status.state}",
+        _("Database's tables"): f"{status.current}, {said(status.state)}",
         _("Database"): store().database.url.get_backend_name(),
         "Python": platform.python_version(),
         "Streamlit": version("streamlit"),

@@ -26,6 +26,16 @@ FORM_SHAPES = {
 }
 DRIFT_COLOURS = {"gathering": "#8B929C", "steady": "#2F7FB8", "watch": "#E69500", "drifted": "#D92D3A"}
 DRIFT_SHAPES = {"gathering": "circle", "steady": "square", "watch": "diamond", "drifted": "triangle-up"}
+SAMPLE_COLOURS = {
+    "golden": "#2F7FB8",
+    "review": "#E69500",
+    "upload": "#B81010",
+    "roll": "#58D0E8",
+    "frame": "#7028E8",
+    "past": "#A0B8A0",
+    "part": "#D0B870",
+    "reservoir": "#705858",
+}
 GAP_COLOUR = "#8B929C"
 CHOSEN_COLOUR = "#1A869F"
 SCORE_COLOUR = "#2F7FB8"

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import data, shell, words
 from dashboard.language import N_, _
+from dashboard.stored_sentences import told
 from storage.schedules import DAYS, KINDS, Rule, Schedule, parse_rule
 
 KIND_WORDS = {
@@ -42,7 +43,7 @@ def show_schedules() -> None:
         st.caption(_("Times of the plant's clock ({zone}).", zone=words.plain(zone)))
         for schedule, _waits in found:
             if schedule.problem:
-                st.warning(f"**{words.plain(schedule.name)}**: {words.plain(words.sentence(schedule.problem))}")
+                st.warning(f"**{words.plain(schedule.name)}**: {words.plain(told(schedule.problem))}")
         if not data.scheduler_acts() and any(schedule.rule.enabled for schedule, _waits in found):
             st.warning(
                 _("No trainer acts on schedules: start one (loomwatch trainer). A missed run is caught up once."),
@@ -58,7 +59,7 @@ def row_of(schedule: Schedule, waits: str) -> dict[str, str]:
     rule = schedule.rule
     zone = data.plant().zone
     form = "%Y-%m-%d %H:%M"
-    following = schedule.next_run_at.astimezone(zone).strftime(form) if schedule.next_run_at else waits
+    following = schedule.next_run_at.astimezone(zone).strftime(form) if schedule.next_run_at else told(waits)
     return {
         _("Schedule"): schedule.name,
         _("When"): when(rule),

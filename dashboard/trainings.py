@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import data, shell, words
 from dashboard.charts import Drawing, channel, layer, layered, spoken, tooltip
-from dashboard.language import N_, _
+from dashboard.language import N_, _, figure
 from dashboard.stored_sentences import told
 from dashboard.theme import SCORE_COLOUR
 from storage.jobs import OPEN, Job
@@ -69,7 +69,7 @@ def show_start(running: bool) -> None:
 
 
 def show_running(job: Job) -> None:
-    text = f"{job.progress:.0%} · {words.plain(told(job.message))}"
+    text = f"{figure(job.progress, '.0%')} · {words.plain(told(job.message))}"
     st.progress(min(1.0, max(0.0, job.progress)), text=text)
     facts = [told_of(job)]
     if job.ends_at is not None:
@@ -182,4 +182,4 @@ def loss_chart(job: Job) -> Drawing:
 def log_of(job: Job) -> str:
     """The latest lines, the last one at the end, by the viewer's clock."""
     zone = data.zone()
-    return "\n".join(f"{at.astimezone(zone):%H:%M:%S}  {line}" for at, line in job.log[-SHOWN_LINES:])
+    return "\n".join(f"{at.astimezone(zone):%H:%M:%S}  {told(line)}" for at, line in job.log[-SHOWN_LINES:])

@@ -102,7 +102,7 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
     )
     colour = channel(
         "defects:Q",
-        title="Defects",
+        title=_("Defects"),
         scale={"range": HEAT_COLOURS, "domainMin": 0},
         legend={"orient": "right", "tickCount": 4, "format": "d"},
     )

@@ -53,18 +53,21 @@ def told(
     known: Collection[str],
     translate: Translate,
     number: Callable[[str], str] = str,
+    part: Callable[[str, str], str | None] = lambda name, value: None,
 ) -> str:
     """A sentence of the stores that fits one of `sentences`, with the same names and figures; else as `said`. number:
-    writes a figure in it."""
+    writes a figure in it; part: what stands in a placeholder, None where nothing special does."""
 
-    def filled(value: str) -> str:
+    def filled(name: str, value: str) -> str:
+        if (special := part(name, value)) is not None:
+            return special
         return number(value) if _NUMBER.fullmatch(value) else said(value, known, translate)
 
     shown = said(text, known, translate)
     if shown == text:
         for sentence, pattern in _patterns(sentences):
             if found := pattern.fullmatch(text):
-                return translate(sentence, **{name: filled(value) for name, value in found.groupdict().items()})
+                return translate(sentence, **{name: filled(name, value) for name, value in found.groupdict().items()})
     return shown
 
 

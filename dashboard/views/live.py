@@ -9,6 +9,7 @@ from dashboard import alarm_list, charts, data, pictures, shell, words
 from dashboard.data import LiveView
 from dashboard.language import _, figure, ngettext
 from dashboard.latest_defects import draw_latest_defects
+from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from inspection.states import CameraState
 from inspection.types import Roll
@@ -91,7 +92,7 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
     if view.problem:
         st.warning(
             _("**Live pictures and service states are away.** Below is what the database knows. ")
-            + words.plain(view.problem),
+            + words.plain(told(view.problem)),
             icon=":material/cloud_off:",
         )
     elif data.running_model() is not None and not any(service.kind == "worker" for service in view.services):
@@ -102,7 +103,7 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
     for service in view.services:
         if service.state != "problem" or not service.detail:
             continue
-        name, detail = words.plain(service.name), words.plain(service.detail)
+        name, detail = words.plain(service.name), words.plain(told(service.detail))
         if service.kind != "worker":
             st.warning(f"**{name}:** {detail}.", icon=":material/error:")
         elif data.running_model() is not None:
@@ -135,9 +136,9 @@ def show_warnings(view: LiveView, cameras: list[CameraFigures]) -> None:
         )
     for camera in cameras:
         if camera.warnings and not camera.ended:
-            told = "; ".join(words.plain(said(warning_in_words(warning))) for warning in camera.warnings)
+            seen = "; ".join(words.plain(said(warning_in_words(warning))) for warning in camera.warnings)
             st.warning(
-                _("**Camera {camera}:** {told}.", camera=words.plain(camera.camera), told=told),
+                _("**Camera {camera}:** {told}.", camera=words.plain(camera.camera), told=seen),
                 icon=":material/camera:",
             )
 

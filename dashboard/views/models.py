@@ -5,11 +5,10 @@ import streamlit as st
 
 from dashboard import charts, data, model_comparison, model_words, shell, training_schedules, trainings, words
 from dashboard.language import _, ngettext
+from dashboard.sample_data import SOURCES
 from dashboard.stored_sentences import told
 from storage.in_force import meant_for
 from storage.registry import Model
-
-SAMPLE_SOURCES = {"golden": _("given as normal"), "review": _("false alarms of reviews")}
 
 
 def show_page() -> None:
@@ -138,7 +137,9 @@ def show_samples() -> None:
         )
     )
     st.vega_lite_chart(
-        charts.spoken(charts.sample_counts(counts, SAMPLE_SOURCES)), key="samples", alt=_("Samples by style and source")
+        charts.spoken(charts.sample_counts(counts, {source: _(text) for source, text in SOURCES.items()})),
+        key="samples",
+        alt=_("Samples by style and source"),
     )
 
 

@@ -19,16 +19,6 @@ STATES = {
     "waits": (N_("Waits for the guard"), ":material/schedule:", "gray"),
     "refused": (N_("Refused"), ":material/block:", "red"),
 }
-SOURCES = {
-    "golden": N_("given as normal"),
-    "upload": N_("uploaded"),
-    "roll": N_("golden roll"),
-    "frame": N_("a frame chosen"),
-    "past": N_("a past frame chosen"),
-    "part": N_("a part chosen"),
-    "review": N_("false alarm"),
-    "reservoir": N_("by chance"),
-}
 REASONS = {
     "score": N_("the running model scores it higher than normal fabric, at {value} times its limit"),
     "confirmed": N_("confirmed defect {about} lies in it"),
@@ -122,7 +112,7 @@ def show_gallery() -> None:
         source = shell.select(
             _("Source"),
             "source",
-            {"": _("all sources")} | {key: _(text) for key, text in SOURCES.items()},
+            {"": _("all sources")} | {key: _(text) for key, text in sample_data.SOURCES.items()},
             page="samples",
             width=220,
         )
@@ -208,7 +198,7 @@ def show_whole(sample: Sample) -> None:
 def provenance(sample: Sample) -> str:
     """Style, source, where and when, who gave it, and the score then: a line each."""
     at, scored = sample.captured, sample.scored
-    lines = [f"**{words.plain(sample.style)}** · {_(SOURCES.get(sample.source, sample.source))}"]
+    lines = [f"**{words.plain(sample.style)}** · {_(sample_data.SOURCES.get(sample.source, sample.source))}"]
     if at is not None:
         lines.append(
             _("{roll}, {camera}, at {metres}", roll=words.plain(at.roll), camera=words.plain(at.camera),

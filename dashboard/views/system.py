@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import data, records, shell, signed_in, stored_words, system_data, user_admin, words
 from dashboard.data import LiveView
 from dashboard.language import _, figure, ngettext
+from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from dashboard.system_data import Check
 from storage.reads.cameras import CameraFigures
@@ -17,6 +18,13 @@ PARTS = {"health": _("Health"), "users": _("Users"), "logs": _("Logs"), "audit":
 SPANS = {"24": _("24 hours"), "8": _("8 hours"), "168": _("7 days")}
 REFRESH_S = 5.0
 SILENT_S = 10.0
+KINDS = {
+    "ingest": _("Cameras"),
+    "worker": _("Inspection"),
+    "trainer": _("Training"),
+    "alarms": _("Alarms"),
+    "supervisor": _("All of them"),
+}
 WELL = ("running", "waiting", "training", "watching", "standing by", "ended")
 
 
@@ -42,7 +50,7 @@ def show_health() -> None:
     """Redrawn in place."""
     with shell.told():
         view, cameras = data.live_view(), data.cameras()
-        redis = Check(name="Redis", good=not view.problem, said=view.problem or system_data.redis_place())
+        redis = Check(name="Redis", good=not view.problem, said=told(view.problem) or system_data.redis_place())
         with st.grid(3, min_column_width=280):
             for check in (system_data.database_check(), redis, system_data.disk_check()):
                 show_check(check)
@@ -134,9 +142,9 @@ def service_row(name: str, kind: str, state: str, detail: str, at_ns: int) -> di
     is_now = _("silent for {duration}", duration=words.duration(age_s)) if old else said(state)
     return {
         _("Process"): name,
-        _("Kind"): kind,
+        _("Kind"): KINDS.get(kind, kind),
         _("State"): f"{mark} {is_now}",
-        _("Says"): detail,
+        _("Says"): detail if state == "running" else told(detail),
     }
 
 

@@ -37,6 +37,7 @@ DRIFT_WORDS = {
     "drifted": _("Drifted"),
 }
 MOST_KINDS = 12
+USUAL_KEY = "trends.usual"  # the day before those shown
 
 
 def show_page() -> None:
@@ -99,21 +100,26 @@ def choose_filter(lines: list[str]) -> TrendFilter:
 
 
 def choose_day(label: str, name: str, default: date, *, width: int | Literal["stretch"] = "stretch") -> date:
+    """In the address whatever it is: tomorrow another day is the default."""
     try:
         wanted = date.fromisoformat(st.query_params.get(name, ""))
     except ValueError:
         wanted = default
-    chosen = st.date_input(label, value=wanted, key=f"trends.{name}", format="YYYY-MM-DD", width=width)
+    chosen = st.date_input(label, value=wanted, key=f"trends.{name}.{default}", format="YYYY-MM-DD", width=width)
     chosen = chosen if isinstance(chosen, date) else default
-    shell.remember(name, chosen.isoformat(), default=default.isoformat())
+    shell.remember(name, chosen.isoformat())
     return chosen
 
 
 def choose_earlier(wanted: TrendFilter) -> TrendFilter:
     """What the days are compared with: as many, ended on the chosen day."""
-    length = wanted.last - wanted.first
+    length, usual = wanted.last - wanted.first, wanted.first - timedelta(days=1)
+    former = st.session_state.get(USUAL_KEY, usual)
+    if former != usual and st.query_params.get("before") == former.isoformat():
+        st.query_params.pop("before")  # other days were chosen, and nobody had chosen what to compare them with
+    st.session_state[USUAL_KEY] = usual
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        last = choose_day(_("Compared with days until"), "before", wanted.first - timedelta(days=1), width=220)
+        last = choose_day(_("Compared with days until"), "before", usual, width=220)
         earlier = replace(wanted, first=last - length, last=last)
         st.caption(
             _(
@@ -196,17 +202,8 @@ def show_control(wanted: TrendFilter) -> None:
     trends = data.trends(wanted, cast(By, step))
     chart = chart_of(trends, cast(Measure, measure))
     label, form = MEASURES[measure]
-    scale = own(measure, 1.0) or 1.0
-    table = pd.DataFrame(
-        {
-            "name": [trend.name for trend in trends],
-            "value": chart.values * scale,
-            "lower": chart.lower * scale,
-            "center": chart.center * scale,
-            "upper": chart.upper * scale,
-            "signal": chart.signals,
-        }
-    )
+    limits = {"value": chart.values, "lower": chart.lower, "center": chart.center, "upper": chart.upper}
+    table = pd.DataFrame({"name": [trend.name for trend in trends], **limits, "signal": chart.signals})
     if table["value"].isna().all():
         st.caption(_(
 "{label} is not known for this choice: a style has no uptime of its own, and what "
@@ -216,7 +213,11 @@ label=label
         return
     out = int((table["signal"] != "").sum())
     draw(
-        trend_charts.control_chart(table, title=label, text_format=form),
+        trend_charts.control_chart(
+            table.assign(**{name: table[name] * (own(measure, 1.0) or 1.0) for name in limits}),
+            title=label,
+            text_format=form,
+        ),
         alt=_(
             "{label}, {points}, {out} out of control",
             label=label,
@@ -225,7 +226,7 @@ label=label
         ),
         as_picture=len(table) >= trend_charts.MANY,
     )
-    limits = (
+    kind = (
         _("u-chart: limits follow the area inspected")
         if chart.kind == "u"
         else _("individuals chart: limits from the moving range")
@@ -235,7 +236,7 @@ label=label
         if not out
         else _("{points} out of control.", points=ngettext("{number} point", "{number} points", out))
     )
-    few = _("Limits need five points.") if pd.isna(chart.center) else f"{said} ({limits})"
+    few = _("Limits need five points.") if pd.isna(chart.center) else f"{said} ({kind})"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(few)
         export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]).merge(table), "course")

@@ -16,10 +16,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard import language
 from inspection.settings import StoreSettings, load
+from storage.database import open_database
 from storage.live import Live
 from storage.redis_server import start_private_redis
 from tests.e2e.browser import new_page, serve, settle, sign_in
 from tests.e2e.screenshots import PAGES, run
+from tests.integration.dashboard.plausible_line import set_to_work
 
 pytestmark = pytest.mark.e2e
 
@@ -68,6 +70,8 @@ def looked(chromium: Browser, seeded_folder: Path, tmp_path_factory: pytest.Temp
     """All pages in German, light and dark."""
     folder = Path(shutil.copytree(seeded_folder, tmp_path_factory.mktemp("looked") / "line"))
     store = load(StoreSettings, data_dir=folder, database_url="", redis_url="", pictures_url="")
+    with open_database(store.database) as database:
+        set_to_work(database)
     found = {}
     with (
         start_private_redis(folder, folder / "redis.log") as redis,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import cv2
 import numpy as np
@@ -14,7 +15,9 @@ from inference_worker import pictures as drawing
 from inspection.likeness import likeness
 from inspection.settings import StoreSettings
 from inspection.types import Capture, Defect, FrameHeader, FrameReport, Gap, Pixels, Scores
-from storage import gates, registry, reviews, rolls, samples, shadow
+from storage import gates, registry, reviews, rolls, samples, schedules, shadow
+from storage.alarms.alarm_store import Signal, observe
+from storage.alarms.rules import parse_rule
 from storage.database import Database, open_database, upgrade
 from storage.frames import store_capture, store_gap, store_report
 from storage.live import LiveCamera, ServiceState, StripPiece
@@ -235,7 +238,12 @@ def add_models(database: Database, store: StoreSettings, folder: Path, *, now: d
         )
 
 
-def judged(rule: str, verdict: gates.Verdict, words: str = "as good", **changes: Any) -> gates.RuleResult:
+def judged(
+    rule: str,
+    verdict: gates.Verdict,
+    words: str = "finds 31 of 31 confirmed defects, the running model 31",
+    **changes: Any,
+) -> gates.RuleResult:
     values = {"style": "", "value": 1.0, "limit": 1.0} | changes
     return gates.RuleResult(rule=rule, verdict=verdict, words=words, **values)
 
@@ -251,10 +259,22 @@ def add_candidate(database: Database, pictures: PictureStore) -> None:
     pictures.put("gates/heat.png", drawing.encode(heat, suffix=".png"))
     shown = gates.GatePicture(picture="gates/cloth.png", heat="gates/heat.png", words="twill navy: defect 7, missed")
     passed = [
-        judged("false_alarms", "passed", "1.2 false alarms per 100 m on 84.00 m held out, the running model 2.4"),
+        judged(
+            "false_alarms",
+            "passed",
+            "1.2 false alarms per 100 m on 84.00 m held out, the running model 2.4, up to 4.1 is within its 95 % "
+            "interval",
+        ),
         judged("recall", "passed", "finds 31 of 31 confirmed defects, the running model 30"),
-        judged("styles", "unjudged", "style plain ecru: confirmed defects: there is none yet", style="plain ecru"),
-        judged("speed", "passed", "101 % of the running model's tiles a second, 95 % are asked for", value=1.01),
+        judged(
+            "styles",
+            "unjudged",
+            "style plain ecru: confirmed defects: there is none yet in the regression set",
+            style="plain ecru",
+        ),
+        judged(
+            "speed", "passed", "101 % of the running model's tiles a second, 95 % at least are asked for", value=1.01
+        ),
         judged("parity", "passed", "decides alike by openvino-bf16, openvino-f32"),
     ]
     failed = judged("recall", "failed", "finds 29 of 31 confirmed defects, the running model 31", pictures=(shown,))
@@ -450,6 +470,20 @@ def seed(store: StoreSettings, bundles: Path, *, frames: int, now: datetime | No
             at=now - 30 * hours,
             by="m.ivanova",
         )
+
+
+def set_to_work(database: Database) -> None:
+    """What stands on a page only while it lasts: an alarm, a training that runs, one that waits, a schedule."""
+    now = datetime.now(UTC)
+    rule = parse_rule({"name": "alarm-1", "kind": "severe_defect"})
+    text = "severe defect: defect 5, warp line of 240 mm at 3.20 m of roll R-1043, 310 mm across, camera cam-left"
+    with database.session() as session:
+        observe(session, rule, line="line-1", signals=[Signal(level="raise", text=text)], at=now)
+    message = "trains, epoch 3 of 20, loss 0.125"
+    add_job(database, state="running", progress=0.3, message=message, at=now, by="m.ivanova")
+    add_job(database, state="queued", progress=0, message="waits for the training that runs", at=now, by="m.ivanova")
+    rule = schedules.parse_rule(kind="samples", count=20)
+    schedules.add_schedule(database, "plan-1", rule, by="m.ivanova", zone=ZoneInfo("UTC"))
 
 
 def look_at_samples(database: Database, pictures: PictureStore) -> None:

@@ -15,6 +15,7 @@ from inspection.line_setup import change_setup
 from inspection.types import Roll
 from storage import gates, jobs, registry
 from storage.accounts import users
+from storage.accounts.passwords import hash_password
 from storage.accounts.roles import ROLES, NotAllowed, Role
 from storage.alarms import alarm_store
 from storage.alarms.alarm_store import Signal
@@ -122,6 +123,14 @@ def a_style(database: Database) -> str:
     return sensitivities(database)[0].style
 
 
+def change_password(database: Database) -> None:
+    """Of who has one."""
+    with database.session() as session:
+        for row in session.scalars(select(UserRow).where(UserRow.name == "Somebody")):
+            row.password = hash_password("linen warp 1887")
+    data.change_password("linen warp 1887", "jute weft 1912")
+
+
 def start_line(database: Database) -> None:
     """Of a style that the model in charge knows."""
     change_setup(stores.store().settings.data_dir, style=a_style(database))
@@ -185,6 +194,7 @@ ACTS: dict[str, Act] = {
     "stop_line": Act("admin", lambda line: setup_data.stop_line()),
     "promote": Act("quality", lambda line: data.promote("cras-2024-05-02", style="", reason="calmer", override=True)),
     "roll_back": Act("quality", lambda line: data.roll_back("false alarms")),
+    "change_password": Act("viewer", change_password),
     "set_preferences": Act("viewer", lambda line: data.set_preferences("de", "imperial")),
     "add_user": Act("admin", lambda line: system_data.add_user("Carla", "viewer")),
     "set_role": Act("admin", lambda line: system_data.set_role("Anna Keller", "viewer")),

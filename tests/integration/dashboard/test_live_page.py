@@ -120,7 +120,7 @@ def test_what_keeps_the_alarm_service_from_telling_a_sink_is_shown(
     live.publish_service(
         ServiceState(name="alarms-1", kind="alarms", state="problem", detail=detail, at_ns=time.time_ns())
     )
-    [warning] = [one.value for one in open_page("live").warning if "sink plant" in one.value]
+    [warning] = [one.value for one in open_page("live").warning if "Sink plant" in one.value]
     assert "certificate has expired" in warning
     assert "model" not in warning
 

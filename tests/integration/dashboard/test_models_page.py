@@ -146,7 +146,7 @@ def test_a_running_training_shows_how_far_it_is(
     page = open_page("models")
     bar = page.get("progress")[0]
     assert bar.proto.value == 42
-    assert bar.proto.text == "42% · Epoch 7 of 15"
+    assert bar.proto.text == "42 % · Epoch 7 of 15"
     assert "No trainer answers" not in text_of(page)
     assert any(button.label == "Ask for another training" for button in page.button)
 
@@ -167,7 +167,7 @@ def test_a_running_training_shows_its_loss_its_log_and_its_end_and_is_cancelled(
     assert "in 11 min" in words or "in 12 min" in words
     assert "try 2" in words
     assert "on trainer\\-1" in words
-    assert page.code[0].value.endswith("training on 96 tiles of 3 styles")
+    assert page.code[0].value.endswith("Training on 96 tiles of 3 styles")
     assert any("Loss" in str(chart.proto) for chart in page.get("vega_lite_chart"))
     press(page, f"cancel.{job_id}")
     job = get_job(line, job_id)

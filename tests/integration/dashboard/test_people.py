@@ -8,6 +8,7 @@ from sqlalchemy import select
 from dashboard import data
 from inspection.settings import StoreSettings
 from storage.accounts import users
+from storage.accounts.passwords import hash_password, is_password
 from storage.database import Database
 from storage.tables import UserRow
 from tests.integration.dashboard.conftest import NAME, VIEWS, OpenPage, text_of
@@ -50,6 +51,27 @@ def test_what_is_set_is_kept_with_the_account_and_holds_at_once(
     with line.reading() as session:
         row = session.scalars(select(UserRow).where(UserRow.name == NAME)).one()
         assert (row.language, row.units) == ("de", "imperial")
+
+
+def test_who_has_a_password_chooses_another_one(line: Database, open_page: OpenPage) -> None:
+    assert not [box for box in open_page("trends").text_input if box.label == "Present password"]
+    with line.session() as session:
+        session.scalars(select(UserRow).where(UserRow.name == NAME)).one().password = hash_password("linen warp 1887")
+
+    def change(old: str, new: str, again: str) -> str:
+        page = open_page("trends")
+        boxes = {box.label: box for box in page.text_input}
+        boxes["Present password"].set_value(old)
+        boxes["New password"].set_value(new)
+        boxes["New password, again"].set_value(again)
+        return text_of(next(button for button in page.button if button.label == "Change password").click().run())
+
+    assert "The two passwords are not the same" in change("linen warp 1887", "jute weft 1912", "jute weft 1913")
+    assert "The present password is another one" in change("silk", "jute weft 1912", "jute weft 1912")
+    assert "It holds from now on" in change("linen warp 1887", "jute weft 1912", "jute weft 1912")
+    with line.reading() as session:
+        row = session.scalars(select(UserRow).where(UserRow.name == NAME)).one()
+        assert is_password("jute weft 1912", row.password)
 
 
 def test_times_are_those_of_the_plant(line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:

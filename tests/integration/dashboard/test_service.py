@@ -79,6 +79,7 @@ def test_streamlit_listens_where_told_and_reports_to_nobody() -> None:
     assert "--server.headless=true" in flags
     assert "--browser.gatherUsageStats=false" in flags
     assert "--client.showErrorDetails=none" in flags
+    assert "--server.maxUploadSize=30" in flags, "as much as the page Samples takes"
 
 
 def test_settings_given_as_arguments_reach_the_pages(tmp_path: Path, store: StoreSettings) -> None:

@@ -1,17 +1,21 @@
 """Trends: figures of the database, filters in the address, each chart's data to take away."""
 
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
+import streamlit as st
 from sqlalchemy import event
 
 from dashboard import data
+from storage.accounts import users
 from storage.database import Database
 from storage.roll_details import find_roll, set_details
 from storage.trends.periods import Plant
 from storage.trends.reads import TrendFilter, read_trends, read_whole
-from tests.integration.dashboard.conftest import OpenPage, text_of
+from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
 
 pytestmark = pytest.mark.integration
 PLANT = Plant(ZoneInfo("UTC"), ("early=06:00", "late=14:00", "night=22:00"))
@@ -62,6 +66,44 @@ def test_a_link_reproduces_the_screen_and_a_choice_makes_one(line: Database, ope
     assert page.query_params["days"] in ("7", ["7"])
     assert not page.exception
     assert open_page("trends", days="nonsense", last="never", measure="?").selectbox[0].value == "30"
+
+
+def test_a_link_of_today_shows_the_same_days_tomorrow(line: Database, open_page: OpenPage) -> None:
+    today = datetime.now(UTC).date()
+
+    def day(ago: int) -> str:
+        return (today - timedelta(days=ago)).isoformat()
+
+    page = open_page("trends")
+    assert (page.query_params["last"], page.query_params["before"]) == (day(0), day(30))
+    next(box for box in page.selectbox if box.label == "Days").set_value("7").run()
+    assert (page.query_params["last"], page.query_params["before"]) == (day(0), day(7)), "the days before follow"
+    page.date_input[1].set_value(today - timedelta(days=50)).run()
+    next(box for box in page.selectbox if box.label == "Days").set_value("90").run()
+    assert page.query_params["before"] == day(50), "what somebody chose stays"
+    linked = open_page("trends", last=day(0), before=day(40))
+    assert [box.value for box in linked.date_input] == [today, today - timedelta(days=40)]
+    assert open_page("trends", last=day(1)).date_input[0].value == today - timedelta(days=1)
+
+
+def test_what_is_taken_away_is_metric_whoever_takes_it(
+    line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, bytes] = {}
+
+    def keep(_label: str, content: bytes, *, file_name: str, **_more: object) -> None:
+        files[file_name] = content
+
+    monkeypatch.setattr(st, "download_button", keep)
+    by_units = {}
+    for units in ("metric", "imperial"):
+        users.set_preferences(line, by=NAME, language="", units=units)
+        assert not open_page("trends").exception
+        by_units[units] = dict(files)
+    assert set(files) == {f"trends-{name}.csv" for name in ("comparison", "course", "style", "kinds", "across")}
+    assert by_units["imperial"] == by_units["metric"]
+    course = pd.read_csv(BytesIO(files["trends-course.csv"]))
+    assert course["value"].tolist() == course["defects_per_100_m2"].tolist()
 
 
 def test_days_without_cloth_say_what_to_do(line: Database, open_page: OpenPage) -> None:

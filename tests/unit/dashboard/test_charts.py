@@ -1,17 +1,19 @@
 """Charts: what they draw, in whatever state the line is."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import altair as alt
 import pandas as pd
 import pytest
 
 from dashboard import charts, trend_charts
-from dashboard.theme import STATE_COLOURS, STATE_SHAPES
+from dashboard.sample_data import SOURCES
+from dashboard.theme import SAMPLE_COLOURS, STATE_COLOURS, STATE_SHAPES
 from inspection.types import Roll
 from storage.reads.review_state import STATES
 from storage.reads.roll_summary import CameraCoverage, RollSummary
+from storage.samples import Source
 
 ROLL = Roll(
     id=1,
@@ -120,8 +122,15 @@ def test_the_score_trend_marks_the_limit_and_the_frames_with_defects() -> None:
 
 
 def test_samples_are_stacked_by_their_source() -> None:
-    counts = pd.DataFrame({"style": ["twill"], "source": ["golden"], "count": [3]})
-    made = charts.sample_counts(counts, {"golden": "given", "review": "false alarms"})
+    counts = pd.DataFrame({"style": ["twill"] * 3, "source": ["reservoir", "golden", "past"], "count": [5, 3, 4]})
+    made = charts.sample_counts(counts, {**SOURCES, "golden": "given"})
     check(made)
-    [row] = rows_of(made, "origin")
-    assert (row["origin"], row["count"]) == ("given", 3)
+    rows = [(row["origin"], row["count"]) for row in rows_of(made, "origin")]
+    assert rows == [("by chance", 5), ("given", 3), ("a past frame chosen", 4)]
+    scale = made["encoding"]["color"]["scale"]
+    assert scale["domain"] == ["given", "a past frame chosen", "by chance"]
+    assert scale["range"] == [SAMPLE_COLOURS[source] for source in ("golden", "past", "reservoir")]
+
+
+def test_every_source_of_samples_has_a_name_and_a_colour() -> None:
+    assert set(SOURCES) == set(SAMPLE_COLOURS) == set(get_args(Source))

@@ -23,6 +23,7 @@ PALETTES = {
     "states": list(theme.STATE_COLOURS.values()),
     "severities": list(theme.SEVERITY_COLOURS.values()),
     "drift": list(theme.DRIFT_COLOURS.values()),
+    "samples": list(theme.SAMPLE_COLOURS.values()),
     "cut plan": [roll_charts.FIRST_COLOUR, roll_charts.SECOND_COLOUR],
     "scores and limits": [theme.SCORE_COLOUR, theme.LIMIT_COLOUR, theme.GAP_COLOUR],
     "from few to many": trend_charts.HEAT_COLOURS,

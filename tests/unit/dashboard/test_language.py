@@ -112,9 +112,14 @@ def test_no_page_writes_a_text_around_its_language() -> None:
     """What a person reads is never a plain string of a widget."""
     shown = {"title", "header", "subheader", "caption", "markdown", "info", "warning", "error", "success", "badge"}
     shown |= {"button", "act_button", "metric", "popover", "expander", "checkbox", "text_input", "selectbox", "Tooltip"}
+    charts = {"channel", "tooltip", "layer", "layered"}
     found = []
     for path in sorted((ROOT / "dashboard").rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in charts:
+                titles = [word.value for word in call.keywords if call.func.id == "tooltip" or word.arg == "title"]
+                titles = [each.elts[0] if isinstance(each, ast.Tuple) else each for each in titles]
+                found += [f"{path.name}:{each.lineno} {letters(each)}" for each in titles if letters(each)]
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in shown):
                 continue
             if ast.unparse(call.func.value) in ("log", "logger"):

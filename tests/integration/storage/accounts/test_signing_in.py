@@ -10,7 +10,7 @@ from sqlalchemy import select
 from inspection.errors import SettingsError
 from storage.accounts import links, sessions, slowing, users
 from storage.accounts.sessions import Limits
-from storage.accounts.sign_in import Tried, sign_in
+from storage.accounts.sign_in import Tried, change_password, sign_in
 from storage.database import Database
 from storage.tables import AuditRow, OneTimeLinkRow, SessionRow, UserRow
 
@@ -107,6 +107,40 @@ def test_a_changed_role_holds_in_a_running_session(plant: Database, attempt: Try
     found = sessions.find_user(plant, secret, LIMITS)
     assert found is not None
     assert found.role == "viewer"
+
+
+# --- another password ----------------------------------------------------------------------------------------------
+
+
+def test_who_knows_the_present_password_chooses_another_and_is_out_everywhere_else(
+    plant: Database, attempt: Try
+) -> None:
+    here, elsewhere = attempt().secret, attempt().secret
+    anna = attempt("Anna").secret
+    change_password(plant, by="Ben", old=PASSWORD, new=OTHER, address="10.0.0.1", keep=here)
+    signed_in = [sessions.find_user(plant, secret, LIMITS) for secret in (here, elsewhere, anna)]
+    assert [found and found.name for found in signed_in] == ["Ben", None, "Anna"]
+    assert not attempt().secret
+    assert attempt(password=OTHER).secret
+    with plant.reading() as session:
+        changed = session.scalars(select(AuditRow.by).where(AuditRow.action == "user.password")).all()
+    assert changed == ["Ben"]
+
+
+def test_who_does_not_know_the_present_password_is_slowed_as_when_signing_in(plant: Database, attempt: Try) -> None:
+    def change(old: str, new: str = OTHER, *, by: str = "Ben") -> None:
+        change_password(plant, by=by, old=old, new=new, address="10.0.0.1", keep="", at=START)
+
+    with pytest.raises(SettingsError, match="10 to 256 characters"):
+        change(PASSWORD, "short")
+    for _ in range(5):
+        with pytest.raises(SettingsError, match="the present password is another one"):
+            change("guessed it all")
+    with pytest.raises(SettingsError, match="wait 2 s"):
+        change(PASSWORD)
+    users.add_user(plant, name="Carla", role="viewer", password=None, by="root", origin="company")
+    with pytest.raises(SettingsError, match="Carla has no password here"):
+        change("", by="Carla")
 
 
 # --- slowing down --------------------------------------------------------------------------------------------------
