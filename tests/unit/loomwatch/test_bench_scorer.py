@@ -9,7 +9,8 @@ import torch
 
 from cras_core.errors import BackboneError, EngineError
 from cras_core.graph import ROUTE
-from cras_core.runtimes.builders import BUILDERS, REFERENCE, Builder
+from cras_core.parity import compare, with_defects
+from cras_core.runtimes.builders import BUILDERS, REFERENCE, Builder, build, present
 from cras_core.runtimes.torch_runtime import TorchRuntime
 from loomwatch.bench_scorer import UNFOLDED, UnfoldedRuntime, bundle_or_backbone
 from loomwatch.cli import run
@@ -74,6 +75,17 @@ def test_all_are_timed_in_turn_and_told_with_what_failed(tmp_path, monkeypatch, 
         }
         assert row["peak_mb"] is None or row["peak_mb"] >= 0
     assert "onnx-float32: not to be used, it does not fit in here" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["torch-bfloat16", "openvino-bf16", "openvino-int8"])
+def test_runtimes_below_float32_keep_the_limits_on_a_model_that_tells_defects(name, tmp_path):
+    if name not in present(CPU):
+        pytest.skip(f"{name} does not work on this machine")
+    made = {"backbone": "efficientnet_lite0", "tile_px": 128, "weights": None, "device": CPU}
+    with bundle_or_backbone(None, **made) as (scorer, tiles):
+        runtime = build(name, scorer.graph, tmp_path, device=CPU, tiles=tiles)
+        parity = compare(runtime, scorer.reference, with_defects(tiles), scorer.thresholds)
+    assert parity.problem(exact=False) == "", parity
 
 
 def test_a_backbone_without_weights_or_network_is_timed_with_weights_at_random(tmp_path, monkeypatch):
