@@ -116,7 +116,7 @@ def english_in(page: str) -> list[str]:
     with (FOLDER / "de" / "LC_MESSAGES" / "loomwatch.po").open("rb") as file:
         catalog = {one(message.id): one(message.string) for message in read_po(file, locale="de") if message.id}
     german = " ".join(catalog.values())
-    page = page.replace("four-point", "")  # a profile's name
+    page = page.replace("four-point", "").replace("Modell first", "Modell")  # names of a profile and a model
     return [
         text
         for text in catalog
