@@ -19,7 +19,7 @@ from inspection.settings import StoreSettings, load
 from storage.database import open_database
 from storage.live import Live
 from storage.redis_server import start_private_redis
-from tests.e2e.browser import new_page, serve, settle, sign_in
+from tests.e2e.browser import WALL, new_page, serve, settle, sign_in
 from tests.e2e.screenshots import PAGES, run
 from tests.integration.dashboard.plausible_line import set_to_work
 
@@ -59,9 +59,11 @@ WORDS = """() => {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
-    """What was found on a page. violations: (look, rule, where) of the serious and the critical ones."""
+    """What was found on a page. violations: (look, rule, where) of the serious and the critical ones. ends_px: where
+    its first chart ends, as it is opened."""
 
     words: frozenset[str]
+    ends_px: float
     violations: tuple[tuple[str, str, str], ...]
 
 
@@ -86,11 +88,14 @@ def looked(chromium: Browser, seeded_folder: Path, tmp_path_factory: pytest.Temp
             page.goto(f"{address}/{path}")
             expect(page.get_by_role("heading", level=1).first).to_be_visible()
             settle(page)
+            charts = page.get_by_test_id("stVegaLiteChart").filter(visible=True).all()
+            box = charts[0].bounding_box() if charts else None
+            ends_px = box["y"] + box["height"] if box else 0.0
             drawn(page)
             words = frozenset(words_of(page))
             light = tuple(violations(page, "light"))
             page.emulate_media(color_scheme="dark")
-            found[name] = Looked(words=words, violations=(*light, *violations(page, "dark")))
+            found[name] = Looked(words=words, ends_px=ends_px, violations=(*light, *violations(page, "dark")))
         live.close()
     return found
 
@@ -142,3 +147,7 @@ def test_a_page_in_german_has_no_english_word_left(looked: dict[str, Looked]) ->
 def test_axe_finds_nothing_serious_on_any_page(looked: dict[str, Looked]) -> None:
     found = [(name, *each) for name, page in looked.items() for each in page.violations]
     assert not found, "\n".join(map(str, found))
+
+
+def test_the_wall_screen_shows_the_map_of_the_roll_without_scrolling(looked: dict[str, Looked]) -> None:
+    assert 0 < looked["line"].ends_px <= WALL[1]
