@@ -16,10 +16,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard import language
 from inspection.settings import StoreSettings, load
+from storage.accounts import links
 from storage.database import open_database
 from storage.live import Live
 from storage.redis_server import start_private_redis
-from tests.e2e.browser import WALL, new_page, serve, settle, sign_in
+from tests.e2e.browser import TABLET, WALL, enter, new_page, serve, settle, sign_in
 from tests.e2e.screenshots import PAGES, run
 from tests.integration.dashboard.plausible_line import set_to_work
 
@@ -30,6 +31,7 @@ PLACES = PAGES | {
     "system-audit": "system?part=audit",
     "samples-give": "samples?part=give",
     "samples-sensitivity": "samples?part=sensitivity",
+    **{f"setup-{step}": f"setup?step={step}" for step in ("line", "style", "golden", "train", "start")},
 }
 # What people, machines and records are called is the same in every language
 DATA = re.compile(
@@ -88,10 +90,10 @@ def looked(chromium: Browser, seeded_folder: Path, tmp_path_factory: pytest.Temp
             page.goto(f"{address}/{path}")
             expect(page.get_by_role("heading", level=1).first).to_be_visible()
             settle(page)
+            drawn(page)
             charts = page.get_by_test_id("stVegaLiteChart").filter(visible=True).all()
             box = charts[0].bounding_box() if charts else None
             ends_px = box["y"] + box["height"] if box else 0.0
-            drawn(page)
             words = frozenset(words_of(page))
             light = tuple(violations(page, "light"))
             page.emulate_media(color_scheme="dark")
@@ -151,3 +153,27 @@ def test_axe_finds_nothing_serious_on_any_page(looked: dict[str, Looked]) -> Non
 
 def test_the_wall_screen_shows_the_map_of_the_roll_without_scrolling(looked: dict[str, Looked]) -> None:
     assert 0 < looked["line"].ends_px <= WALL[1]
+
+
+def test_axe_finds_nothing_serious_before_somebody_is_signed_in(
+    chromium: Browser, seeded_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(seeded_folder, tmp_path / "line"))
+    found = []
+    with open_database(f"sqlite:///{folder / 'loomwatch.db'}") as database, serve(folder) as address:
+        link = links.make_link(database, purpose="password", name="viewer", by="test")
+        for size in (WALL, TABLET):
+            with new_page(chromium, size=size) as page:
+                page.goto(address)
+                found += violations(page, "sign-in")
+                enter(page, name="nobody", password="wrong, wrong")
+                expect(page.get_by_role("alert")).to_be_visible()
+                found += violations(page, "sign-in refused")
+                page.goto(f"{address}/welcome#{link}")
+                expect(page.get_by_label("Once more")).to_be_visible()
+                found += violations(page, "a password is chosen")
+            with new_page(chromium, size=size) as page:
+                page.goto(f"{address}/welcome#spent")
+                expect(page.get_by_role("heading", name="This link no longer works")).to_be_visible()
+                found += violations(page, "a link that is spent")
+    assert not found, "\n".join(map(str, found))
