@@ -13,6 +13,7 @@ from loomwatch.bench_year import fill_year
 from storage.database import Database, open_database, upgrade
 from storage.frames import store_report
 from storage.grading.kept import grade_rolls, keep_grades
+from storage.packed_scores import unpack_scores
 from storage.pictures import PictureStore
 from storage.reviews import merge_defects, review_defect
 from storage.rolls import list_rolls
@@ -22,7 +23,7 @@ from tests.records import at, make_defect, make_report
 pytestmark = pytest.mark.integration
 
 # What a version and those before it keep in another way, or not at all; the tests of that migration look at it.
-OTHERWISE = {"0007": {"reviews"}, "0004": {"grid"}, "0001": {"defects"}}
+OTHERWISE = {"0016": {"scores", "grid"}, "0007": {"reviews"}, "0004": {"grid"}, "0001": {"defects"}}
 
 
 def config() -> Config:
@@ -81,6 +82,12 @@ def test_a_filled_store_goes_down_to_each_version_and_up_again(empty_url, tmp_pa
     with open_database(empty_url) as database:
         after = rows_of(database.engine, without={"loomwatch_version"})
         assert after.keys() == before.keys()
+        for rows in (after["frames"], before["frames"]):
+            cells = [high * wide for high, wide in zip(rows["grid_rows"], rows["grid_columns"], strict=True)]
+            for name, counts in (("scores", rows["tiles"]), ("grid", cells)):
+                rows[name] = [
+                    unpack_scores(data, count).tolist() for data, count in zip(rows[name], counts, strict=True)
+                ]
         for table in ("lines", "cameras", "styles", "rolls", "frames", "gaps", "captures", "samples", "audit"):
             assert after[table] == before[table], table
         for name in ("frame_id", "camera", "y0_mm", "x1_mm", "score", "mask", "crop", "captured_at"):
