@@ -104,8 +104,9 @@ stretches = st.lists(
 @settings(max_examples=40)
 @given(found=many, narrow=stretches, number=st.integers(1, 35))
 def test_splitting_a_roll_at_a_boundary_keeps_the_sum(rules, found, narrow, number):
-    """Of what is long as a line is, and no hole: a part of one is a smaller hole, of an area a wider one."""
-    rules = rules.model_copy(update={"end_ignore_mm": 0})
+    """Of what is long as a line is, and no hole: a part of one is a smaller hole, of an area a wider one. Of no edges,
+    which a part may lie in and the whole not."""
+    rules = rules.model_copy(update={"end_ignore_mm": 0, "edge_ignore_mm": 0})
     at_mm = number * rules.unit_mm
     long_ = {"geometry": "warp_line", "hole": False}
     found = [replace(each, **long_) if sum(map(len, cut(rules, each, at_mm))) == 2 else each for each in found]
