@@ -117,10 +117,11 @@ def test_an_alarm_is_acknowledged_on_the_wall_screen(chromium: Browser, address:
         assert alarm.acknowledged_by == "operator"
 
 
-def shown(page: Page) -> int:
-    """The defect in view."""
+def shown(page: Page, *, after: int = 0) -> int:
+    """The defect in view, once the one before has gone."""
+    expect(page.get_by_role("heading", name=f"Defect {after}", exact=True)).to_have_count(0)
     heading = page.get_by_role("heading", name=re.compile(r"Defect \d+"))
-    expect(heading).to_be_visible()
+    expect(heading).to_have_count(1)
     settle(page)
     return int(heading.inner_text().split()[-1])
 
@@ -149,10 +150,10 @@ def test_a_review_by_keyboard_alone(chromium: Browser, address: str, database: D
         settle(page)
         page.keyboard.press("d")
         wait_for(lambda: defect(first).state == "confirmed")
-        second = shown(page)
+        second = shown(page, after=first)
         page.keyboard.press("f")
         wait_for(lambda: defect(second).state == "rejected")
-        third = shown(page)
+        third = shown(page, after=second)
         assert len({first, second, third}) == 3
         page.keyboard.press("ArrowRight")
         expect(page.get_by_role("heading", name=f"Defect {third}", exact=True)).to_have_count(0)
