@@ -7,11 +7,12 @@ from urllib.parse import parse_qs, quote, urlsplit
 import streamlit as st
 
 from dashboard import setup_data, shell, words
-from dashboard.language import N_, _, figure
+from dashboard.language import _, figure
 from dashboard.setup_data import Picture, SetUp
 from dashboard.stored_sentences import told
 from inspection.endpoints import without_password
 from inspection.errors import LoomwatchError
+from inspection.language import N_
 from inspection.pictures import VIDEO_SUFFIXES
 from inspection.settings import CameraSettings
 

@@ -21,11 +21,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.company import WAY_S, Company
-from dashboard.language import N_, _, asked_for, language, ngettext, speaking
+from dashboard.language import _, asked_for, language, ngettext, speaking
 from dashboard.signed_in import cookie_name, limits_of
 from dashboard.stored_sentences import told
 from dashboard.theme import LOGO
 from inspection.errors import LoomwatchError, SettingsError, StorageError
+from inspection.language import N_
 from inspection.settings import DashboardSettings, StoreSettings, load
 from storage.accounts import links, sessions
 from storage.accounts.company import sign_in_company

@@ -6,9 +6,6 @@ papers say as well is in their catalog (`storage/reports/language.py`). The lang
 browser's, else English.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 
 import streamlit as st
@@ -18,19 +15,16 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import signed_in, units
 from inspection.errors import LoomwatchError
-from inspection.language import LANGUAGES, marks, texts
+from inspection.language import LANGUAGES, Speech
 from storage.accounts.users import User
 from storage.reports.language import FOLDER as PAPERS
 
 FOLDER = Path(__file__).parent / "locale"
 _KEY = "language"
-_spoken: ContextVar[str] = ContextVar("language", default="")
 
 
-def language() -> str:
+def _of_the_page() -> str:
     """Of the page that is being made, which has chosen it at its beginning."""
-    if spoken := _spoken.get():
-        return spoken
     if get_script_run_ctx(suppress_warning=True) is None:
         return "en"
     if _KEY not in st.session_state:
@@ -41,13 +35,18 @@ def language() -> str:
     return str(st.session_state[_KEY])
 
 
+_SPEECH = Speech(_of_the_page, FOLDER, PAPERS)
+_, ngettext = _SPEECH.text, _SPEECH.plural
+language, speaking = _SPEECH.language, _SPEECH.speaking
+
+
 def choose(user: User | None) -> None:
     """For the pages of this browser: language and units as their user has set them, else as the browser asks."""
     units.choose(user.units if user else "metric")
     wanted = user.language if user else ""
     spoken = wanted if wanted in LANGUAGES else asked_for(st.context.headers.get("Accept-Language") or "")
     st.session_state[_KEY] = spoken
-    _spoken.set(spoken)  # a run of a page has a thread of its own, and words ask thousands of times
+    _SPEECH.choose(spoken)  # a run of a page has a thread of its own, and words ask thousands of times
 
 
 def asked_for(header: str) -> str:
@@ -63,37 +62,6 @@ def asked_for(header: str) -> str:
     return negotiate_locale(wanted, list(LANGUAGES), sep="-") or "en"
 
 
-@contextmanager
-def speaking(code: str) -> Iterator[None]:
-    """Where there is no page of Streamlit's."""
-    token = _spoken.set(code)
-    try:
-        yield
-    finally:
-        _spoken.reset(token)
-
-
-def _(text: str, **values: object) -> str:
-    """`text` in the language of who looks, with its {placeholders} filled."""
-    translated = texts(language(), FOLDER, PAPERS).gettext(text) if text else ""
-    return translated.format(**values) if values else translated
-
-
-def ngettext(one: str, many: str, number: int, **values: object) -> str:
-    """The one or the other, as the language counts; `{number}` is the number as it writes it."""
-    return (
-        texts(language(), FOLDER, PAPERS)
-        .ngettext(one, many, number)
-        .format(number=values.pop("number", figure(number, ",")), **values)
-    )
-
-
-def N_(text: str) -> str:
-    """Marks a text that is translated later, where it is shown."""
-    return text
-
-
 def figure(value: float, form: str) -> str:
     """A number formatted as `format` does, with the language's own marks for decimals and thousands."""
-    written = format(value, form).replace("%", " %")
-    return written if language() == "en" else written.translate(marks(language()))
+    return _SPEECH.mark(format(value, form).replace("%", " %"))

@@ -4,8 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, model_words, shell, words
-from dashboard.language import N_, _, figure
+from dashboard.language import _, figure
 from dashboard.stored_sentences import told
+from inspection.language import N_
 from storage.gates import Gate
 from storage.jobs import OPEN
 from storage.registry import Model

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from dashboard import words
-from dashboard.language import N_, _, figure, ngettext
+from dashboard.language import _, figure, ngettext
+from inspection.language import N_
 
 METRICS = {
     "image_auroc": N_("Frames told apart (image AUROC)"),

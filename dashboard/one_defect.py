@@ -6,9 +6,10 @@ import streamlit as st
 
 from dashboard import acts, data, shell, stored_words, words
 from dashboard.defect_cards import card_grid, chosen_of, open_defect, piece_grid
-from dashboard.language import N_, _, figure, ngettext
+from dashboard.language import _, figure, ngettext
 from dashboard.stored_words import said
 from inspection.errors import LoomwatchError
+from inspection.language import N_
 from storage.defects.geometry import CODES, propose_names
 from storage.grading.severity import SEVERITIES
 from storage.reads.defects import DefectDetail, DefectFilter, DefectItem

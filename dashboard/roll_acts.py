@@ -6,8 +6,9 @@ import streamlit as st
 
 from dashboard import data, shell, stored_sentences, words
 from dashboard.data import Standing
-from dashboard.language import N_, _, language
+from dashboard.language import _, language
 from inspection.errors import LoomwatchError
+from inspection.language import N_
 from inspection.types import Roll
 from storage.accounts.roles import Role
 from storage.reports.written import FORMS, Form

@@ -7,10 +7,10 @@ import streamlit as st
 from PIL import Image
 
 from dashboard import data
-from dashboard.language import N_
 from dashboard.signed_in import allowed
 from dashboard.stores import store
 from inspection.errors import StorageError
+from inspection.language import N_
 from storage import past_frames as past
 from storage import sample_captures, sample_parts, sample_upload, samples, sensitivity
 from storage.past_frames import PastFrame

@@ -6,8 +6,9 @@ language with the same names and figures; anything else stays as it is.
 
 import inspection.language
 from dashboard import words
-from dashboard.language import N_, _, language
+from dashboard.language import _, language
 from dashboard.stored_words import KNOWN, said
+from inspection.language import N_
 from inspection.types import REASONS
 from storage.defects.geometry import GEOMETRIES
 from storage.reads.gap_words import reason_in_words

@@ -4,7 +4,8 @@
 """
 
 import inspection.language
-from dashboard.language import N_, _
+from dashboard.language import _
+from inspection.language import N_
 from storage.reports.sayings import WORDS
 
 KNOWN = (

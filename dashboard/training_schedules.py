@@ -6,8 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, shell, words
-from dashboard.language import N_, _
+from dashboard.language import _
 from dashboard.stored_sentences import told
+from inspection.language import N_
 from storage.schedules import DAYS, KINDS, Rule, Schedule, parse_rule
 
 KIND_WORDS = {

@@ -7,9 +7,10 @@ import streamlit as st
 
 from dashboard import data, shell, words
 from dashboard.charts import Drawing, channel, layer, layered, spoken, tooltip
-from dashboard.language import N_, _, figure
+from dashboard.language import _, figure
 from dashboard.stored_sentences import told
 from dashboard.theme import SCORE_COLOUR
+from inspection.language import N_
 from storage.jobs import OPEN, Job
 
 ENDED_KEY = "models.ended"

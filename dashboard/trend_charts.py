@@ -3,9 +3,10 @@
 import pandas as pd
 
 from dashboard.charts import Drawing, channel, in_short_units, layer, layered, tooltip
-from dashboard.language import N_, _, figure
+from dashboard.language import _, figure
 from dashboard.theme import DRIFT_COLOURS, DRIFT_SHAPES, GAP_COLOUR, LIMIT_COLOUR, SCORE_COLOUR
 from dashboard.units import units
+from inspection.language import N_
 
 CONTROL_HEIGHT_PX = 260
 MANY = 100  # points that are drawn as one picture

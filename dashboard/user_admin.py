@@ -6,10 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import shell, system_data, words
-from dashboard.language import N_, _
+from dashboard.language import _
 from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from inspection.errors import LoomwatchError
+from inspection.language import N_
 from storage.accounts.roles import ROLES
 from storage.accounts.users import MAX_NAME, User
 

@@ -8,9 +8,10 @@ from functools import cache
 from babel.dates import format_date
 
 from dashboard import stored_words
-from dashboard.language import N_, _, figure, language, ngettext
+from dashboard.language import _, figure, language, ngettext
 from dashboard.stored_words import said
 from dashboard.units import units
+from inspection.language import N_
 from storage.defects.geometry import CODES
 from storage.grading.profile import MEASURE_IN_SI, Measure
 from storage.reads.defects import COUNTED, DefectItem, Series

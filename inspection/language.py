@@ -2,7 +2,9 @@
 
 import gettext
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +15,55 @@ from babel.messages.pofile import read_po
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 _NUMBER = re.compile(r"[\d.,]+(%| mm| m| in)?")
+_PERCENT = re.compile(r"(?<=\d)%")
 Translate = Callable[..., str]
+
+
+def N_(text: str) -> str:
+    """Marks a text that is translated later, where it is shown."""
+    return text
+
+
+class Speech:
+    """Texts and numbers in the language that is spoken here. catalogs: folders, the first that has a text;
+    otherwise: the language while nobody has chosen one."""
+
+    def __init__(self, otherwise: Callable[[], str], *catalogs: Path) -> None:
+        self._otherwise, self._catalogs = otherwise, catalogs
+        self._chosen: ContextVar[str] = ContextVar("language", default="")
+
+    def language(self) -> str:
+        return self._chosen.get() or self._otherwise()
+
+    def choose(self, code: str) -> None:
+        self._chosen.set(code)
+
+    @contextmanager
+    def speaking(self, code: str) -> Iterator[None]:
+        token = self._chosen.set(code)
+        try:
+            yield
+        finally:
+            self._chosen.reset(token)
+
+    def text(self, text: str, **values: object) -> str:
+        """`text` with its {placeholders} filled."""
+        translated = texts(self.language(), *self._catalogs).gettext(text) if text else ""
+        return translated.format(**values) if values else translated
+
+    def plural(self, one: str, many: str, number: int, **values: object) -> str:
+        """The one or the other, as the language counts; `{number}` is the number as it writes it."""
+        chosen = texts(self.language(), *self._catalogs).ngettext(one, many, number)
+        return chosen.format(number=values.pop("number", self.figure(number, ",")), **values)
+
+    def figure(self, value: float, form: str) -> str:
+        """A number formatted as `format` does, with the language's own marks for decimals and thousands."""
+        return self.mark(format(value, form))
+
+    def mark(self, written: str) -> str:
+        """A number, as `format` writes it, with the language's own marks."""
+        code = self.language()
+        return written if code == "en" else _PERCENT.sub(" %", written).translate(marks(code))
 
 
 @cache

@@ -4,9 +4,10 @@ import streamlit as st
 
 from dashboard import data, sample_data, shell, words
 from dashboard.defect_cards import card_grid
-from dashboard.language import N_, _, figure, ngettext
+from dashboard.language import _, figure, ngettext
 from dashboard.stored_sentences import told
 from inspection.errors import LoomwatchError
+from inspection.language import N_
 from storage.sample_captures import GOLDEN_METRES
 from storage.sample_upload import MOST_BYTES, MOST_FILES
 from storage.samples import Reason, Sample, SampleFilter, SampleState

@@ -6,10 +6,11 @@ import streamlit as st
 
 from dashboard import camera_form, data, sample_data, setup_data, shell, words
 from dashboard.camera_form import attempt
-from dashboard.language import N_, _, figure, ngettext
+from dashboard.language import _, figure, ngettext
 from dashboard.setup_data import ENOUGH, STEPS, SetUp
 from dashboard.stored_sentences import told
 from dashboard.trainings import loss_chart, trainer_is_off
+from inspection.language import N_
 from storage.accounts.roles import Role
 from storage.jobs import OPEN, Job
 from storage.sample_captures import GOLDEN_METRES

@@ -5,7 +5,8 @@ the stores can say.
 """
 
 from inspection import language
-from storage.reports.language import N_, _, mark
+from inspection.language import N_
+from storage.reports.language import _, mark
 
 WORDS = (
     # Reasons of gaps

@@ -1,9 +1,10 @@
 """Grades, rules and lengths in words, as papers say them: numbers in the paper's language, most words for it to say."""
 
+from inspection.language import N_
 from storage.defects.geometry import CODES
 from storage.grading.kept import RollGrade
 from storage.grading.profile import YARD_MM, AnyProfile, FourPointProfile, Measure
-from storage.reports.language import N_, _, figure, mark, ngettext
+from storage.reports.language import _, figure, mark, ngettext
 from storage.reports.sayings import said
 
 MEASURES: dict[str, str] = {
