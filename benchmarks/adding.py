@@ -15,9 +15,10 @@ import csv
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import typer
@@ -28,12 +29,13 @@ from cras_core.config import CrasConfig
 from cras_core.dataset import read_layout
 from cras_core.device import pick_device
 from cras_core.errors import ConfigError, CrasError, DataSetError
-from cras_core.evaluation import evaluate
-from cras_core.features import samples_of
+from cras_core.evaluation import ClassFigures, evaluate
+from cras_core.features import NormalSample, samples_of
 from cras_core.finetuning import finetune_style
 from cras_core.scoring import Scorer
 from cras_core.training import Model, train
 
+Timed: TypeAlias = tuple[Model, float]  # and its seconds
 WAYS = ("added", "finetuned", "trained")
 FIGURES = ("image_auroc", "pixel_auroc", "aupro")
 COLUMNS = ("class", "way", "seed", *FIGURES, *(f"others_{name}" for name in FIGURES), "seconds")
@@ -77,32 +79,12 @@ def run(
     rows: list[dict[str, Any]] = []
     for seed in range(seeds):
         config = CrasConfig.from_dict(start.to_dict() | {"seed": seed})
-        options: dict[str, Any] = {"device": chosen, "weights": weights}
-        whole, began = None, time.perf_counter()
-        if "trained" in ways:
-            whole = train(samples, config, **options)
-        whole_s = time.perf_counter() - began
+        learn = partial(train, config=config, device=chosen, weights=weights)
+        whole = timed(lambda learn=learn: learn(samples)) if "trained" in ways else None  # type: ignore[misc]
         for name in added or layout.classes:
-            others = [sample for sample in samples if sample.style != name]
-            own = [sample for sample in samples if sample.style == name]
-            first = train(others, config, **options) if {"added", "finetuned"} & {*ways} else None
-            for way in ways:
-                began = time.perf_counter()
-                if first is not None and way == "added":
-                    model = add_style(first, own, device=chosen)
-                elif first is not None and way == "finetuned":
-                    model = finetune_style(first, own, others, device=chosen)
-                else:
-                    assert whole is not None
-                    model = whole
-                seconds = whole_s if way == "trained" else time.perf_counter() - began
+            for way, (model, seconds) in models_of(name, ways, samples, learn, whole=whole, device=chosen):
                 found = evaluate(scorer_of(model, chosen), layout, setting="single").classes
-                row: dict[str, Any] = {"class": name, "way": way, "seed": seed, "seconds": round(seconds, 1)}
-                for figure in FIGURES:
-                    rest = [getattr(each, figure) for other, each in found.items() if other != name]
-                    known = [value for value in rest if value is not None]
-                    row[figure] = getattr(found[name], figure)
-                    row[f"others_{figure}"] = statistics.fmean(known) if known else None
+                row = {"class": name, "way": way, "seed": seed, "seconds": round(seconds, 1), **figures_of(name, found)}
                 rows.append(row)
                 _append(out / "runs.csv", row)
                 told = " ".join(f"{figure} {row[figure]:.4f}" for figure in FIGURES if row[figure] is not None)
@@ -110,6 +92,45 @@ def run(
     table = to_markdown(rows)
     (out / "adding.md").write_text(table)
     return table
+
+
+def timed(make: Callable[[], Model]) -> Timed:
+    """A model and the seconds that it took."""
+    began = time.perf_counter()
+    return make(), time.perf_counter() - began
+
+
+def models_of(
+    name: str,
+    ways: Sequence[str],
+    samples: Sequence[NormalSample],
+    learn: Callable[[Sequence[NormalSample]], Model],
+    *,
+    whole: Timed | None,
+    device: torch.device,
+) -> Iterator[tuple[str, Timed]]:
+    """The model that knows the class by each way, with the seconds beyond the training of the others."""
+    own = [sample for sample in samples if sample.style == name]
+    others = [sample for sample in samples if sample.style != name]
+    if {"added", "finetuned"} & {*ways}:
+        first = learn(others)
+        if "added" in ways:
+            yield "added", timed(lambda: add_style(first, own, device=device))
+        if "finetuned" in ways:
+            yield "finetuned", timed(lambda: finetune_style(first, own, others, device=device))
+    if whole is not None:
+        yield "trained", whole
+
+
+def figures_of(name: str, found: Mapping[str, ClassFigures]) -> dict[str, float | None]:
+    """Of the class, and the means over the others."""
+    figures: dict[str, float | None] = {}
+    for figure in FIGURES:
+        figures[figure] = getattr(found[name], figure)
+        rest = [getattr(each, figure) for other, each in found.items() if other != name]
+        known = [value for value in rest if value is not None]
+        figures[f"others_{figure}"] = statistics.fmean(known) if known else None
+    return figures
 
 
 def to_markdown(rows: Sequence[dict[str, Any]]) -> str:

@@ -20,7 +20,8 @@ from cras_core.dataset import read_layout
 from cras_core.evaluation import evaluate
 from cras_core.features import Extractor, extract_features, samples_of
 from cras_core.training import train
-from tests.unit.cras_core.conftest import TILE_PX, spoil, weave
+from tests.unit.benchmarks.conftest import fabrics
+from tests.unit.cras_core.conftest import TILE_PX, weave
 
 BASE = {
     "backbone": "efficientnet_lite0",
@@ -33,27 +34,9 @@ BASE = {
 OPTIONS = [f"{name}={value}" for name, value in BASE.items()]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for number, style in enumerate(("canvas", "denim")):
-        for part in ("train/good", "test/good", "test/stain", "ground_truth/stain"):
-            (folder / style / part).mkdir(parents=True)
-        for index in range(4):
-            Image.fromarray(weave(style, 1000 * number + index)).save(folder / style / f"train/good/{index}.png")
-            Image.fromarray(weave(style, 5000 + 100 * number + index)).save(folder / style / f"test/good/{index}.png")
-            spoiled, mask = spoil(weave(style, 7000 + 100 * number + index))
-            Image.fromarray(spoiled).save(folder / style / f"test/stain/{index}.png")
-            Image.fromarray(mask.astype(np.uint8)).save(folder / style / f"ground_truth/stain/{index}_mask.png")
-    return folder
+def data(tmp_path_factory) -> Path:
+    return fabrics(tmp_path_factory.mktemp("data"), learned=4, tested=4)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,14 @@
 """The benchmark of adding a style, on a tiny data set: who is added, in which way, and what is told of it."""
 
 import csv
+from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from benchmarks import adding
 from cras_core.errors import CrasError
-from tests.unit.cras_core.conftest import TILE_PX, spoil, weave
+from tests.unit.benchmarks.conftest import fabrics
+from tests.unit.cras_core.conftest import TILE_PX
 
 SMALL = {
     "backbone": "efficientnet_lite0",
@@ -23,28 +22,9 @@ SMALL = {
 BASE = [f"{name}={value}" for name, value in SMALL.items()]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for number, style in enumerate(("canvas", "denim")):
-        for part in ("train/good", "test/good", "test/stain", "ground_truth/stain"):
-            (folder / style / part).mkdir(parents=True)
-        for index in range(20):
-            Image.fromarray(weave(style, 1000 * number + index)).save(folder / style / f"train/good/{index:02}.png")
-        for index in range(3):
-            Image.fromarray(weave(style, 5000 + 100 * number + index)).save(folder / style / f"test/good/{index}.png")
-            spoiled, mask = spoil(weave(style, 7000 + 100 * number + index))
-            Image.fromarray(spoiled).save(folder / style / f"test/stain/{index}.png")
-            Image.fromarray(mask.astype(np.uint8)).save(folder / style / f"ground_truth/stain/{index}_mask.png")
-    return folder
+def data(tmp_path_factory) -> Path:
+    return fabrics(tmp_path_factory.mktemp("data"), learned=20, tested=3)
 
 
 def test_each_way_of_adding_a_class_has_its_line(data, tmp_path):
