@@ -5,6 +5,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,20 +55,17 @@ def add_provisional(
     Raises `StorageError` without a running model or samples, and for a style it was trained on; `CrasError` for samples
     that the method refuses.
     """
-    if folder is None:
-        store.data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="training-", dir=store.data_dir) as temporary:
-            return add_provisional(
-                store, database, pictures, style, by=by, device=device, false_alarms_per_100m=false_alarms_per_100m,
-                tell=tell, job_id=job_id, folder=Path(temporary),
+    with ExitStack() as stack:
+        if folder is None:
+            store.data_dir.mkdir(parents=True, exist_ok=True)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="training-", dir=store.data_dir)))
+        bundle = folder / BUNDLE
+        if not bundle.is_dir():
+            _make_bundle(
+                store, database, pictures, style, bundle, by=by, device=device,
+                false_alarms_per_100m=false_alarms_per_100m, tell=tell,
             )  # fmt: skip
-    bundle = folder / BUNDLE
-    if not bundle.is_dir():
-        _make_bundle(
-            store, database, pictures, style, bundle, by=by, device=device,
-            false_alarms_per_100m=false_alarms_per_100m, tell=tell,
-        )  # fmt: skip
-    return registry.import_bundle(database, bundle, store.models_dir, source="added", by=by, job_id=job_id)
+        return registry.import_bundle(database, bundle, store.models_dir, source="added", by=by, job_id=job_id)
 
 
 def _make_bundle(
