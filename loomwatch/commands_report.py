@@ -13,7 +13,9 @@ from loomwatch.terminal import console, example
 from storage.database import open_database
 
 if TYPE_CHECKING:
+    from storage.reports.period_report import PeriodReport
     from storage.reports.shifts import Period
+    from storage.reports.style_report import StyleReport
     from storage.reports.written import Form
 
 DATA_DIR = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine.")
@@ -142,7 +144,7 @@ def report_style(
             database, PictureStore(store.pictures), style, settings, first=since, last=until, line=line or ""
         )
     put_in_place(out, write_style(report, chosen, paper_size=settings.paper, language=spoken))
-    console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False, soft_wrap=True)
+    _say(report, out)
 
 
 def _period(
@@ -164,7 +166,12 @@ def _period(
     with open_database(store.database) as database:
         report = read_period_report(database, period, settings, line=line)
     put_in_place(out, write_period(report, chosen, paper_size=settings.paper, language=spoken))
-    console.print(f"{report.title}: {len(report.rolls)} rolls, written to {out}", markup=False, soft_wrap=True)
+    _say(report, out)
+
+
+def _say(report: "PeriodReport | StyleReport", out: Path) -> None:
+    rolls = "1 roll" if len(report.rolls) == 1 else f"{len(report.rolls):,} rolls"
+    console.print(f"{report.title}: {rolls}, written to {out}", markup=False, soft_wrap=True)
 
 
 def _form(form: str, out: Path) -> "Form":
