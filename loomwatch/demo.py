@@ -159,8 +159,9 @@ def status_line(database: Database, start: datetime, machine: Machine, address: 
     figures = figures_since(database, start, latest=100)
     states = machine.supervisor.states()
     troubles = [f"{name} {state}" for name, state in states.items() if state in ("waiting", "refused")]
+    captured_mm = max(figures.captured_mm, figures.inspected_mm + figures.gap_mm)  # the cameras' count comes behind
     parts = [
-        f"{figures.captured_mm / 1000:6.2f} m captured",
+        f"{captured_mm / 1000:6.2f} m captured",
         f"{figures.inspected_mm / 1000:.2f} m inspected",
         f"{figures.gap_mm / 1000:.2f} m gaps",
         f"{figures.defects} defects",
