@@ -1,6 +1,6 @@
 """The paper's parts left out one at a time, other choices of ours, and a baseline, on any data set that is recognized:
 
-    python benchmarks/ablation.py DATA --out DIR [--settings CRAS,A,B] [--vary s=0.3,0.7] [--vary backbone=NAME] ...
+    python -m benchmarks.ablation DATA --out DIR [--settings CRAS,A,B] [--vary s=0.3,0.7] [--vary backbone=NAME] ...
 
 Every setting is trained once a seed, for the epochs it asks for; the figures are the last step's heads', every test
 picture finds its own class. The frozen backbone sees each picture once: what settings share is computed once. The

@@ -1,6 +1,6 @@
 """What adding a style costs, on any data set that is recognized:
 
-    python benchmarks/adding.py DATA --out DIR [--added CLASS,CLASS] [--ways added,finetuned] [--seeds 2] [--base s=0.3]
+    python -m benchmarks.adding DATA --out DIR [--added CLASS,CLASS] [--ways added,finetuned] [--seeds 2] [--base s=0.3]
 
 One class after another is left out of a training and comes afterwards: by its statistics alone ("added", `loomwatch
 styles add`), or by a short training on all ("finetuned", `--finetune`). Beside it stands the training of all from the

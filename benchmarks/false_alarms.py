@@ -1,7 +1,7 @@
 """Whether thresholds keep the rate of false alarms that was asked for, on normal fabric that took part in nothing:
 
-    python benchmarks/false_alarms.py sim --out DIR [--splits 3] [--metres 12]
-    python benchmarks/false_alarms.py FRAMES --out DIR [--splits 4] [--hold-out 5]    # FRAMES/STYLE/good/*
+    python -m benchmarks.false_alarms sim --out DIR [--splits 3] [--metres 12]
+    python -m benchmarks.false_alarms FRAMES --out DIR [--splits 4] [--hold-out 5]    # FRAMES/STYLE/good/*
 
 Of simulated cloth the demo's metres are learned, and other metres of the same cloth then inspected; of real frames some
 of each style are left out of everything, in each split others, and then inspected. Heads are trained as

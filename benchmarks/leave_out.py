@@ -1,6 +1,6 @@
 """Whether a choice holds on fabrics that took no part in it, from the runs of benchmarks/ablation.py:
 
-    python benchmarks/leave_out.py OUT_AITEX OUT_TILDA [--figure image_auroc]
+    python -m benchmarks.leave_out OUT_AITEX OUT_TILDA [--figure image_auroc]
 
 Each argument is a folder that benchmarks/ablation.py wrote, with the same settings in each. One fabric after another is
 left out: the setting that is best on the mean of all others is chosen, and the fabric left out shows what the choice is

@@ -1,4 +1,4 @@
-"""How well periodic defects are found in simulated lanes: `python benchmarks/periodic.py [--trials 200] [--seed 0]`.
+"""How well periodic defects are found in simulated lanes: `python -m benchmarks.periodic [--trials 200] [--seed 0]`.
 
 Each row is a kind of lane with a period of 628.3 mm (a roller of 200 mm) and places that scatter by 2 mm about their
 slots; a share of the slots is missed, and clutter lies between. Found means a period within 1 %. "live" is the same

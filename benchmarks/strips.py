@@ -1,4 +1,4 @@
-"""How well a run over real strips went: `python benchmarks/strips.py DATA_DIR FRAMES`.
+"""How well a run over real strips went: `python -m benchmarks.strips DATA_DIR FRAMES`.
 
 DATA_DIR is that of `loomwatch demo --source ...`. FRAMES holds STYLE/mask/NAME_mask*.png for each strip with a defect;
 a strip that ran and has no mask counts as defect-free. Printed: of the strips with a defect, how many have a stored
