@@ -1,11 +1,11 @@
-"""The two experiments on retraining, from frames on disk to their tables, on a few small frames of simulated cloth."""
+"""The experiments on annotated frames, from frames on disk to their tables, on a few small ones of simulated cloth."""
 
 import json
 
 import numpy as np
 import pytest
 
-from benchmarks import continual, poisoning
+from benchmarks import continual, overlap, poisoning
 from benchmarks.poisoning import SHARE, Tile, offer
 from cras_core.config import CrasConfig
 from ingest.simulator import normal_frames
@@ -73,3 +73,15 @@ def test_what_retraining_is_worth_is_measured(frames, tmp_path):
     assert len(json.loads((tmp_path / "figures.json").read_text())) == len(figures)
     assert (tmp_path / "continual.png").stat().st_size > 1000
     assert "| light | full training |" in (tmp_path / "table.md").read_text()
+
+
+def test_what_overlapping_tiles_are_worth_is_measured(frames):
+    found = overlap.run(find_annotated(frames), SMALL, [0, 32])
+    assert [each.overlap_px for each in found] == [0, 32]
+    assert found[0].tiles < found[1].tiles < 2 * found[0].tiles  # n tiles side by side, or 2 n - 1
+    assert "| 32 |" in overlap.to_table(found)
+
+
+def test_an_overlap_as_wide_as_a_tile_is_refused(frames):
+    with pytest.raises(SettingsError, match="overlap must be in"):
+        overlap.run(find_annotated(frames), SMALL, [64])
