@@ -90,6 +90,7 @@ def main(
     out: Path = typer.Option(..., help="Folder for figures.json, table.md and continual.png."),
     seeds: list[int] = typer.Option([0], help="Of the split and the training; repeatable."),
     steps: int = typer.Option(400, help="Of a training of the heads; fewer are quicker and worse."),
+    backbone: str = typer.Option(CrasConfig().backbone, help="As of loomwatch train."),
     folds: int = typer.Option(3, min=2, help="Of the cross-fit of thresholds; fewer are quicker."),
     learned_px: int = typer.Option(4096, help="Width of the frames learned from, in px; fewer tiles are quicker."),
     last: str = typer.Option("", help="The style that arrives later; by default the last by name."),
@@ -105,7 +106,7 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         figures: list[Figures] = []
         for seed in seeds:
-            config = CrasConfig(backbone="efficientnet_lite0", steps=steps, seed=seed, calibration_folds=folds)
+            config = CrasConfig(backbone=backbone, steps=steps, seed=seed, calibration_folds=folds)
             for each in Mill(frames, order, config, learned_px=learned_px).run():
                 figures.append(each)
                 write(figures, out)

@@ -73,6 +73,7 @@ def main(
     out: Path = typer.Option(..., help="Folder for poisoning.json and poisoning.md."),
     seeds: list[int] = typer.Option([0], help="Of the split and the training; repeatable."),
     steps: int = typer.Option(400, help="Of a training of the heads."),
+    backbone: str = typer.Option(CrasConfig().backbone, help="As of loomwatch train."),
     folds: int = typer.Option(3, min=2, help="Of the cross-fit of thresholds."),
 ) -> None:
     """What the guard holds of offered samples that are 5 % defects, and what the rest costs."""
@@ -83,9 +84,7 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         runs: list[Run] = []
         for seed in seeds:
-            runs.append(
-                run(frames, CrasConfig(backbone="efficientnet_lite0", steps=steps, seed=seed, calibration_folds=folds))
-            )
+            runs.append(run(frames, CrasConfig(backbone=backbone, steps=steps, seed=seed, calibration_folds=folds)))
             (out / "poisoning.json").write_text(json.dumps([asdict(each) for each in runs], indent=1) + "\n")
             (out / "poisoning.md").write_text(to_table(runs))
     except (LoomwatchError, CrasError, OSError) as error:

@@ -11,8 +11,9 @@ from dashboard.signed_in import allowed
 from dashboard.stores import store
 from inspection.errors import StorageError
 from inspection.language import N_
+from storage import confirmed_defects, sample_captures, sample_parts, sample_upload, samples, sensitivity
 from storage import past_frames as past
-from storage import sample_captures, sample_parts, sample_upload, samples, sensitivity
+from storage.confirmed_defects import KeptDefect
 from storage.past_frames import PastFrame
 from storage.reads import defects as defect_reads
 from storage.reads import replay
@@ -119,6 +120,24 @@ def last_cloth(style: str, model: str) -> LastCloth:
 def defects_of(ids: tuple[int, ...]) -> list[DefectItem]:
     with store().database.reading() as session:
         return defect_reads.items_of(session, ids)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def kept_styles() -> list[str]:
+    return confirmed_defects.kept_styles(store().database)
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def kept_defects(style: str, limit: int, offset: int) -> tuple[list[KeptDefect], int]:
+    """Confirmed defects whose roll was pruned."""
+    return confirmed_defects.list_kept(store().database, style=style, limit=limit, offset=offset)
+
+
+def take_out(ids: Collection[int], reason: str) -> None:
+    """Takes confirmed defects of pruned rolls out of the regression set."""
+    opened = store()
+    confirmed_defects.take_out(opened.database, opened.pictures, ids, by=allowed("quality"), reason=reason)
+    data.forget_reads()
 
 
 def decide(ids: Collection[int], state: SampleState, reason: str = "") -> Decided:

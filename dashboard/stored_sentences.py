@@ -96,6 +96,10 @@ SENTENCES = (
     N_("{name} left the severity of defect {defect} to the rules meanwhile: look at it again, then decide"),
     N_("{name} merged defects {defects} meanwhile: look at it again, then decide"),
     N_("{name} split defect {defect} into {defects} meanwhile: look at it again, then decide"),
+    N_(
+        "defect {defect} is not among the confirmed ones of pruned rolls: of any other roll, call it a false alarm on "
+        "the page Review"
+    ),
     # Why something is a sample
     N_("called a false alarm"),
     N_("uploaded as {name}"),

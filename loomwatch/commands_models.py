@@ -36,6 +36,12 @@ def register(app: typer.Typer) -> None:
     shadow.command("stop", epilog=example("loomwatch models shadow stop"))(shadow_stop)
     shadow.command("show", epilog=example("loomwatch models shadow show"))(shadow_show)
     models.add_typer(shadow, name="shadow")
+    regression = typer.Typer(help="The regression set's defects of rolls that were pruned.", no_args_is_help=True)
+    regression.command("list", epilog=example("loomwatch models regression list --style denim"))(regression_list)
+    regression.command(
+        "take-out", epilog=example("loomwatch models regression take-out 412 --reason 'a shadow, no defect'")
+    )(regression_take_out)
+    models.add_typer(regression, name="regression")
     app.add_typer(models, name="models")
 
 
@@ -297,3 +303,45 @@ def shadow_show(
             soft_wrap=True,
             markup=False,
         )
+
+
+def regression_list(
+    style: str = typer.Option("", help="Only this style's."),
+    limit: int = typer.Option(100, min=1, max=100_000, help="Lines at most, the latest first."),
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Confirmed defects whose roll was pruned; those of other rolls are on the page Review."""
+    from storage.confirmed_defects import list_kept
+
+    _, database = _open(data_dir)
+    found, total = list_kept(database, style=style, limit=limit)
+    table = Table("defect", "style", "line", "camera", "position m", "across mm", "captured", "picture")
+    for defect in found:
+        table.add_row(
+            str(defect.id),
+            defect.style,
+            defect.line,
+            defect.camera,
+            f"{defect.y0_mm / 1000:.2f}",
+            f"{defect.x0_mm:.0f}",
+            f"{defect.captured_at.astimezone():%Y-%m-%d %H:%M}",
+            defect.crop,
+        )
+    console.print(table)
+    if total > len(found):
+        console.print(f"{total - len(found)} more: --limit shows them")
+
+
+def regression_take_out(
+    defects: list[int] = typer.Argument(help="Numbers of defects."),
+    reason: str = typer.Option(..., "--reason", help="Why it was none, for the record."),
+    by: str = BY,
+    data_dir: Path = DATA_DIR,
+) -> None:
+    """Take out defects that were confirmed by mistake and whose roll was pruned."""
+    from storage.confirmed_defects import take_out
+    from storage.pictures import PictureStore
+
+    store, database = _open(data_dir)
+    take_out(database, PictureStore(store.pictures), defects, by=by, reason=reason)
+    console.print(f"taken out of the regression set: {', '.join(f'defect {number}' for number in defects)}")

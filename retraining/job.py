@@ -77,26 +77,29 @@ def _train(store: StoreSettings, trainer: TrainerSettings, database: Database, j
     from retraining.after import after_training, outcome
     from retraining.gate import run_gate
     from retraining.progress import Shown
-    from retraining.provisional import add_provisional
+    from retraining.provisional import add_provisional, added_set
     from retraining.team_training import count_processes, train_together
     from retraining.training import train_candidate
 
     pictures, processes = PictureStore(store.pictures), count_processes(trainer)
     with Shown(database, store.redis, job, holder=job.holder) as shown:
         model = registry.model_of_job(database, job.id)
-        if job.parameters == PROVISIONAL:
+        again = added_set(database, job.parameters)
+        if again is not None or job.parameters == PROVISIONAL:
+            style = again.recipe["added"] if again is not None else job.style
             added = model or add_provisional(
                 store,
                 database,
                 pictures,
-                job.style,
+                style,
                 by=job.by,
                 device=trainer.device,
+                again=again,
                 tell=shown.tell,
                 job_id=job.id,
                 folder=folder,
             )
-            return f"model {added.name} knows style {job.style} provisionally and is ready to be promoted"
+            return f"model {added.name} knows style {style} provisionally and is ready to be promoted"
         if job.judges:
             gate = run_gate(
                 store, database, pictures, job.judges, by=job.by, device=trainer.device,

@@ -3,11 +3,96 @@
 Kept of each are its place, its mask, what it looks like, and the picture of its strongest fragment.
 """
 
-from sqlalchemy import select
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from inspection.errors import StorageError
 from inspection.types import Roll
+from storage import audit
+from storage.database import Database
+from storage.pictures import PictureStore
 from storage.tables import ConfirmedDefectRow, DefectRow, FragmentRow, FrameRow
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDefect:
+    """id: the number it had; place: of its strongest fragment, whose picture `crop` is the key of, "" without one."""
+
+    id: int
+    style: str
+    line: str
+    camera: str
+    x0_mm: float
+    y0_mm: float
+    crop: str
+    captured_at: datetime
+
+
+def list_kept(
+    database: Database, *, style: str = "", limit: int = 100, offset: int = 0
+) -> tuple[list[KeptDefect], int]:
+    """The latest first, and how many there are."""
+    asked = [ConfirmedDefectRow.strongest, *([ConfirmedDefectRow.style == style] if style else ())]
+    with database.reading() as session:
+        total = session.scalar(select(func.count(ConfirmedDefectRow.id)).where(*asked)) or 0
+        rows = session.scalars(
+            select(ConfirmedDefectRow)
+            .where(*asked)
+            .order_by(ConfirmedDefectRow.defect_id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        found = [
+            KeptDefect(
+                id=row.defect_id,
+                style=row.style,
+                line=row.line,
+                camera=row.camera,
+                x0_mm=row.x0_mm,
+                y0_mm=row.y0_mm,
+                crop=row.crop,
+                captured_at=row.captured_at,
+            )
+            for row in rows
+        ]
+    return found, total
+
+
+def kept_styles(database: Database) -> list[str]:
+    """By name."""
+    with database.reading() as session:
+        return list(session.scalars(select(ConfirmedDefectRow.style).distinct().order_by(ConfirmedDefectRow.style)))
+
+
+def take_out(database: Database, pictures: PictureStore, ids: Collection[int], *, by: str, reason: str) -> None:
+    """Forgets defects that were confirmed by mistake: no gate and no guard asks for them any more.
+
+    Raises `StorageError` without a reason, and when one of them is not kept here; then all stay.
+    """
+    if not reason.strip():
+        raise StorageError("to take a confirmed defect out needs a reason: say why it was none")
+    keys = []
+    with database.session() as session:
+        for number in sorted(set(ids)):
+            rows = session.scalars(select(ConfirmedDefectRow).where(ConfirmedDefectRow.defect_id == number)).all()
+            if not rows:
+                raise StorageError(
+                    f"defect {number} is not among the confirmed ones of pruned rolls: of any other roll, call it a "
+                    "false alarm on the page Review"
+                )
+            keys += [row.crop for row in rows if row.crop]
+            session.execute(delete(ConfirmedDefectRow).where(ConfirmedDefectRow.defect_id == number))
+            detail = {"reason": reason.strip(), "style": rows[0].style, "line": rows[0].line}
+            audit.record(session, by=by, action="defect.take_out", subject=f"defect {number}", detail=detail)
+    if left := pictures.delete_all(keys):
+        log.warning("%d pictures of confirmed defects that were taken out could not be removed", len(left))
 
 
 def box_px(fragment: FragmentRow, frame: FrameRow) -> tuple[int, int, int, int]:

@@ -10,8 +10,10 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +31,8 @@ from storage.tables import ModelRow, PromotionRow
 
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{8}(\.damaged)?")  # a copy that is not whole yet
+COPIED_S = 3600.0  # no copy takes so long
 _NEEDED = ("name", "tile_px", "mm_per_px", "styles", "files")
 
 
@@ -337,6 +341,7 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
             return
         raise StorageError(f"{target} already holds another bundle: give this one another name")
     aside = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
+    _sweep(target.parent)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(folder, aside)
@@ -354,6 +359,14 @@ def _copy(folder: Path, target: Path, digest: str) -> None:
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(models_dir: Path) -> None:
+    """Removes what a killed `_copy` left aside, once no copy can still be at it."""
+    for left in models_dir.glob(".*"):
+        with suppress(OSError):  # another process was faster
+            if _ASIDE.fullmatch(left.name) and time.time() - left.stat().st_ctime > COPIED_S:
+                shutil.rmtree(left)
 
 
 def _digest(folder: Path) -> str:

@@ -13,7 +13,12 @@ from storage.sample_upload import MOST_BYTES, MOST_FILES
 from storage.samples import Reason, Sample, SampleFilter, SampleState
 from storage.sensitivity import LEAST, MOST, Sensitivity
 
-PARTS = {"gallery": N_("Gallery"), "give": N_("Give more"), "sensitivity": N_("Sensitivity")}
+PARTS = {
+    "gallery": N_("Gallery"),
+    "give": N_("Give more"),
+    "sensitivity": N_("Sensitivity"),
+    "confirmed": N_("Confirmed defects"),
+}
 STATES = {
     "accepted": (N_("Learned"), ":material/check_circle:", "green"),
     "held": (N_("Held"), ":material/pan_tool:", "orange"),
@@ -62,6 +67,8 @@ def show_page() -> None:
         show_upload()
     elif part == "sensitivity":
         show_sensitivity()
+    elif part == "confirmed":
+        show_confirmed()
     else:
         show_gallery()
 
@@ -141,15 +148,14 @@ def show_gallery() -> None:
         show_move(chosen)
     if len(chosen) == 1:
         show_part(next(sample for sample in found if sample.id in chosen))
+    turn_pages(total, page, key=f"samples.page.{style}.{state}.{source}")
+
+
+def turn_pages(total: int, page: int, *, key: str) -> None:
+    """Which one is shown, from 0, is in the address."""
     if total > A_PAGE:
-        number = st.number_input(
-            _("Page of {pages}", pages=-(-total // A_PAGE)),
-            1,
-            -(-total // A_PAGE),
-            min(page + 1, -(-total // A_PAGE)),
-            key=f"samples.page.{style}.{state}.{source}",
-            width=160,
-        )
+        pages = -(-total // A_PAGE)
+        number = st.number_input(_("Page of {pages}", pages=pages), 1, pages, min(page + 1, pages), key=key, width=160)
         shell.remember("page", str(number), default="1")
         if number != page + 1:
             st.rerun()
@@ -564,6 +570,81 @@ def show_save(own: Sensitivity, threshold: float, wanted: float | None, metres: 
         own.style, 1.0 if back else threshold / own.own, None if back else wanted, metres, reason
     )
     st.session_state.pop(f"sensitivity.{own.style}", None)
+    st.rerun()
+
+
+# --- confirmed defects -----------------------------------------------------------------------------------------------
+
+
+def show_confirmed() -> None:
+    """Of pruned rolls, which no page shows any more: a wrong one would be held against every model to come."""
+    if told_before := st.session_state.pop("samples.confirmed.told", None):
+        st.success(told_before, icon=":material/check:")
+    styles = sample_data.kept_styles()
+    if not styles:
+        st.info(
+            _(
+                "**No confirmed defect of a pruned roll.** When a roll is pruned, its confirmed defects stay here: "
+                "models are compared by them, and none is learned as normal. Those of other rolls are on the page "
+                "Review."
+            ),
+            icon=":material/history:",
+        )
+        return
+    st.caption(
+        _(
+            "Models are compared by these, and none is learned as normal, though their rolls were pruned. One that was "
+            "confirmed by mistake is taken out here; those of other rolls are on the page Review."
+        )
+    )
+    style = shell.select(
+        _("Style"), "style", {"": _("all styles")} | {name: name for name in styles}, page="confirmed", width=220
+    )
+    page = max(0, (shell.address_number("page") or 1) - 1)
+    found, total = sample_data.kept_defects(style, A_PAGE, page * A_PAGE)
+    chosen = []
+    with st.container(horizontal=True, gap="small"):
+        for defect in found:
+            with st.container(border=True, width=CARD_PX + 34, gap="xsmall"):
+                small = sample_data.thumbnail(defect.crop) if defect.crop else None
+                if small is not None:
+                    st.image(small, width=CARD_PX, alt=_("Defect {number}", number=defect.id))
+                else:
+                    st.caption(_("Its picture cannot be shown"))
+                st.caption(
+                    f"**{words.plain(defect.style)}**  \n"
+                    + _("{roll}, {camera}, at {metres}", roll=words.plain(defect.line),
+                        camera=words.plain(defect.camera), metres=words.metres(defect.y0_mm))
+                    + f"  \n{shell.clock(defect.captured_at)}"
+                )  # fmt: skip
+                if st.checkbox(_("Choose {number}", number=defect.id), key=f"samples.confirmed.tick.{defect.id}"):
+                    chosen.append(defect.id)
+    if chosen:
+        show_take_out(chosen)
+    turn_pages(total, page, key=f"samples.confirmed.page.{style}")
+
+
+def show_take_out(chosen: list[int]) -> None:
+    needed = shell.needs("quality")
+    with st.form("samples.confirmed.form", border=True):
+        reason = st.text_input(_("Why"), max_chars=200, key="samples.confirmed.reason")
+        what = ngettext("{number} chosen", "{number} chosen", len(chosen))
+        sent = st.form_submit_button(
+            _("Take {what} out", what=what),
+            icon=":material/block:",
+            key="samples.confirmed.out",
+            disabled=needed is not None,
+            help=needed,
+        )
+    if not sent:
+        return
+    if not reason.strip():
+        st.error(_("Write why, for those who look for it later."), icon=":material/edit:")
+        return
+    sample_data.take_out(chosen, reason)
+    st.session_state["samples.confirmed.told"] = ngettext(
+        "{number} defect is taken out.", "{number} defects are taken out.", len(chosen)
+    )
     st.rerun()
 
 

@@ -1,11 +1,15 @@
 """The page Samples: the gallery, what is held, acts on many, giving more, sensitivity replayed before saving."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from sqlalchemy import select
 
 from dashboard import data
 from dashboard.stores import store
+from storage.confirmed_defects import list_kept
 from storage.database import Database
+from storage.retention import prune
 from storage.sample_captures import list_captures
 from storage.samples import SampleFilter, add_sample, decide_samples, list_samples, picture_size
 from storage.sensitivity import sensitivities
@@ -150,3 +154,19 @@ def test_a_past_frame_is_chosen_and_becomes_a_sample(line: Database, open_page: 
     sample = list_samples(line, wanted=SampleFilter(source="past"))[0]
     assert (sample.style, sample.why, sample.state, sample.captured.roll) == ("linen", "season", "waits", "R-7")  # type: ignore[union-attr]
     assert "waits for the guard as sample" in page.success[0].value
+
+
+def test_a_confirmed_defect_of_a_pruned_roll_is_taken_out_with_a_reason(line: Database, open_page: OpenPage) -> None:
+    assert "No confirmed defect of a pruned roll" in texts(open_page("samples", part="confirmed"))
+    prune(line, store().pictures, by="eva", days=1, at=datetime.now(UTC) + timedelta(days=900))
+    kept, number = list_kept(line)
+    assert number
+    page = open_page("samples", part="confirmed")
+    page.checkbox(key=f"samples.confirmed.tick.{kept[0].id}").check().run()
+    page.button(key="samples.confirmed.out").click().run()
+    assert "Write why" in page.error[0].value
+    page.text_input(key="samples.confirmed.reason").set_value("a shadow")
+    page.button(key="samples.confirmed.out").click().run()
+    assert not page.exception
+    assert page.success[0].value == "1 defect is taken out."
+    assert list_kept(line)[0] == kept[1:]

@@ -158,6 +158,38 @@ def test_a_style_whose_addition_is_killed_anywhere_is_added_once(
     assert get_job(line, asked.job_id).state == "done"
 
 
+def test_a_provisional_model_is_made_again_from_its_set_to_the_same_weights(
+    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth
+) -> None:
+    add_dark(line, pictures, cloth)
+    first = add_provisional(line_store, line, pictures, "dark", by="eva", device="cpu", false_alarms_per_100m=3.0)
+    registry.promote(line, first.name, by="eva", style="dark")
+    dark = [sample.id for sample in list_samples(line) if sample.style == "dark"]
+    decide_samples(line, dark[:30], state="refused", by="eva")  # what is there now does not matter
+    with line.session() as session:
+        asked = add_request(line, session, by="ben", parameters={"set": first.manifest["provenance"]["set"]})
+    run_training(line_store, TrainerSettings(device="cpu", name="t"), line, asked.job_id)
+    assert "knows style dark provisionally" in get_job(line, asked.job_id).message
+    again = registry.model_of_job(line, asked.job_id)
+    assert again is not None
+    assert again.name != first.name
+    assert again.manifest["files"] == first.manifest["files"]
+    assert again.manifest["styles"]["dark"]["threshold"] == first.manifest["styles"]["dark"]["threshold"]
+
+
+def test_a_style_that_its_own_model_was_trained_on_is_not_made_provisional_again(
+    line: Database, line_store: StoreSettings, pictures: PictureStore, cloth, bundles: Path, tmp_path: Path
+) -> None:
+    add_dark(line, pictures, cloth)
+    model = load_model(bundles / "plain")
+    trained = replace(model, styles={"dark": model.styles["plain"]}, heads=model.heads.with_styles(("dark",)))
+    save_bundle(trained, tmp_path / "for-dark", name="for-dark", provenance={}, metrics={})
+    registry.import_bundle(line, tmp_path / "for-dark", line_store.models_dir, source="imported", by="eva")
+    registry.promote(line, "for-dark", by="eva", style="dark")
+    with pytest.raises(StorageError, match="model for-dark was trained on style dark: retrain it instead"):
+        add_provisional(line_store, line, pictures, "dark", by="eva", device="cpu")
+
+
 def test_a_new_style_is_added_at_once_provisionally_and_held_out_cloth_stays_so(
     line: Database, line_store: StoreSettings, pictures: PictureStore, cloth, bundles: Path, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from retraining.guard import guard_samples
 from retraining.training import train_candidate
 from storage import registry
 from storage.backup import picture_keys
+from storage.confirmed_defects import list_kept, take_out
 from storage.frames import store_report
 from storage.pictures import PictureStore
 from storage.reads.regression import regression_set
@@ -39,7 +40,7 @@ from storage.samples import (
     guard_is_awaited,
     list_samples,
 )
-from storage.tables import DefectRow, FragmentRow, SampleSetRow
+from storage.tables import AuditRow, DefectRow, FragmentRow, SampleSetRow
 from tests.records import (
     CAMERA,
     LENGTH_MM,
@@ -184,6 +185,20 @@ def test_a_confirmed_defect_is_known_when_its_roll_was_pruned(database, database
     looked = Looked(likeness=likeness.astype(np.float32))
     (alike,) = judge_sample(database, other.id, looked, pixels=None, read=lambda _: None) or ()
     assert (alike.code, alike.about) == ("alike", defect)
+
+    assert [each.id for each in list_kept(database)[0]] == [defect]
+    with pytest.raises(StorageError, match="needs a reason"):
+        take_out(database, pictures, [defect], by="eva", reason=" ")
+    with pytest.raises(StorageError, match="defect 999 is not among the confirmed ones of pruned rolls"):
+        take_out(database, pictures, [defect, 999], by="eva", reason="a shadow")
+    assert regression_set(database) == known
+    take_out(database, pictures, [defect], by="eva", reason="a shadow")
+    assert (regression_set(database), list_kept(database)) == ([], ([], 0))
+    assert not pictures.exists(known[0].crop)
+    assert decide_samples(database, [on_it.id], state="accepted", by="eva").done == 1
+    with database.reading() as session:
+        (row,) = session.scalars(select(AuditRow).where(AuditRow.action == "defect.take_out"))
+    assert (row.by, row.subject, row.detail["reason"]) == ("eva", f"defect {defect}", "a shadow")
 
 
 def test_a_defect_that_is_confirmed_later_takes_back_what_lies_near_until_staff_accept_it(sqlite_database, pictures):

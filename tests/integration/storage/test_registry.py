@@ -47,6 +47,19 @@ def test_the_same_bundle_again_is_no_error_and_mends_a_damaged_copy(database, tm
     assert len(list_models(database)) == 1
 
 
+def test_what_a_killed_copy_left_is_removed_once_it_is_old(database, tmp_path, monkeypatch):
+    models = tmp_path / "models"
+    left = [models / name for name in (".second.0a1b2c3d", ".second.0a1b2c3d.damaged")]
+    for folder in left:
+        make_bundle(folder)
+    (models / ".snapshot").mkdir()
+    register(database, tmp_path, "first")
+    assert all(folder.is_dir() for folder in left), "it may be another's, at work now"
+    monkeypatch.setattr("storage.registry.COPIED_S", -1.0)
+    register(database, tmp_path, "second")
+    assert sorted(path.name for path in models.iterdir()) == [".snapshot", "first", "second"]
+
+
 def test_a_bundle_may_lie_in_the_folder_of_models_already(database, tmp_path):
     bundle = make_bundle(tmp_path / "models" / "first")
     assert import_bundle(database, bundle, tmp_path / "models", source="trained", by="eva").path == str(bundle)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from loomwatch.cli import run
 from storage import registry
 from storage.database import open_database, upgrade
 from storage.gates import RuleResult, save_gate
+from storage.tables import ConfirmedDefectRow
 from tests.records import make_bundle
 
 
@@ -113,3 +115,22 @@ def test_unknown_models_and_styles_are_named(fails):
     assert "there is no model x" in fails("models", "gate", "x")
     assert "model old is in charge" in fails("models", "gate", "old")
     assert "style satin has no accepted samples" in fails("models", "add-style", "satin")
+
+
+def test_a_confirmed_defect_of_a_pruned_roll_is_listed_and_taken_out(store, said, fails):
+    with open_database(store.database) as database, database.session() as session:
+        session.add(
+            ConfirmedDefectRow(
+                defect_id=412, strongest=True, style="denim", line="line-1", camera="left", counter="c",
+                x0_mm=20.0, x1_mm=30.0, y0_mm=4500.0, y1_mm=4510.0, x0_px=0, x1_px=1, y0_px=0, y1_px=1,
+                fabric_width_px=100, fabric_length_px=100, mm_per_px=0.2, mask=b"", crop="", likeness=None,
+                captured_at=datetime(2026, 3, 14, tzinfo=UTC),
+            )
+        )  # fmt: skip
+    listed = said("models", "regression", "list", "--style", "denim")
+    assert all(text in listed for text in ("412", "line-1", "4.50"))
+    assert "412" not in said("models", "regression", "list", "--style", "twill")
+    assert "needs a reason" in fails("models", "regression", "take-out", 412, "--reason", " ")
+    assert "defect 7 is not among" in fails("models", "regression", "take-out", 7, "--reason", "a shadow")
+    assert "defect 412" in said("models", "regression", "take-out", 412, "--reason", "a shadow")
+    assert "412" not in said("models", "regression", "list")
