@@ -32,6 +32,7 @@ from cras_core.training import train
 from inspection.errors import LoomwatchError, SettingsError
 from loomwatch.annotated import AnnotatedFrame, find_annotated
 from retraining.guard import limit_of, look_at
+from retraining.unlike import Other, beside_others
 from storage.samples import Sample
 
 log = logging.getLogger("poisoning")
@@ -41,6 +42,8 @@ LEARNED, OFFERED = 8, 6  # normal strips a style
 SHARES = (0.005, 0.01, 0.02, 0.05)  # of normal tiles, that the guard may hold
 GUARD = 0.02  # its default
 LIMITS = (0.5, 0.8, 1.0)  # of the threshold, to compare with
+UNLIKE = f"unlike others, as {100 * GUARD:g} % of accepted tiles are"
+BOTH = f"as high as {100 * GUARD:g} % or unlike others, the default"
 SETS = ("nothing more", "the normal ones", "what the guard lets through", "all that was offered")
 LEAST_PX = 64  # of a mask in a tile that counts as a defect's
 
@@ -117,15 +120,21 @@ def run(frames: Mapping[str, Sequence[AnnotatedFrame]], config: CrasConfig) -> R
     }
     rules = {of_share(share): own for share, own in limits.items()}
     rules |= {of_limit(limit): dict.fromkeys(running.styles, limit) for limit in LIMITS}
+    over = {
+        rule: [ratio > limit_by_style[tile.style] for tile, ratio in zip(offered, ratios, strict=True)]
+        for rule, limit_by_style in rules.items()
+    }
+    over[UNLIKE] = unlike_others(learned, offered)
+    over[BOTH] = [high or unlike for high, unlike in zip(over[of_share(GUARD)], over[UNLIKE], strict=True)]
     held = {}
-    for rule, limit_by_style in rules.items():
-        over = [tile.defect for tile, ratio in zip(offered, ratios, strict=True) if ratio > limit_by_style[tile.style]]
-        held[rule] = (sum(over), len(over) - sum(over))
+    for rule, each in over.items():
+        defects = sum(tile.defect for tile, out in zip(offered, each, strict=True) if out)
+        held[rule] = (defects, sum(each) - defects)
     log.info("seed %d, held (defects, normal tiles): %s", config.seed, held)
     of = {
         SETS[0]: [],
         SETS[1]: [tile for tile in offered if not tile.defect],
-        SETS[2]: [tile for tile, ratio in zip(offered, ratios, strict=True) if ratio <= limits[GUARD][tile.style]],
+        SETS[2]: [tile for tile, out in zip(offered, over[BOTH], strict=True) if not out],
         SETS[3]: offered,
     }
     judged = {}
@@ -187,6 +196,20 @@ def ratio_of(scorer: Scorer, tile: Tile) -> float:
     )  # fmt: skip
     scored = look_at(scorer, sample, tile.pixels, share=GUARD).scored
     return scored.ratio if scored is not None else 0.0
+
+
+def unlike_others(learned: Sequence[NormalSample], offered: Sequence[Tile]) -> list[bool]:
+    """Which of the offered tiles the guard holds as unlike the others of their style."""
+    held = [False] * len(offered)
+    for style in sorted({tile.style for tile in offered}):
+        own = [(number, tile.strip, tile.pixels) for number, tile in enumerate(offered) if tile.style == style]
+        others = [
+            *(Other(roll=each.group, accepted=True, pixels=each.read()) for each in learned if each.style == style),
+            *(Other(roll=strip, accepted=False, pixels=pixels) for _, strip, pixels in own),
+        ]
+        for number, far in beside_others(own, others, share=GUARD, device=CPU).items():
+            held[number] = far > 1
+    return held
 
 
 def of_share(share: float) -> str:

@@ -155,6 +155,7 @@ SENTENCES = (
     N_("{model} is a candidate"),
     N_("learns {style} from {number} frames"),
     N_("the guard compares the frames of the golden roll of {style}"),
+    N_("the guard compares samples of {style} with others"),
     N_("the guard looks at sample {number} of {total}"),
     N_("gate: held-out fabric, {number} of {total}"),
     N_("gate: confirmed defects, {number} of {total}"),

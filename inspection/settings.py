@@ -290,7 +290,10 @@ class TrainerSettings(_Settings):
     checkpoint_s: float = Field(30.0, ge=0, description="between two checkpoints of a training")
     schedules: bool = Field(True, description="this trainer may be the one that acts on schedules")
     guard_share: float = Field(
-        0.02, ge=0, le=0.05, description="of normal samples, which the guard may hold for a high score"
+        0.02,
+        ge=0,
+        le=0.05,
+        description="of normal samples, which the guard may hold for a high score, and for being unlike others",
     )
     guard_s: float = Field(
         30.0, ge=0, description="between looks whether samples wait for the guard; 0: it looks before trainings only"

@@ -7,7 +7,7 @@ stands out most.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from inspection.likeness import likeness
 from inspection.types import Defect, Scores
 from retraining.dataset import SCALE_TOLERANCE
 from retraining.evidence import ratios_of
-from retraining.within_roll import stand_out
+from retraining.unlike import LEAST_ROLLS, Other, beside_others, beside_roll
 from storage import registry
 from storage.database import Database
 from storage.near_duplicates import hash_of
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 STANDS_OUT = 0.6  # of the threshold: below, no place of a picture is compared with defects
 EDGE_SHARE = 0.5  # of its peak: where such a place ends
+COMPARED_PX = 160 * 256 * 256  # of accepted samples, and of those that wait, that others are compared with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,8 @@ def guard_samples(
     stop: Callable[[], bool] = lambda: False,
 ) -> GuardPass:
     """Looks at all samples that wait, and holds or accepts them; those of a golden roll wait for its end, and where no
-    model can score them they are compared with each other. share: of normal samples, which may be held for a high
-    score.
+    model can score them they are compared with each other, all others with those of other rolls. share: of normal
+    samples, which may be held for a high score, and as many again for being unlike the others.
 
     Raises `StorageError`, and `CrasError` when the running model does not load: what it would say is not guessed.
     """
@@ -79,6 +80,7 @@ def guard_samples(
             return None
 
     strange: dict[int, float] = {}
+    unlike: dict[int, float] = {}
     unknown = [sample for sample in waiting if sample.source == "roll" and models is not None and not models.of(sample)]
     for style, capture in sorted({(sample.style, sample.capture_id or 0) for sample in unknown}):
         tell(0.0, f"the guard compares the frames of the golden roll of {style}")
@@ -87,7 +89,29 @@ def guard_samples(
             for sample in list_samples(database, wanted=SampleFilter(style=style, source="roll"))
             if (sample.capture_id or 0) == capture and not stop() and (pixels := read(sample.picture)) is not None
         )
-        strange |= stand_out(frames, device=pick_device(device))
+        strange |= beside_roll(frames, device=pick_device(device))
+    given = [sample for sample in waiting if sample.source != "review"]  # a false alarm is unlike others by its nature
+    for style in sorted({sample.style for sample in given}):
+        own = [sample for sample in given if sample.style == style]
+        accepted = [sample for sample in list_samples(database, learnable=True) if sample.style == style]
+        if len({sample.roll_group for sample in accepted}) < LEAST_ROLLS:
+            continue
+        tell(0.0, f"the guard compares samples of {style} with others")
+        unlike |= beside_others(
+            (
+                (sample.id, sample.roll_group, pixels)
+                for sample in own
+                if not stop() and (pixels := read(sample.picture)) is not None
+            ),
+            (
+                Other(roll=sample.roll_group, accepted=sample.state == "accepted", pixels=pixels)
+                for there in (accepted, own)
+                for sample, pixels in _some(there, read)
+                if not stop()
+            ),
+            share=share,
+            device=pick_device(device),
+        )
     for number, sample in enumerate(waiting):
         if stop() or models is None:
             break
@@ -95,13 +119,24 @@ def guard_samples(
         pixels = decode_or_none(pictures.get(sample.picture), sample.picture)
         scorer = models.of(sample)
         found = look_at(scorer, sample, pixels, share=share) if pixels is not None else Looked(unreadable=True)
-        found = replace(found, strange=strange.get(sample.id, 0.0))
+        found = replace(found, strange=strange.get(sample.id, 0.0), unlike=unlike.get(sample.id, 0.0))
         reasons = judge_sample(database, sample.id, found, pixels=pixels, read=read)
         looked += reasons is not None
         held += bool(reasons)
     if looked or doubtful:
         log.info("the guard looked at %d samples and holds %d; %d more became doubtful", looked, held, doubtful)
     return GuardPass(looked=looked, held=held, doubtful=doubtful)
+
+
+def _some(samples: Sequence[Sample], read: Callable[[str], Pixels | None]) -> Iterator[tuple[Sample, Pixels]]:
+    """Evenly over all, of about `COMPARED_PX` together."""
+    left, golden = COMPARED_PX, (5**0.5 - 1) / 2
+    for place in (np.arange(len(samples)) * golden % 1).argsort().argsort():  # any beginning is even
+        if left <= 0:
+            return
+        if (pixels := read(samples[place].picture)) is not None:
+            left -= pixels.shape[0] * pixels.shape[1]
+            yield samples[place], pixels
 
 
 def decode_or_none(data: bytes, name: str) -> Pixels | None:

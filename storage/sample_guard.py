@@ -2,8 +2,8 @@
 `retraining.guard`.
 
 A sample is held for a second look when the running model scores it high, when it lies on or near a confirmed defect,
-by place or by what its strongest place looks like, when it stands out from the rest of a golden roll that no model can
-score, when an alarm nobody has reviewed lies in it, when it is nearly the
+by place or by what its strongest place looks like, when it is unlike other samples of its style, or stands out from the
+rest of a golden roll that no model can score, when an alarm nobody has reviewed lies in it, when it is nearly the
 same picture as another, and when nobody has looked at it at all. Whatever is not held is accepted in the name of who
 gave it.
 """
@@ -38,13 +38,15 @@ class Looked:
     """What was seen of a sample. scored: by the running model, None when it does not know the style; limit: the score,
     in units of the threshold, from which on it is held; hash: of `near_duplicates`; likeness: of its strongest place
     (`inspection.likeness`), None where nothing stands out. strange: how far it stands out from its golden roll, in
-    spreads of it. unreadable: the picture cannot be decoded."""
+    spreads of it; unlike: how far from other rolls' samples, in units of what is usual. unreadable: the picture cannot
+    be decoded."""
 
     scored: Scored | None = None
     limit: float = USUAL_LIMIT
     hash: str = ""
     likeness: NDArray[np.float32] | None = None
     strange: float = 0.0
+    unlike: float = 0.0
     unreadable: bool = False
 
 
@@ -128,6 +130,8 @@ def _reasons(
         found.append(Reason(code="score", value=round(score.ratio, 3)))
     if looked.strange > STRANGE_LIMIT:
         found.append(Reason(code="strange", value=round(looked.strange, 1)))
+    if looked.unlike > 1:
+        found.append(Reason(code="unlike", value=round(looked.unlike, 2)))
     if (alike := _alike(session, row, looked)) is not None:
         found.append(Reason(code="alike", about=alike))
     if looked.hash and pixels is not None:

@@ -90,6 +90,7 @@ WORDS = {
     "alike": "its strongest place looks like defect {about}, which staff confirmed",
     "duplicate": "it is nearly the same picture as sample {about}",
     "refused_before": "it is nearly the same picture as sample {about}, which was refused",
+    "unlike": "it is unlike other samples of the style, at {value:.2f} times what is usual",
     "strange": "it differs from the rest of its golden roll, by {value:.0f} times their usual spread",
     "chance": "it was taken by chance, nobody has looked at it",
     "choose": "it was taken from a running camera, look at it before it is learned",

@@ -244,6 +244,27 @@ def test_a_defect_in_the_golden_roll_of_a_style_that_no_model_knows_is_held_when
     assert len(list_samples(sqlite_database, learnable=True)) == 19
 
 
+def test_what_is_unlike_the_accepted_samples_of_other_rolls_is_held(sqlite_database, pictures):
+    def cloth(roll, count):
+        frames = normal_frames("twill", seed=roll, length_m=0.0512 * count, frame_lines=256, width_mm=120.0)
+        return [frame[:, (edges := find_edges(frame))[0] : edges[1]].copy() for frame in frames[:count]]
+
+    accepted = [
+        add(sqlite_database, pictures, encode_png(pixels), roll_group=f"roll {roll}").id
+        for roll in (1, 2)
+        for pixels in cloth(roll, 10)
+    ]
+    decide_samples(sqlite_database, accepted, state="accepted", by="eva")
+    frames = cloth(3, 5)
+    cv2.line(frames[2], (100, 90), (140, 96), (200, 200, 200), 2)
+    given = [add(sqlite_database, pictures, encode_png(pixels), roll_group="roll 3") for pixels in frames]
+    rejected = add(sqlite_database, pictures, encode_png(frames[2][:, ::-1]), roll_group="roll 3", source="review")
+    guard_samples(sqlite_database, pictures, share=0.02)
+    assert [codes(sqlite_database, sample) for sample in given] == [[], [], ["unlike"], [], []]
+    assert codes(sqlite_database, rejected) == []
+    assert get_sample(sqlite_database, given[2].id).reasons[0].value > 1
+
+
 def test_a_false_alarm_is_held_only_when_it_scored_very_high(sqlite_database, pictures):
     for number, ratio in ((1, 1.4), (2, 2.6)):
         add(
