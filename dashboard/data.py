@@ -486,7 +486,7 @@ def written_report(report: PeriodReport | StyleReport, form: Form, spoken: str) 
 # --- pictures ------------------------------------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@st.cache_data(max_entries=50, show_spinner=False)
 def picture(key: str) -> bytes | None:
     """A picture of the store; None when it was not kept or is gone."""
     if not key:
@@ -501,7 +501,7 @@ def thumbnail(item: DefectItem) -> str | None:
     return _thumbnail(item.crop, item)
 
 
-@st.cache_data(max_entries=1000, show_spinner=False)
+@st.cache_data(max_entries=200, show_spinner=False)
 def _thumbnail(crop: str, _item: DefectItem) -> str | None:
     data = picture(crop)
     try:

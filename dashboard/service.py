@@ -190,8 +190,9 @@ def environment(settings: DashboardSettings, store: StoreSettings) -> dict[str, 
         "LOOMWATCH_DASHBOARD_SESSION_IDLE_H": str(settings.session_idle_h),
         "LOOMWATCH_DASHBOARD_SESSION_H": str(settings.session_h),
     }
-    # Streamlit runs each page in a thread of its own; glibc would keep freed memory apart for every one of them
-    return {"MALLOC_ARENA_MAX": "2", **os.environ, **given, "PYTHONUNBUFFERED": "1"}
+    # Streamlit runs each page in a thread of its own; freed memory would be kept apart for every one of them
+    kept_together = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    return {**kept_together, **os.environ, **given, "PYTHONUNBUFFERED": "1"}
 
 
 def _watch_signals(ended: threading.Event) -> dict[int, Any]:
