@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import cv2
@@ -33,7 +33,7 @@ def draw_strip(pieces: Sequence[StripPiece], *, width_px: int, height_px: int, o
     newest = pieces[-1]
     end_mm = newest.position_mm + newest.length_mm
     scale = width_px / max(newest.x1_mm - newest.x0_mm, 1.0)
-    canvas = _hatched(width_px, height_px)
+    canvas = _hatched(width_px, height_px).copy()
     for piece in _of_this_run(pieces):
         bottom = height_px - round((end_mm - piece.position_mm - piece.length_mm) * scale)
         top = height_px - round((end_mm - piece.position_mm) * scale)
@@ -58,6 +58,7 @@ def _of_this_run(pieces: Sequence[StripPiece]) -> list[StripPiece]:
     return run
 
 
+@lru_cache(maxsize=8)  # of a screen's cameras
 def _hatched(width_px: int, height_px: int) -> Pixels:
     y, x = np.mgrid[0:height_px, 0:width_px]
     lines: NDArray[np.bool_] = (x + y) % HATCH_PX < 2

@@ -271,7 +271,7 @@ def roll_standing(roll: Roll) -> Standing:
 
 def roll_paper(roll: Roll, form: Form, spoken: str) -> Callable[[], bytes]:
     """Makes a roll's certificate when it is called, as the record is then, in whatever thread."""
-    opened, settings = store(), load(ReportSettings)
+    opened, settings = store(), report_settings()
 
     def make() -> bytes:
         report = read_roll_report(opened.database, opened.pictures, roll, settings)

@@ -23,20 +23,18 @@ def draw_latest_defects(limit: int, *, line: str = "", across: int = 3) -> None:
 
 
 def draw_latest(item: DefectItem) -> None:
+    """In few elements: each is sent to each screen every second."""
     crop = data.thumbnail(item)
     if crop:
         st.image(crop, width=data.THUMBNAIL_PX, alt=_("Defect {id}", id=item.id))
     with st.container(gap="xsmall"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            shell.state_badge(item.state)
-            st.markdown(f"**{words.strength(item.strength)}**", width="content")
-        st.caption(
-            _(
-                "{metres} along, {across} across  \n{camera}, {clock}",
-                metres=words.metres(item.y_mm),
-                across=words.millimetres(item.x_mm),
-                camera=words.plain(item.camera),
-                clock=shell.clock(item.captured_at),
-            )
+        place = _(
+            "{metres} along, {across} across  \n{camera}, {clock}",
+            metres=words.metres(item.y_mm),
+            across=words.millimetres(item.x_mm),
+            camera=words.plain(item.camera),
+            clock=shell.clock(item.captured_at),
         )
+        lines = [f"{shell.state_in_text(item.state)} **{words.strength(item.strength)}**"]
+        st.markdown("  \n".join([*lines, *(f":small[{line}]" for line in place.split("  \n"))]))
         shell.way_to("views/review.py", _("Look"), icon=":material/search:", defect=str(item.id), state="all")

@@ -176,6 +176,8 @@ def _cloth(cameras: Sequence[CameraCoverage], length_m: float, x: Drawing, y: Dr
 
 def _gaps(gaps: pd.DataFrame, x: Drawing, y: Drawing) -> list[Drawing]:
     """Bands with slanted lines over them, as data, because a chart has no pattern fill."""
+    if gaps.empty:
+        return []
     table = pd.DataFrame(
         {
             "x_m": gaps["y0_mm"] / 1000,
@@ -264,11 +266,11 @@ def _middles(defects: pd.DataFrame) -> pd.DataFrame:
 
 def _series(defects: pd.DataFrame, x: Drawing, y: Drawing) -> list[Drawing]:
     """A line through the defects of each periodic series."""
-    table = _middles(defects[defects["series"] > 0])
-    if not len(table):
+    hits = defects[defects["series"] > 0]
+    if hits.empty:
         return []
     dotted = {"color": CHOSEN_COLOUR, "strokeWidth": 1.5, "strokeDash": [2, 3], "clip": True, "tooltip": None}
-    return [layer(table, "line", dotted, x=x, y=y, detail=channel("series:N"), order=channel("x_m:Q"))]
+    return [layer(_middles(hits), "line", dotted, x=x, y=y, detail=channel("series:N"), order=channel("x_m:Q"))]
 
 
 def _extents(defects: pd.DataFrame, x: Drawing, y: Drawing) -> Drawing:

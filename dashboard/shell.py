@@ -185,6 +185,12 @@ def state_badge(state: State) -> None:
     st.badge(words.state(state), icon=symbol, color=colour)  # type: ignore[arg-type]
 
 
+def state_in_text(state: State) -> str:
+    """The same within a line of markdown."""
+    colour, symbol = STATE_BADGES[state]
+    return f":{colour}-badge[{symbol} {words.state(state)}]"
+
+
 def select(
     label: str,
     name: str,

@@ -9,6 +9,8 @@ from inspection.types import REASONS, WARNINGS
 
 def merge_gaps(gaps: pd.DataFrame, *, touch_mm: float = 1.0) -> pd.DataFrame:
     """Gaps of `RollMap.gaps` that follow each other on one camera with one reason become one, with their `count`."""
+    if gaps.empty:
+        return gaps.assign(count=0)
     merged: list[dict[str, Any]] = []
     for gap in gaps.sort_values(["camera", "y0_mm"]).to_dict("records"):
         last = merged[-1] if merged else None
@@ -18,8 +20,6 @@ def merge_gaps(gaps: pd.DataFrame, *, touch_mm: float = 1.0) -> pd.DataFrame:
             last["count"] += 1
         else:
             merged.append({str(key): value for key, value in gap.items()} | {"count": 1})
-    if not merged:
-        return gaps.assign(count=0)
     return pd.DataFrame(merged).sort_values(["y0_mm", "camera"]).reset_index(drop=True)
 
 
