@@ -3,11 +3,13 @@
 1. first content   each page opened by its address, until the first of its own figures, tables, charts, pictures or
                    words of what to do stands there; frame, title and spinner do not count
 2. filters         of Trends, Review and Roll, from the choice until the page has changed for the last time
-3. the map         of the roll with the most defects: the longest pause between two pictures, while the strip is marked
+3. verdicts        by keyboard on Review, from the key until the next defect stands there
+4. the map         of the roll with the most defects: the longest pause between two pictures, while the strip is marked
                    and the part is zoomed
 
 Each try asks for other days and another roll, so that nothing is answered from the last try's reads. Streamlit's own
-files are in the browser before the first try.
+files are in the browser before the first try. The store gets pictures, samples and what else pages show
+(`bench_content`), and a verdict of each try.
 """
 
 import tempfile
@@ -24,7 +26,8 @@ from sqlalchemy import func, select
 from inspection.errors import SettingsError
 from inspection.settings import DashboardSettings
 from loomwatch.bench import signed_in, start_dashboard
-from loomwatch.bench_pipeline import Figure, at_most, result
+from loomwatch.bench_content import fill_content
+from loomwatch.bench_pipeline import Figure, at_least, at_most, result
 from loomwatch.chromium import launch_chromium
 from loomwatch.supervisor import Supervisor
 from storage.accounts import sessions
@@ -35,11 +38,14 @@ from storage.tables import DefectRow, FrameRow, RollRow
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-FIRST_S, FILTER_S, PAUSE_MS = 1.5, 1.0, 100.0
+FIRST_S, FILTER_S, PAUSE_MS, VERDICTS = 1.5, 1.0, 100.0, 300.0
+VERDICT = "Review: from a verdict's key to the next defect"
+ROLLS = 40  # whose defects have pictures of their own
 SIZE = {"width": 1920, "height": 1080}
 PATIENCE_MS = 120_000.0
 
-# What a page tells of itself: when somebody last pressed, when a run of it ended, when it last changed, its pauses
+# What a page tells of itself: when somebody last pressed, when a run of it ended, when it last changed, its pauses.
+# What stands in a canvas is a table's text for who does not see it, which comes 0.2 s after the table.
 WATCH = """
 const seen = window.seen = {pressed: 0, ended: 0, changed: 0, longest: 0};
 for (const kind of ['pointerdown', 'keydown'])
@@ -49,7 +55,8 @@ new MutationObserver(found => {
     const state = each.target.getAttribute?.('data-test-script-state');
     if (each.attributeName === 'data-test-script-state')
       seen.ended = state === 'notRunning' ? performance.now() : 0;
-    else if (each.target.parentElement?.closest('[data-testid=stMain]')) seen.changed = performance.now();
+    else if (each.target.parentElement?.closest('[data-testid=stMain]') && !each.target.parentElement.closest('canvas'))
+      seen.changed = performance.now();
   }
 }).observe(document, {attributes: true, childList: true, characterData: true, subtree: true});
 let last = performance.now();
@@ -82,11 +89,14 @@ class Store:
     rolls: Sequence[int]
 
 
-def time_pages(url: str, *, tries: int, port: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def time_pages(
+    url: str, *, tries: int, port: int, tell: Callable[[str], None], bundle: Path | None = None
+) -> dict[str, Any]:
     """The p95 of so many tries each. url: of a store as `loomwatch bench storage --folder` fills it; an account
-    "bench admin" is added to it. Raises `SettingsError` for a store without cloth, and where there is no browser."""
+    "bench admin" is added to it, and what `bench_content` adds, with models where a bundle is given. Raises
+    `SettingsError` for a store without cloth, and where there is no browser."""
     found: dict[str, list[float]] = {}
-    with _browser(url, port=port) as (page, address, store):
+    with _browser(url, port=port, bundle=bundle, tell=tell) as (page, address, store):
         for name, path in _addresses(store).items():
             found[f"{name}: first content"] = [_open(page, f"{address}/{path(n)}", name, store) for n in range(tries)]
             _say(tell, found)
@@ -95,13 +105,17 @@ def time_pages(url: str, *, tries: int, port: int, tell: Callable[[str], None]) 
             _open(page, f"{address}/{_addresses(store)[name](0)}", name, store)
             found[f"{name}: a filter changed"] = [_until_changed(page, change, n) for n in range(tries)]
             _say(tell, found)
+        _open(page, f"{address}/review", "Review", store)
+        found[VERDICT] = [_until_changed(page, _give_verdict, n) for n in range(tries)]
+        _say(tell, found)
         _open(page, f"{address}/roll?roll={store.rolls[0]}", "Roll", store)
         found["Roll: the next defect on the map"] = [_until_changed(page, _next_defect, n) for n in range(tries)]
         _say(tell, found)
         for name, move in (("the strip is marked", _mark_strip), ("the part is zoomed", _zoom_part)):
             found[f"Roll: longest pause while {name}"] = move(page, tries)
             _say(tell, found)
-    return result([_figure(name, values) for name, values in found.items()], tries=tries, seconds_or_ms=found)
+    hour = at_least("verdicts an hour by keyboard", 3600 / float(np.mean(found[VERDICT])), "", VERDICTS)
+    return result([*(_figure(name, values) for name, values in found.items()), hour], tries=tries, seconds_or_ms=found)
 
 
 def _figure(name: str, values: Sequence[float]) -> Figure:
@@ -117,7 +131,9 @@ def _say(tell: Callable[[str], None], found: dict[str, list[float]]) -> None:
 
 
 @contextmanager
-def _browser(url: str, *, port: int) -> "Iterator[tuple[Page, str, Store]]":
+def _browser(
+    url: str, *, port: int, bundle: Path | None, tell: Callable[[str], None]
+) -> "Iterator[tuple[Page, str, Store]]":
     """A dashboard on the store, and a signed-in browser before it."""
     with ExitStack() as stack:
         database = stack.enter_context(open_database(url))
@@ -126,6 +142,7 @@ def _browser(url: str, *, port: int) -> "Iterator[tuple[Page, str, Store]]":
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loomwatch-bench-")))
         redis = stack.enter_context(start_private_redis(folder, folder / "redis.log"))
         supervisor = stack.enter_context(Supervisor(folder / "logs"))
+        fill_content(database, folder / "pictures", rolls=store.rolls[:ROLLS], bundle=bundle, tell=tell)
         settings = DashboardSettings(port=port)
         start_dashboard(
             supervisor,
@@ -159,7 +176,7 @@ def _look(database: Database) -> Store:
             .join(DefectRow, DefectRow.roll_id == RollRow.id)
             .where(~RollRow.automatic)
             .group_by(RollRow.id)
-            .order_by(func.count().desc())
+            .order_by(func.count().desc(), RollRow.id.desc())
             .limit(200)
         ).all()
         lines = sorted(session.scalars(select(FrameRow.line).distinct()))
@@ -225,6 +242,11 @@ def _change_review(page: "Page", n: int) -> None:
         page.get_by_role("radio", name=("To review", "Confirmed", "False alarm", "All")[n // 3 % 4], exact=True).click()
     else:
         _choose_next(page, ("Style", "Strength")[n % 3])
+
+
+def _give_verdict(page: "Page", n: int) -> None:
+    """Confirm, false alarm, in turn."""
+    page.keyboard.press("df"[n % 2])
 
 
 def _change_roll(page: "Page", n: int) -> None:

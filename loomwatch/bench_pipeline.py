@@ -221,6 +221,10 @@ def at_most(name: str, value: float, unit: str, most: float) -> Figure:
     return Figure(name=name, value=value, unit=unit, target=f"<= {most:g}", good=value <= most)
 
 
+def at_least(name: str, value: float, unit: str, least: float) -> Figure:
+    return Figure(name=name, value=value, unit=unit, target=f">= {least:g}", good=value >= least)
+
+
 def _flat(name: str, watched: Watched) -> Figure:
     most = max(FLAT_SHARE * watched.highest_mb, 5.0)
     words = f"{name}'s memory, {watched.highest_mb:.0f} MB at most, grew by"

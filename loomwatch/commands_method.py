@@ -211,7 +211,10 @@ def _figures_table(name: str, figures: list[dict[str, Any]]) -> Table:
 
 def bench_dashboard(
     bundle: Path = typer.Option(
-        None, "--bundle", help="Bundle folder that the line inspects with, for load and memory.", show_default=False
+        None,
+        "--bundle",
+        help="Bundle folder that the line inspects with; of pages, what their models are like.",
+        show_default=False,
     ),
     only: list[str] = typer.Option([], "--only", help="load, memory or pages; repeatable. By default load and memory."),
     store: str = typer.Option(
@@ -244,11 +247,12 @@ def bench_dashboard(
         raise SettingsError("--only pages needs --store URL, of a store filled by loomwatch bench storage --folder")
     if bundle is None and set(names) != {"pages"}:
         raise SettingsError("--bundle is missing: load and memory need a model to inspect with")
+    place = folder(bundle, what="bundle") if bundle is not None else None
     for name in names:
         if name == "pages":
-            results[name] = time_pages(store, tries=tries, port=port, tell=console.print)
+            results[name] = time_pages(store, tries=tries, port=port, tell=console.print, bundle=place)
         else:
-            place = folder(bundle, what="bundle")
+            assert place is not None
             with runs.WatchedLine(place, style=style, runtime=runtime, width_mm=width_mm, port=port) as line:
                 if name == "load":
                     results[name] = runs.time_load(
