@@ -281,7 +281,7 @@ def _silent(
     cameras = sorted({run.camera for run in runs} | {each.camera for each in waiting})
     reach_mm = {camera: _reach_mm(camera, runs, waiting) for camera in cameras}
     length_mm = max(reach_mm.values(), default=0.0)
-    if length_mm <= 0:
+    if length_mm <= 0 or not runs:  # all of it waits
         return
     first, last = min(run.started_at for run in runs), max(run.ended_at for run in runs)
     for camera in cameras:

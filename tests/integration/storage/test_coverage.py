@@ -183,6 +183,15 @@ def test_a_session_of_which_nothing_has_come_waits_as_a_whole(database, pictures
     ]
 
 
+def test_a_roll_of_which_nothing_has_come_yet_waits_and_no_camera_is_silent(database, pictures):
+    weave(database, pictures, range(10))
+    open_roll(database, line=LINE, name="R1", style="", by="eva", at=at(10 * FRAME_MIN))
+    counted(database, 15, minutes=15 * FRAME_MIN)
+    summary = roll_summary(database, named(database, "R1"))
+    assert summary.waiting_mm == pytest.approx(5 * LENGTH_MM)
+    assert [each.reason for each in summary.unseen] == ["waiting"]
+
+
 def test_gaps_that_came_as_one_leave_nothing_that_waits(database, pictures):
     open_roll(database, line=LINE, name="R1", style="", by="eva", at=at(0))
     weave(database, pictures, [0, 1, 12])
