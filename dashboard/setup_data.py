@@ -259,16 +259,23 @@ def start_training(*, careful: bool) -> Asked:
 
 
 def start_line() -> None:
-    """Puts the new model in charge where the one that is does not know the style, and starts the camera."""
+    """Puts the new model in charge where the one that is does not know the style, and starts the camera. A style that
+    joined a model is learned by a full training from then on."""
     opened, now = store(), state()
     tile_px, chosen = now.setup.tile_px, now.candidate
+    joins = not now.knows and now.joins_a_model
     if not now.knows:
         if chosen is None:
             raise StorageError(f"no model knows style {now.setup.style} yet: train one first")
-        style = now.setup.style if now.joins_a_model else ""
+        style = now.setup.style if joins else ""
         registry.promote(opened.database, chosen.name, by=allowed("admin"), style=style, reason="set up")
         tile_px = int(chosen.manifest["tile_px"])
     _keep("line.start", by=allowed("admin"), runs=now.setup.camera is not None, tile_px=tile_px)
+    if joins:
+        jobs.request_retraining(
+            opened.database, opened.settings.redis, by=allowed("admin"), parameters={},
+            reason=f"new style {now.setup.style}",
+        )  # fmt: skip
 
 
 def stop_line() -> None:

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 STANDS_OUT = 0.6  # of the threshold: below, no place of a picture is compared with defects
 EDGE_SHARE = 0.5  # of its peak: where such a place ends
+NOT_COMPARED = ("review", "reservoir")  # unlike others by its nature; held until somebody looks, and comes all the time
 COMPARED_PX = 160 * 256 * 256  # of accepted samples, and of those that wait, that others are compared with
 
 
@@ -90,7 +91,7 @@ def guard_samples(
             if (sample.capture_id or 0) == capture and not stop() and (pixels := read(sample.picture)) is not None
         )
         strange |= beside_roll(frames, device=pick_device(device))
-    given = [sample for sample in waiting if sample.source != "review"]  # a false alarm is unlike others by its nature
+    given = [sample for sample in waiting if sample.source not in NOT_COMPARED]
     for style in sorted({sample.style for sample in given}):
         own = [sample for sample in given if sample.style == style]
         accepted = [sample for sample in list_samples(database, learnable=True) if sample.style == style]

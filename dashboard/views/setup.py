@@ -282,7 +282,8 @@ def show_training_form(now: SetUp) -> None:
         st.markdown(
             _(
                 "**{style}** is added to the model in charge by statistics alone, in a minute or two; the other styles "
-                "score as before. It counts as provisional until a training has learned it (page Models).",
+                "score as before. It counts as provisional until a training has learned it, which begins with the "
+                "start of the line (page Models).",
                 style=words.plain(now.setup.style),
             )
         )

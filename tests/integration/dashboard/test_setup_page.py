@@ -190,6 +190,14 @@ def test_a_further_style_is_added_to_the_model_in_charge(
     page.button(key="setup.train.start").click().run()
     [job] = list_jobs(empty_line)
     assert (job.style, job.parameters) == ("denim", {"provisional": True})
+    with empty_line.session() as session:
+        session.get_one(JobRow, job.id).state = "done"
+    import_model(empty_line, store, style="denim", tmp_path=tmp_path)
+    open_page("setup").button(key="setup.start").click().run()
+    force = registry.in_force(empty_line)
+    assert force is not None
+    assert (force.model.name, force.styles["denim"].name) == ("knows-twill", "knows-denim")
+    assert [(each.state, each.parameters) for each in list_jobs(empty_line) if each.id != job.id] == [("queued", {})]
 
 
 def test_a_style_that_the_model_knows_starts_at_once(
