@@ -12,6 +12,7 @@ from inspection.errors import LoomwatchError
 from storage.alarms.alarm_store import Alarm
 
 ALARMS = 8  # shown at once, the most urgent
+MORE = 50  # of the others, when somebody opens them
 PRIORITY_COLOURS: dict[str, Literal["red", "orange", "yellow", "gray"]] = {
     "critical": "red",
     "high": "orange",
@@ -26,18 +27,23 @@ def show_alarms(*, line: str = "", limit: int = ALARMS) -> int:
     line: only its own alarms and the whole plant's.
     """
     alarms = [alarm for alarm in data.open_alarms() if not line or alarm.line in ("", line)]
-    data.see_alarms([alarm.id for alarm in alarms[:limit] if alarm.seen_at is None])
-    for alarm in alarms[:limit]:
+    first, rest = alarms[:limit], alarms[limit:]
+    show_cards(first)
+    if rest:
+        more = ngettext("{number} more alarm", "{number} more alarms", len(rest))
+        with st.expander(more, icon=":material/expand_more:", key="alarms.more", on_change="rerun") as opened:
+            if opened.open:
+                show_cards(rest[:MORE])
+                if len(rest) > MORE:
+                    st.caption(_("The others follow as these are acknowledged."))
+    return len(alarms)
+
+
+def show_cards(alarms: list[Alarm]) -> None:
+    data.see_alarms([alarm.id for alarm in alarms if alarm.seen_at is None])
+    for alarm in alarms:
         with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
             show_alarm(alarm)
-    if len(alarms) > limit:
-        st.caption(
-            _(
-                "and {alarms}: loomwatch alarms list shows all",
-                alarms=ngettext("{number} more alarm", "{number} more alarms", len(alarms) - limit),
-            )
-        )
-    return len(alarms)
 
 
 def show_alarm(alarm: Alarm) -> None:

@@ -10,6 +10,7 @@ from dashboard import setup_data, shell, words
 from dashboard.language import _, figure
 from dashboard.setup_data import Picture, SetUp
 from dashboard.stored_sentences import told
+from dashboard.units import units
 from inspection.endpoints import without_password
 from inspection.errors import LoomwatchError
 from inspection.language import N_
@@ -166,8 +167,17 @@ def ask_sim(saved: CameraSettings | None) -> str:
     speed = min(max(float(told_speed), 0.5), 60.0)
     left, right = st.columns(2)
     chosen = left.selectbox(_("Cloth"), SIM_STYLES, index=SIM_STYLES.index(cloth), key="setup.sim")
-    speed = right.number_input(_("Metres a minute"), 0.5, 60.0, speed, step=0.5, key="setup.sim.speed")
-    return f"sim://{chosen}?seed=7&speed_m_min={speed:g}"
+    own = units()
+    shown = right.number_input(
+        _("Speed, {unit}/min", unit=own.long),
+        0.5,
+        round(own.along(60_000), 1),
+        round(own.along(speed * 1000), 1),
+        step=0.5,
+        format="%.1f",
+        key=f"setup.sim.speed.{own.long}",
+    )
+    return f"sim://{chosen}?seed=7&speed_m_min={own.metres(shown):.4g}"
 
 
 ASK: dict[str, Callable[[CameraSettings | None], str]] = {

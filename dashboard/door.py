@@ -41,7 +41,9 @@ SIGN_IN, WELCOME, SIGN_OUT = "/sign-in", "/welcome", "/sign-out"
 COMPANY, COMPANY_BACK = "/sign-in/company", "/sign-in/company/back"
 OPEN = (SIGN_IN, WELCOME, SIGN_OUT, COMPANY, COMPANY_BACK, "/_stcore/health")
 MAX_FORM_BYTES = 8192
+COOKIE_S = 400 * 86_400  # the longest that browsers keep one
 WRONG = N_("That is not a name and password that belong together.")
+ENDED = N_("The session on this screen has ended. Sign in to go on where it was.")
 
 _templates = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
 
@@ -133,7 +135,9 @@ async def show_sign_in(request: Request) -> Response:
     wanted = _local(request.query_params.get("next", ""))
     if found:
         return RedirectResponse(wanted, status_code=303)
-    return _page("nobody-yet") if first else _sign_in_page(wanted)
+    if first:
+        return _page("nobody-yet")
+    return _sign_in_page(wanted, problem=_(ENDED) if "ended" in request.query_params else "")
 
 
 async def take_sign_in(request: Request) -> Response:
@@ -275,7 +279,7 @@ def _signed_in(request: Request, secret: str, wanted: str) -> Response:
     response.set_cookie(
         cookie_name(entrance.settings),
         secret,
-        max_age=round(limits_of(entrance.settings).absolute.total_seconds()),
+        max_age=COOKIE_S,  # the database says when it ends
         httponly=True,
         samesite="lax",  # a link in an alarm's mail leads in, a form of another site does not
         secure=_is_https(request),

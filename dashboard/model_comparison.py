@@ -185,7 +185,7 @@ def show_shadow_figures(shadow: Shadow) -> None:
         rows = [
             {
                 _("Style"): each.style,
-                _("Metres"): each.metres,
+                _("Compared"): words.metres(each.metres * 1000, ",.1f"),
                 _("Both"): each.both,
                 _("Only the running one"): each.only_running,
                 _("Only this one"): each.only_candidate,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from dashboard import words
 from dashboard.language import _, figure, ngettext
+from dashboard.units import units
 from inspection.language import N_
 
 METRICS = {
@@ -73,7 +74,7 @@ def how_set(facts: object) -> dict[str, str]:
     tiles, above = facts.get("held_out_tiles"), facts.get("exceedances")
     needed = facts.get("more_metres_needed")
     return {
-        _("False alarms allowed"): _number(facts.get("asked_per_100m"), "g", _(" per 100 m")),
+        _("False alarms allowed"): _rate(facts.get("asked_per_100m")),
         _("Tried on"): words.metres(facts["metres"] * 1000, ",.1f")
         if isinstance(facts.get("metres"), int | float)
         else "–",
@@ -91,6 +92,14 @@ def how_set(facts: object) -> dict[str, str]:
         if facts
         else "–",
     }
+
+
+def _rate(per_100m: object) -> str:
+    if not isinstance(per_100m, int | float):
+        return "–"
+    own = units()
+    shown = figure(own.per_100_long(per_100m), ".3g")
+    return _("{rate} per 100 {unit}", rate=shown, unit=own.long)
 
 
 def source_in_words(source: str) -> str:
@@ -119,8 +128,8 @@ def side_by_side(left: Mapping[str, Any], right: Mapping[str, Any]) -> pd.DataFr
     return pd.DataFrame(rows, columns=[_("Figure"), "left", "right"])
 
 
-def _number(value: object, form: str, unit: str = "") -> str:
-    return f"{figure(value, form)}{unit}" if isinstance(value, int | float) else "–"
+def _number(value: object, form: str) -> str:
+    return figure(value, form) if isinstance(value, int | float) else "–"
 
 
 def facts_of(manifest: Mapping[str, Any]) -> str:

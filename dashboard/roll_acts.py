@@ -15,6 +15,7 @@ from storage.reports.written import FORMS, Form
 
 DONE_KEY, REFUSED_KEY = "roll.done", "roll.refused"
 OPENED_KEY = "roll.opened"  # the last one opened here: the choice of rolls begins anew, at the address
+ACTS_PX, BUTTON_PX = 560, 190  # a line each: all of it fits on a tablet without scrolling
 FORM_WORDS: dict[Form, tuple[str, str]] = {
     "pdf": (N_("Certificate (PDF)"), "application/pdf"),
     "xlsx": (N_("Workbook (XLSX)"), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
@@ -56,7 +57,7 @@ def file_name(roll: Roll) -> str:
 
 def show_acts(roll: Roll, standing: Standing) -> None:
     name = words.plain(roll.name)
-    with st.popover(_("Change this roll"), icon=":material/edit:"):
+    with st.popover(_("Change this roll"), icon=":material/edit:"), st.container(width=ACTS_PX, gap="xsmall"):
         if not roll.automatic and roll.closed_at is None:
             shell.act_button(
                 _("Close roll {name}", name=name),
@@ -145,14 +146,15 @@ def one_line(
     least: Role = "operator",
 ) -> None:
     key = f"roll.{name}.{roll.id}"
-    st.text_input(label, value=value, key=key, max_chars=500)
-    shell.act_button(
-        button,
-        least=least,
-        key=f"{key}.do",
-        width="stretch",
-        on_click=lambda: act(lambda: do(st.session_state[key]), told),
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(label, value=value, key=key, max_chars=500)
+        shell.act_button(
+            button,
+            least=least,
+            key=f"{key}.do",
+            width=BUTTON_PX,
+            on_click=lambda: act(lambda: do(st.session_state[key]), told),
+        )
 
 
 def show_opening(roll: Roll | None) -> None:

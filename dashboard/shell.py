@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 TO_SIGN_IN = "<script>window.location.replace('/sign-in')</script>"
 TO_SIGN_IN_AND_BACK = (
     "<script>window.location.replace('/sign-in?next=' + "
-    "encodeURIComponent(window.location.pathname + window.location.search))</script>"
+    "encodeURIComponent(window.location.pathname + window.location.search) + '&ended')</script>"
 )
 
 
@@ -189,6 +189,11 @@ def state_in_text(state: State) -> str:
     """The same within a line of markdown."""
     colour, symbol = STATE_BADGES[state]
     return f":{colour}-badge[{symbol} {words.state(state)}]"
+
+
+def numbers(*columns: str) -> dict[str, Any]:
+    """For `column_config`: columns of figures that are written out, which stand right as numbers do."""
+    return {name: st.column_config.TextColumn(alignment="right") for name in columns}
 
 
 def select(

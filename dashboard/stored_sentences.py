@@ -1,13 +1,16 @@
 """Sentences of the stores - why a grade is what it is, alarms, refusals - in the language of who looks.
 
 They are written in English with names and figures in them. What matches one of `SENTENCES` is said in the viewer's
-language with the same names and figures; anything else stays as it is.
+language with the same names, and with figures in the viewer's units; anything else stays as it is.
 """
+
+import re
 
 import inspection.language
 from dashboard import words
-from dashboard.language import _, language
+from dashboard.language import _, figure, language
 from dashboard.stored_words import KNOWN, said
+from dashboard.units import UnitSet, units
 from inspection.language import N_
 from inspection.types import REASONS
 from storage.defects.geometry import GEOMETRIES
@@ -15,6 +18,8 @@ from storage.reads.gap_words import reason_in_words
 from storage.reports.sayings import SENTENCES as OF_ROLLS
 
 NESTED = ("what", "why", "rules", "places")  # placeholders of what is a sentence itself, or some of them
+RATES = ("rate", "running", "limit")  # of what refers to 100 m
+LENGTH = re.compile(r"\{(\w+)\} (m|mm)\b(?!/)")  # a scale in mm/px is the model's and stays
 SENTENCES = (
     *OF_ROLLS,
     # Alarms
@@ -234,6 +239,10 @@ SENTENCES = (
     N_("decides alike by {names}"),
     N_("style {style}: {why}"),
     N_(
+        "style {style}: {rate} false alarms per 100 m on {metres} m held out, the running model {running}, up to "
+        "{limit} is within its {share} % interval"
+    ),
+    N_(
         "{rate} false alarms per 100 m on {metres} m held out, the running model {running}, up to {limit} is within "
         "its {share} % interval"
     ),
@@ -313,7 +322,7 @@ SENTENCES = (
     N_("there is no style {style}: it comes with its first sample or roll"),
     N_("a sample needs a style and a scale, got style {style} and {scale} mm/px"),
     N_("there is no sample {sample}: see loomwatch samples list"),
-    N_("a golden roll has {least} to {most} m, got {metres}"),
+    N_("a golden roll has {least} m to {most} m, got {metres} m"),
     N_("capture {capture} does not run any more"),
     N_("there is no capture {capture}"),
     N_("past frame {frame} cannot be read: {reason}"),
@@ -378,7 +387,36 @@ def told(text: str) -> str:
 
 
 def _said(text: str) -> str:
-    return text if language() == "en" else inspection.language.told(text, SENTENCES, KNOWN, _, part=_part)
+    if language() == "en" and units().long == "m":
+        return text
+    return inspection.language.told(text, SENTENCES, KNOWN, _in_own_units, part=_part)
+
+
+def _in_own_units(sentence: str, **values: str) -> str:
+    """A sentence in the viewer's language. Its lengths are stored in m and mm, its rates per 100 m."""
+    own, shown = units(), _(sentence)
+    lengths = dict(LENGTH.findall(shown))
+    if "100 m" in shown:
+        values |= {name: _number(values[name], own.per_100_long(1)) for name in RATES if name in values}
+    values |= {name: _length(values[name], unit, own) for name, unit in lengths.items()}
+    shown = LENGTH.sub(lambda found: f"{{{found[1]}}} {own.long if found[2] == 'm' else own.short}", shown)
+    return shown.replace("100 m", f"100 {own.long}").format(**values)
+
+
+def _length(value: str, unit: str, own: UnitSet) -> str:
+    if unit == "m":
+        return _number(value, 1000 / own.long_mm)
+    return _number(value, 1 / own.short_mm, decimals=2 if own.short == "in" else None)
+
+
+def _number(value: str, factor: float, *, decimals: int | None = None) -> str:
+    """A stored figure times `factor`, with as many decimals as it had; what is none stays."""
+    try:
+        number = float(value.replace(",", ""))
+    except ValueError:
+        return value
+    kept = len(value.partition(".")[2]) if decimals is None else decimals
+    return figure(number * factor, f"{',' if ',' in value else ''}.{kept}f")
 
 
 def _part(name: str, value: str) -> str | None:

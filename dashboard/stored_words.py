@@ -14,9 +14,7 @@ KNOWN = (
     N_("the light has drifted"),
     N_("the focus is drifting"),
     N_("a camera column stands out metre after metre: clean the lens, or look for a running warp fault"),
-    # Severities, priorities
-    N_("major"),
-    N_("critical"),
+    # Priorities
     N_("high"),
     N_("medium"),
     N_("low"),

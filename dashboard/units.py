@@ -34,6 +34,13 @@ class UnitSet:
     def per_100_long(self, per_100_m: float) -> float:
         return per_100_m * self.long_mm / 1000
 
+    def per_100_m(self, per_100_long: float) -> float:
+        return per_100_long * 1000 / self.long_mm
+
+    def metres(self, along: float) -> float:
+        """What somebody gave in `long`, as it is stored."""
+        return along * self.long_mm / 1000
+
 
 SETS: dict[Units, UnitSet] = {
     "metric": UnitSet(long="m", long_mm=1000.0, short="mm", short_mm=1.0),

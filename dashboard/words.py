@@ -16,6 +16,7 @@ from storage.defects.geometry import CODES
 from storage.grading.profile import MEASURE_IN_SI, Measure
 from storage.reads.defects import COUNTED, DefectItem, Series
 from storage.reads.review_state import State
+from storage.sample_captures import SampleCapture
 
 STATE_WORDS: dict[State, str] = {
     "unreviewed": N_("To review"),
@@ -160,6 +161,18 @@ def act(kind: str, value: str) -> str:
     if kind == "severity":
         return _("severity {severity}", severity=said(value)) if value else _("severity by the rules")
     return _("merged from {value}", value=value) if kind == "merge" else _("split into {value}", value=value)
+
+
+def golden_roll(length_m: int) -> str:
+    """How long one is, and how many pictures it gives."""
+    pictures = ngettext("{number} picture", "{number} pictures", length_m)
+    return f"{metres(length_m * 1000, '.0f')}, {pictures}"
+
+
+def taken(capture: SampleCapture) -> str:
+    """How many of a golden roll's pictures there are already, one of each metre."""
+    wanted = capture.metres
+    return ngettext("{taken} of {number} picture", "{taken} of {number} pictures", wanted, taken=capture.taken)
 
 
 def sentence(text: str) -> str:

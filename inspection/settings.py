@@ -312,7 +312,7 @@ class DashboardSettings(_Settings):
     port: int = Field(8501, ge=1, le=65535, description="port to listen on")
     refresh_s: float = Field(1.0, gt=0, description="between refreshes of live parts")
     session_idle_h: float = Field(8.0, gt=0, le=168, description="after so long unused a session ends, but a viewer's")
-    session_h: float = Field(168.0, gt=0, le=8760, description="a session ends after so long, used or not")
+    session_h: float = Field(168.0, gt=0, le=8760, description="after so long a session ends; a viewer's here, unseen")
     public_url: str = Field(
         "", description="address that people open, where a proxy stands in front; empty: as asked for"
     )

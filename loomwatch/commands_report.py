@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DATA_DIR = typer.Option(None, "--data-dir", help="Folder of everything kept on this machine.")
 FORMAT = typer.Option("", "--format", help="pdf, xlsx, csv or json; by default what the file's name ends in.")
 OUT = typer.Option(..., "--out", "-o", help="File to write.")
-LANGUAGE = typer.Option("", "--language", help="Of a PDF: en or de; by default LOOMWATCH_REPORT_LANGUAGE.")
+LANGUAGE = typer.Option("", "--language", help="Of PDF and XLSX: en or de; by default LOOMWATCH_REPORT_LANGUAGE.")
 LINE = typer.Option(None, "--line", help="Only this textile line.")
 DAY = typer.Option("", "--date", help="Day as YYYY-MM-DD in the plant's time zone; by default today.")
 

@@ -45,7 +45,7 @@ def start_capture(
     """
     least, most = GOLDEN_METRES
     if metres and not least <= metres <= most:
-        raise StorageError(f"a golden roll has {least} to {most} m, got {metres}")
+        raise StorageError(f"a golden roll has {least} m to {most} m, got {metres} m")
     if not style.strip():
         raise StorageError("a capture needs the name of its style")
     source = "roll" if metres else "frame"

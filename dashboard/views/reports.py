@@ -115,6 +115,7 @@ def show_style(chosen: StyleDays, line: str, settings: ReportSettings) -> None:
             for each in report.lines
         ),
         hide_index=True,
+        column_config=shell.numbers(_("Coverage"), _("Defects per 100 {unit}²", unit=units().long), _("Points")),
         alt=_("The style's rolls, line by line"),
     )
     show_grades(report.rolls)
@@ -138,12 +139,13 @@ def show_kinds(report: StyleReport) -> None:
                 for kind in report.kinds
             ),
             hide_index=True,
+            column_config=shell.numbers(_("Points")),
             alt=_("Kinds of defects of these rolls, the most frequent first"),
         )
 
 
 def title_of(period: Period) -> str:
-    day = format_date(period.day, "full", locale=language())
+    day = format_date(period.day, "full", locale="en_GB" if language() == "en" else language())
     return (
         _("Shift report: {name}, {day}", name=period.name, day=day) if period.name else _("Day report: {day}", day=day)
     )
@@ -251,6 +253,9 @@ def show_lines(report: PeriodReport) -> None:
             for line in report.lines
         ),
         hide_index=True,
+        column_config=shell.numbers(
+            _("Inspected"), _("Not inspected"), _("Coverage"), _("Defects per 100 {unit}²", unit=units().long)
+        ),
         alt=_("Each line's cloth of this time"),
     )
 
@@ -285,6 +290,7 @@ def show_grades(rolls: Sequence[RollGrade], *, ended: frozenset[int] | None = No
             for rate, measure in [words.rate(graded.rate, graded.measure)]
         ),
         hide_index=True,
+        column_config=shell.numbers(_("Length"), _("Coverage"), _("Points"), _("Rate")),
         alt=_("Rolls of this time, and their grades"),
     )
 
@@ -298,6 +304,7 @@ def show_reasons(report: PeriodReport) -> None:
                 for line, reason, length in report.reasons
             ),
             hide_index=True,
+            column_config=shell.numbers(_("Length")),
             alt=_("Why cloth was not inspected, and how much"),
         )
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import streamlit as st
 
 from dashboard import acts, data, shell, stored_words, words
-from dashboard.defect_cards import card_grid, chosen_of, tick_key
+from dashboard.defect_cards import card_grid, tick_key
 from dashboard.language import _, figure, ngettext
 from dashboard.one_defect import merge_and_open, show_defect, show_undo
 from dashboard.roll_names import choose_roll
@@ -23,6 +23,7 @@ STATE_CHOICES: dict[str, str] = {**{state: words.state(state) for state in STATE
 STRENGTHS = {"": _("Any"), "1.1": _("from 1.1 ×"), "1.25": _("from 1.25 ×"), "1.5": _("from 1.5 ×"), "2": _("from 2 ×")}
 VIEWS = {"one": _("One by one"), "grid": _("Grid")}
 FILTER_KEY, AHEAD_CSS = "review.filter", "<style>.st-key-ahead {display: none;}</style>"
+TICKED_KEY = "review.ticked"  # defect -> the version that was looked at, on all pages of the grid
 
 
 def show_page() -> None:
@@ -64,6 +65,7 @@ def choose_filter() -> DefectFilter:
     if st.session_state.get(FILTER_KEY, address) != address:
         st.query_params.pop("defect", None)
         st.query_params.pop("page", None)
+        st.session_state.pop(TICKED_KEY, None)
     st.session_state[FILTER_KEY] = address
     return DefectFilter(
         roll=roll,
@@ -185,13 +187,26 @@ def show_grid(wanted: DefectFilter) -> None:
         if not items:
             show_empty(wanted)
             return
-        chosen = chosen_of(items, name="grid")
+        chosen = ticked(items)
         show_bulk(wanted, items, chosen, total)
         card_grid(items, name="grid", choose=True)
         if pages > 1:
             with st.container(horizontal_alignment="center"):
                 key = f"grid.pages.{page}.{pages}"
                 st.pagination(pages, default=page, key=key, on_change=turn, args=(key,))
+
+
+def ticked(items: list[DefectItem]) -> dict[int, int | None]:
+    """defect -> version: of this page as its boxes say, of the others as they were left. What somebody changed
+    meanwhile is not ticked any more."""
+    kept: dict[int, int | None] = st.session_state.setdefault(TICKED_KEY, {})
+    for item in items:
+        key = tick_key("grid", item)
+        if st.session_state.setdefault(key, kept.get(item.id) == item.version):
+            kept[item.id] = item.version
+        else:
+            kept.pop(item.id, None)
+    return dict(kept)
 
 
 def turn(key: str) -> None:
@@ -218,8 +233,11 @@ def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, i
             disabled=every,
         )
         number = min(total, MOST_AT_ONCE) if every else len(chosen)
+        elsewhere = 0 if every else len(chosen.keys() - {item.id for item in items})
         st.markdown(
-            _("**{defects} chosen**", defects=ngettext("{number} defect", "{number} defects", number)), width="content"
+            _("**{defects} chosen**", defects=ngettext("{number} defect", "{number} defects", number))
+            + (_(", {number} of them on other pages", number=figure(elsewhere, ",")) if elsewhere else ""),
+            width="content",
         )
         nothing = number == 0
         for label, symbol, state, key in (
@@ -269,6 +287,9 @@ def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, i
 
 
 def tick(items: list[DefectItem], on: bool) -> None:
+    """on: those of this page; else none on any."""
+    if not on:
+        st.session_state.pop(TICKED_KEY, None)
     for item in items:
         st.session_state[tick_key("grid", item)] = on
 
@@ -282,6 +303,7 @@ def act_on_all(wanted: DefectFilter, chosen: dict[int, int | None], every: bool,
         acts.refuse(str(error))
         return
     st.session_state["grid.every"] = False
+    st.session_state.pop(TICKED_KEY, None)
     acts.note(
         acted.done, f"{ngettext('{number} defect', '{number} defects', len(acted.done))}: {words.act(act, value)}"
     )

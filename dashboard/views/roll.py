@@ -339,6 +339,7 @@ def show_series(series: Sequence[RollSeries]) -> None:
             }
         ),
         hide_index=True,
+        column_config=shell.numbers(_("Every"), _("First one"), _("Last one"), _("From left")),
         alt=_("Defects of this roll at equal spaces, and what may make them"),
     )
 
@@ -351,6 +352,9 @@ def show_cameras(roll: RollSummary) -> None:
     st.dataframe(
         pd.DataFrame([camera_row(camera) for camera in roll.cameras]),
         hide_index=True,
+        column_config=shell.numbers(
+            _("Captured"), _("Inspected"), _("Not inspected"), _("Not inspected yet"), _("Coverage")
+        ),
         alt=_("What each camera captured and inspected of this roll"),
     )
 
@@ -385,7 +389,8 @@ def show_gaps(drawn: RollMap) -> None:
             }
         ),
         hide_index=True,
-        column_config={_("Why"): st.column_config.TextColumn(width="large")},
+        column_config={_("Why"): st.column_config.TextColumn(width="large")}
+        | shell.numbers(_("From"), _("To"), _("Length")),
         alt=_("Parts of the roll that were not inspected, and why"),
     )
 

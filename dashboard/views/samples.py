@@ -6,6 +6,7 @@ from dashboard import data, sample_data, shell, words
 from dashboard.defect_cards import card_grid
 from dashboard.language import _, figure, ngettext
 from dashboard.stored_sentences import told
+from dashboard.units import units
 from inspection.errors import LoomwatchError
 from inspection.language import N_
 from storage.sample_captures import GOLDEN_METRES
@@ -28,7 +29,7 @@ STATES = {
 REASONS = {
     "score": N_("the running model scores it higher than normal fabric, at {value} times its limit"),
     "confirmed": N_("confirmed defect {about} lies in it"),
-    "near": N_("confirmed defect {about} lies {value} mm from it"),
+    "near": N_("confirmed defect {about} lies {value} from it"),
     "unreviewed": N_("defect {about} lies in it, which nobody has reviewed"),
     "alike": N_("its strongest place looks like confirmed defect {about}"),
     "duplicate": N_("nearly the same picture as sample {about}"),
@@ -131,7 +132,7 @@ def show_gallery() -> None:
         (st.warning if bad else st.success)(changed, icon=":material/info:" if bad else ":material/check:")
     if numbers["held"]:
         why = ", ".join(
-            f"{_(HELD_FOR.get(code, code))} {figure(number, ',')}"
+            f"{_(HELD_FOR.get(code, code))}: {figure(number, ',')}"
             for code, number in sample_data.held_for(style).items()
         )
         held = ngettext("{number} sample is held", "{number} samples are held", numbers["held"])
@@ -230,9 +231,8 @@ def provenance(sample: Sample) -> str:
 def in_words(reason: Reason) -> str:
     if reason.code == "asked":
         return reason.text
-    decimals = ".0f" if reason.code == "near" else ".2f"
-    template = REASONS.get(reason.code, reason.code)
-    return _(template, about=reason.about, value=figure(reason.value, decimals))
+    value = words.millimetres(reason.value) if reason.code == "near" else figure(reason.value, ".2f")
+    return _(REASONS.get(reason.code, reason.code), about=reason.about, value=value)
 
 
 def show_acts(found: list[Sample], chosen: list[int], state: str) -> None:
@@ -332,7 +332,10 @@ def show_captures() -> None:
             left, middle, right = st.columns(3)
             camera = left.selectbox(_("Camera"), cameras, key="samples.camera")
             style = middle.text_input(_("Style"), max_chars=120, key="samples.style")
-            metres = right.slider(_("Metres"), *GOLDEN_METRES, 30, key="samples.metres")
+            least, most = GOLDEN_METRES
+            metres = right.select_slider(
+                _("Length"), range(least, most + 1), 30, format_func=words.golden_roll, key="samples.metres"
+            )
             needed = shell.needs("quality")
             with st.container(horizontal=True):
                 roll = st.form_submit_button(
@@ -359,9 +362,7 @@ def show_running() -> None:
         ends = {"done": _("done"), "stopped": _("stopped"), "failed": _("failed")}
         for capture in sample_data.captures():
             what = _("Golden roll") if capture.source == "roll" else _("One frame")
-            text = f"{what}: **{words.plain(capture.style)}**, {words.plain(capture.camera)}, " + _(
-                "{taken} of {metres} m", taken=capture.taken, metres=capture.metres
-            )
+            text = f"{what}: **{words.plain(capture.style)}**, {words.plain(capture.camera)}, " + words.taken(capture)
             if capture.state == "running":
                 with st.container(horizontal=True, vertical_alignment="center"):
                     st.progress(min(1.0, capture.taken / capture.metres), text=text)
@@ -479,30 +480,34 @@ def show_sensitivity() -> None:
             icon=":material/history:",
         )  # fmt: skip
         return
-    now = cloth.at(own.threshold)
+    now, unit = cloth.at(own.threshold), units()
+    before = round(unit.per_100_long(now.per_100m), 1)
     wanted = st.number_input(
-        _("False alarms per 100 m, at most"),
+        _("False alarms per 100 {unit}, at most", unit=unit.long),
         0.0,
         1000.0,
-        float(round(now.per_100m, 1)),
+        before,
         step=0.5,
         format="%.1f",
-        key=f"sensitivity.{style}",
+        key=f"sensitivity.{style}.{unit.long}",
         width=280,
         help=_("Alarms that nobody confirmed count as false."),
     )
-    unchanged = wanted == round(now.per_100m, 1)
-    threshold = own.threshold if unchanged else cloth.threshold_for(wanted, own=own.own, least=LEAST, most=MOST)
+    unchanged, per_100m = wanted == before, unit.per_100_m(wanted)
+    threshold = own.threshold if unchanged else cloth.threshold_for(per_100m, own=own.own, least=LEAST, most=MOST)
     then = cloth.at(threshold)
     st.caption(
-        _("Replayed on the last {metres} m of this style that {model} inspected ({frames} frames).",
-          metres=figure(cloth.metres, ".1f"), model=words.plain(own.model.name), frames=figure(cloth.frames, ","))
+        _("Replayed on the last {metres} of this style that {model} inspected ({frames} frames).",
+          metres=words.metres(cloth.metres * 1000, ",.1f"), model=words.plain(own.model.name),
+          frames=figure(cloth.frames, ","))
     )  # fmt: skip
     with st.grid(4, min_column_width=180):
         st.metric(
-            _("False alarms per 100 m"), figure(then.per_100m, ".1f"), _change(then.per_100m - now.per_100m, ".1f"),
+            _("False alarms per 100 {unit}", unit=unit.long),
+            figure(unit.per_100_long(then.per_100m), ".1f"),
+            _change(unit.per_100_long(then.per_100m - now.per_100m), ".1f"),
             delta_color="inverse",
-        )  # fmt: skip
+        )
         alarms = [each.rejected + each.unreviewed + each.confirmed + each.more for each in (now, then)]
         st.metric(_("Alarms in all"), figure(alarms[1], ","), _change(alarms[1] - alarms[0], ".0f"), delta_color="off")
         lost = tuple(number for number in then.lost if number not in now.lost)
@@ -510,9 +515,9 @@ def show_sensitivity() -> None:
         part_of = _("{factor} of the model's", factor=figure(threshold / own.own, ".2f"))
         st.metric(_("Limit"), figure(threshold, ".4f"), part_of,
                   delta_color="off", delta_arrow="off")  # fmt: skip
-    if then.per_100m > wanted and not unchanged:
+    if then.per_100m > per_100m and not unchanged:
         st.warning(_("Not even the highest limit allowed gives so few."), icon=":material/warning:")
-    if cloth.metres * wanted / 100 < LEAST_EVENTS:
+    if cloth.metres * per_100m / 100 < LEAST_EVENTS:
         st.caption(
             _("So little cloth shows such a rate only roughly: it would have given less than {least} false alarms.",
               least=LEAST_EVENTS)
@@ -539,14 +544,14 @@ def show_sensitivity() -> None:
             icon=":material/visibility_off:",
         )
         card_grid(sample_data.defects_of(lost[:MOST_LOST]), name="sensitivity", choose=False)
-    show_save(own, threshold, None if unchanged else wanted, cloth.metres)
+    show_save(own, threshold, None if unchanged else per_100m, cloth.metres)
 
 
 def _change(by: float, form: str) -> str | None:
     return figure(by, f"+{form}") if abs(by) > 1e-9 else None
 
 
-def show_save(own: Sensitivity, threshold: float, wanted: float | None, metres: float) -> None:
+def show_save(own: Sensitivity, threshold: float, per_100m: float | None, metres: float) -> None:
     needed = shell.needs("quality")
     with st.form(f"sensitivity.form.{own.style}", border=True):
         reason = st.text_input(_("Why"), max_chars=200, key="sensitivity.reason")
@@ -555,7 +560,7 @@ def show_save(own: Sensitivity, threshold: float, wanted: float | None, metres: 
                 _("Save"),
                 type="primary",
                 key="sensitivity.save",
-                disabled=needed is not None or wanted is None,
+                disabled=needed is not None or per_100m is None,
                 help=needed,
             )
             back = st.form_submit_button(
@@ -569,9 +574,9 @@ def show_save(own: Sensitivity, threshold: float, wanted: float | None, metres: 
         st.error(_("Write why, for those who look for it later."), icon=":material/edit:")
         return
     sample_data.set_sensitivity(
-        own.style, 1.0 if back else threshold / own.own, None if back else wanted, metres, reason
+        own.style, 1.0 if back else threshold / own.own, None if back else per_100m, metres, reason
     )
-    st.session_state.pop(f"sensitivity.{own.style}", None)
+    st.session_state.pop(f"sensitivity.{own.style}.{units().long}", None)
     st.rerun()
 
 

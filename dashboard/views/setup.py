@@ -90,7 +90,7 @@ def summary(now: SetUp, step: str) -> str:
     set_up = now.setup
     elsewhere = ", ".join(map(words.plain, now.elsewhere))
     if step == "golden" and now.capture is not None and now.is_recording:
-        return _("{taken} of {metres}", taken=now.capture.taken, metres=now.capture.metres)
+        return words.taken(now.capture)
     if step == "train" and now.job is not None and now.job.state in OPEN and not now.knows:
         return _("being trained, {share}", share=figure(now.job.progress * 100, ".0f") + " %")
     if not now.done(step):
@@ -228,8 +228,9 @@ def show_recording_form(now: SetUp) -> None:
             _("**The golden roll ended too early.** {why}.", why=words.plain(told(now.capture.why))),
             icon=":material/error:",
         )
-    metres = st.slider(
-        _("Metres, or pictures of a folder"), *GOLDEN_METRES, GOLDEN_METRES[0], key="setup.golden.metres"
+    least, most = GOLDEN_METRES
+    metres = st.select_slider(
+        _("Length"), range(least, most + 1), least, format_func=words.golden_roll, key="setup.golden.metres"
     )
     again = now.done("golden")
     if shell.act_button(
@@ -247,8 +248,7 @@ def show_recording() -> None:
         if now.capture is None or not now.is_recording:
             go_on()
             return
-        taken, metres = now.capture.taken, now.capture.metres
-        st.progress(min(1.0, taken / metres), text=_("{taken} of {metres} pictures", taken=taken, metres=metres))
+        st.progress(min(1.0, now.capture.taken / now.capture.metres), text=words.taken(now.capture))
         if shell.act_button(_("Stop, and keep these"), least="quality", key="setup.golden.stop"):
             sample_data.stop_capture(now.capture.id)
             go_on()

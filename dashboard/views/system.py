@@ -23,7 +23,7 @@ KINDS = {
     "worker": _("Inspection"),
     "trainer": _("Training"),
     "alarms": _("Alarms"),
-    "supervisor": _("All of them"),
+    "supervisor": _("Supervisor"),
 }
 WELL = ("running", "waiting", "training", "watching", "standing by", "ended")
 
@@ -83,6 +83,7 @@ def show_cameras(view: LiveView, cameras: list[CameraFigures]) -> None:
     st.dataframe(
         pd.DataFrame([camera_row(view, camera) for camera in cameras]),
         hide_index=True,
+        column_config=shell.numbers(_("Inspected, last 10 min"), _("Lost, last 10 min"), _("Spool")),
         alt=_("Each camera, how it is, and what of its cloth was inspected"),
     )
 
@@ -169,7 +170,8 @@ def show_lost() -> None:
             }
         ),
         hide_index=True,
-        column_config={_("Why"): st.column_config.TextColumn(width="large")},
+        column_config={_("Why"): st.column_config.TextColumn(width="large")}
+        | shell.numbers(_("Length"), _("Of what it captured")),
         alt=_("Cloth that was not inspected, by camera and reason"),
     )
 

@@ -1,5 +1,6 @@
 """Trends: how quality goes, where defects lie and of which kinds they are, and whether scores drift."""
 
+import re
 from dataclasses import asdict, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
@@ -148,11 +149,13 @@ def show_figures(now: Trend, earlier: Trend | None) -> None:
             value = own(name, getattr(now, name))
             old = own(name, getattr(earlier, name)) if earlier else None
             change = None if value is None or old is None else text_of(value - old, form, signed=True)
+            same = change is not None and not re.search("[1-9]", change)  # as far as it is shown
             st.metric(
                 label,
                 text_of(value, form),
-                delta=change,
-                delta_color="normal" if name in ("coverage", "uptime") else "inverse",
+                delta=_("as before") if same else change,
+                delta_color="off" if same else "normal" if name in ("coverage", "uptime") else "inverse",
+                delta_arrow="off" if same else "auto",
                 border=True,
             )
     table = pd.DataFrame([row_of(each, when) for each, when in ((earlier, _("before")), (now, _("now"))) if each])

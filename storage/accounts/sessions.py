@@ -1,22 +1,28 @@
 """Sessions: a random secret in the browser, its SHA-256 here. They end when idle, when old, and when the account does.
 
-A viewer's session has no idle end: a wall screen is looked at and never touched.
+A wall screen is looked at and never touched, and must not go dark in the night: the session of a viewer with an account
+here lasts as long as a page is open, and ends when it has not been seen for as long as others last. The company's
+viewers are asked for again, so that what their provider takes away holds.
 """
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam, delete, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from inspection.errors import StorageError
 from storage import audit
 from storage.accounts.users import User, user_of
 from storage.database import Database
 from storage.tables import SessionRow, UserRow
 
 TOUCH_EVERY = timedelta(minutes=1)  # a use is written down no more often than that
+SEEN_EVERY = timedelta(hours=1)  # that a viewer's page is open, likewise
 
 # Built once, over the tables: every part of a page that renews itself asks it
 _SESSIONS, _USERS = SessionRow.__table__, UserRow.__table__
@@ -48,11 +54,22 @@ def find_user(database: Database, secret: str, limits: Limits, *, at: datetime |
     at = at or datetime.now(UTC)
     with database.reading() as session:
         found = session.connection().execute(_FOUND, {"hash": hash_secret(secret)}).first()
-    if found is None or found.disabled or at - found.began_at > limits.absolute:
+    if found is None or found.disabled:
         return None
-    if found.role != "viewer" and at - found.used_at > limits.idle:
+    user = user_of(found)
+    if at - (found.used_at if lasts(user) else found.began_at) > limits.absolute:
         return None
-    return user_of(found)
+    if user.role != "viewer" and at - found.used_at > limits.idle:
+        return None
+    if lasts(user) and at - found.used_at > SEEN_EVERY:
+        with suppress(StorageError, SQLAlchemyError):  # a full disk does not end it
+            touch_session(database, secret, at=at)
+    return user
+
+
+def lasts(user: User) -> bool:
+    """Whether its sessions go on while a page is open: a wall screen's."""
+    return user.role == "viewer" and user.has_password
 
 
 def touch_session(database: Database, secret: str, *, at: datetime | None = None) -> None:
@@ -79,7 +96,7 @@ def end_session(database: Database, secret: str) -> None:
 
 
 def forget_ended(session: Session, limits: Limits, *, at: datetime) -> None:
-    session.execute(delete(SessionRow).where(SessionRow.created_at < at - limits.absolute))
+    session.execute(delete(SessionRow).where(SessionRow.used_at < at - limits.absolute))
 
 
 def hash_secret(secret: str) -> str:

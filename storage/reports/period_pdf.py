@@ -7,7 +7,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import KeepTogether, Spacer
 
 from storage.reports import paper, words
-from storage.reports.language import _, figure, long_day, moment
+from storage.reports.language import _, figure, moment
 from storage.reports.paper import BODY, HEADING, SMALL, Story, listing, paragraph
 from storage.reports.period_report import PeriodReport
 from storage.reports.sayings import sentence
@@ -19,7 +19,7 @@ def period_pdf(report: PeriodReport, *, paper_size: str) -> bytes:
     start, end = (at.astimezone(report.zone) for at in (report.period.start, report.period.end))
     running = report.made_at < report.period.end
     made = report.made_at.astimezone(report.zone)
-    title = _title(report)
+    title = words.period_title(report.period)
     story: Story = [
         paper.heading(
             title,
@@ -45,12 +45,6 @@ def period_pdf(report: PeriodReport, *, paper_size: str) -> bytes:
         paper=paper_size,
         author=report.plant,
     )
-
-
-def _title(report: PeriodReport) -> str:
-    day = long_day(report.period.day)
-    name = report.period.name
-    return _("Shift report: {name}, {day}", name=name, day=day) if name else _("Day report, {day}", day=day)
 
 
 def _figures(report: PeriodReport, width: float) -> Any:

@@ -65,6 +65,9 @@ WORDS = (
     N_("rework"),
     N_("provisional"),
     N_("final"),
+    # Severities
+    N_("major"),
+    N_("critical"),
     N_("metre"),
     N_("yard"),
     # Left out of the grade

@@ -1,20 +1,22 @@
-"""Reports as tables: every table in a workbook (XLSX), the one that matters most as CSV, all facts as JSON."""
+"""Reports as tables: every table in a workbook (XLSX, in words by `spoken_sheets`), the one that matters most as CSV,
+all facts as JSON."""
 
 import csv
 import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import xlsxwriter
 
-from storage.reports import words
 from storage.reports.period_report import PeriodReport, period_facts
 from storage.reports.roll_report import RollReport, roll_facts
 from storage.reports.style_report import StyleReport, style_facts
 
-Cell = str | float | int | bool | None
+Cell = str | float | int | bool | datetime | None
+STATED = ("field", "value")  # the head of a table of single facts
 LONGEST_COLUMN = 60  # characters
 
 
@@ -34,11 +36,15 @@ def roll_sheets(report: RollReport) -> list[Sheet]:
     stated: list[tuple[Cell, ...]] = [("plant", facts["plant"]), ("made_at", facts["made_at"])]
     stated += [(name, _cell(value)) for name, value in facts["roll"].items()]
     stated += [(f"profile_{name}", value) for name, value in facts["profile"].items()]
-    stated += [(name, _cell(value)) for name, value in grade.items() if name != "limits"]
+    stated += [
+        (name, "; ".join(value) if name == "reasons" else _cell(value))
+        for name, value in grade.items()
+        if name != "limits"
+    ]
     stated += [(f"limit_{limit['grade']}", limit["max"]) for limit in grade["limits"]]
     stated.append(("record", report.record))
     return [
-        Sheet(name="Roll", head=("field", "value"), rows=tuple(stated)),
+        Sheet(name="Roll", head=STATED, rows=tuple(stated)),
         _sheet("Defects", facts["defects"], _DEFECT),
         _sheet("Periodic", facts["periodic"], _SERIES),
         _sheet("Points by unit", facts["units"], ("unit", "points_before_cap", "points")),
@@ -87,13 +93,14 @@ def style_sheets(report: StyleReport) -> list[Sheet]:
     """The style together, its rolls, lines, kinds of defects and the worst of them."""
     facts = style_facts(report)
     stated: list[tuple[Cell, ...]] = [
-        (name, facts[name])
-        for name in ("plant", "made_at", "style", "first", "last", "length_mm", "to_review")
-    ]  # fmt: skip
+        *((name, facts[name]) for name in ("plant", "made_at", "style")),
+        *((f"{name}_day", facts[name]) for name in ("first", "last")),
+        *((name, facts[name]) for name in ("length_mm", "to_review")),
+    ]
     stated += [] if facts["whole"] is None else [(name, facts["whole"][name]) for name in _FIGURES]
     stated += [(f"rolls_{grade}", count) for grade, count in facts["grades"].items()]
     return [
-        Sheet(name="Style", head=("field", "value"), rows=tuple(stated)),
+        Sheet(name="Style", head=STATED, rows=tuple(stated)),
         _sheet("Rolls", facts["rolls"], tuple(name for name in _ROLL if name != "ended_in_period")),
         _sheet("Averages", facts["averages"], ("profile", "profile_version", "rolls", "rate", "measure")),
         _sheet("Lines", facts["lines"], ("line", *_FIGURES)),
@@ -113,18 +120,24 @@ def _cell(value: Any) -> Cell:
 def workbook(sheets: Sequence[Sheet], *, title: str) -> bytes:
     """XLSX. Text stays text: nothing that somebody typed becomes a formula or a link."""
     out = io.BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    options: dict[str, Any] = {"in_memory": True} | dict.fromkeys(
+        ("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False
+    )
     with xlsxwriter.Workbook(out, options) as book:
         book.set_properties({"title": title, "comments": "made by loomwatch"})
         head = book.add_format({"bold": True, "bg_color": "#0F6E84", "font_color": "white", "valign": "top"})
-        plain, decimal = book.add_format({"valign": "top"}), book.add_format({"num_format": "0.00", "valign": "top"})
+        plain = book.add_format({"valign": "top"})
+        formats = {
+            float: book.add_format({"num_format": "0.00", "valign": "top"}),
+            datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm", "valign": "top", "align": "left"}),
+        }
         for sheet in sheets:
             page = book.add_worksheet(sheet.name)
             page.freeze_panes(1, 0)
             page.write_row(0, 0, sheet.head, head)
             for number, row in enumerate(sheet.rows, start=1):
                 for column, value in enumerate(row):
-                    page.write(number, column, value, decimal if isinstance(value, float) else plain)
+                    page.write(number, column, value, formats.get(type(value), plain))
             if sheet.rows and len(sheet.head) > 2:
                 page.autofilter(0, 0, len(sheet.rows), len(sheet.head) - 1)
             for column, name in enumerate(sheet.head):
@@ -134,7 +147,7 @@ def workbook(sheets: Sequence[Sheet], *, title: str) -> bytes:
 
 
 def _shown(value: Cell) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)[:LONGEST_COLUMN]
 
 
 def table_csv(sheet: Sheet) -> bytes:
@@ -153,7 +166,3 @@ def _harmless(value: Cell) -> Cell:
 def facts_json(facts: dict[str, Any]) -> bytes:
     """Every fact of a report; numbers are numbers."""
     return (json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def roll_title(report: RollReport) -> str:
-    return f"Roll certificate {report.roll.name}: {words.OUTCOMES[report.graded.grade.outcome] or 'no grade'}"

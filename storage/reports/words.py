@@ -4,8 +4,9 @@ from inspection.language import N_
 from storage.defects.geometry import CODES
 from storage.grading.kept import RollGrade
 from storage.grading.profile import YARD_MM, AnyProfile, FourPointProfile, Measure
-from storage.reports.language import _, figure, mark, ngettext
+from storage.reports.language import _, figure, long_day, mark, ngettext
 from storage.reports.sayings import said
+from storage.reports.shifts import Period
 
 MEASURES: dict[str, str] = {
     "100yd2": N_("points per 100 yd²"),
@@ -112,6 +113,13 @@ def points(number_: float) -> str:
     """1 point, 2.5 points."""
     written = number(number_)
     return _("1 point") if number_ == 1 else _("{number} points", number=written)
+
+
+def period_title(period: Period) -> str:
+    day = long_day(period.day)
+    if period.name:
+        return _("Shift report: {name}, {day}", name=period.name, day=day)
+    return _("Day report, {day}", day=day)
 
 
 def first_of(listed: int, number_: int) -> str:

@@ -1,20 +1,21 @@
-"""A report in the form that was asked for. A PDF has a language; tables and facts have English names, for
-programs."""
+"""A report in the form that was asked for. PDF and XLSX are for people and have a language; CSV and JSON have English
+names of fields in every language, for programs."""
 
 from typing import Literal
 
-from storage.reports.language import speaking
+from storage.reports import words
+from storage.reports.language import _, speaking
 from storage.reports.period_report import PeriodReport, period_facts
 from storage.reports.roll_report import RollReport, roll_facts
 from storage.reports.sheets import (
     facts_json,
     period_sheets,
     roll_sheets,
-    roll_title,
     style_sheets,
     table_csv,
     workbook,
 )
+from storage.reports.spoken_sheets import spoken
 from storage.reports.style_report import StyleReport, style_facts
 
 Form = Literal["pdf", "xlsx", "csv", "json"]
@@ -30,7 +31,10 @@ def write_roll(report: RollReport, form: Form, *, paper_size: str = "A4", langua
             with speaking(language):
                 return roll_pdf(report, paper_size=paper_size)
         case "xlsx":
-            return workbook(roll_sheets(report), title=roll_title(report))
+            with speaking(language):
+                profile = report.graded.profile.profile
+                sheets = [spoken(sheet, profile) for sheet in roll_sheets(report)]
+                return workbook(sheets, title=_("Roll certificate {name}", name=report.roll.name))
         case "csv":
             return table_csv(next(sheet for sheet in roll_sheets(report) if sheet.name == "Defects"))
         case "json":
@@ -46,7 +50,10 @@ def write_period(report: PeriodReport, form: Form, *, paper_size: str = "A4", la
             with speaking(language):
                 return period_pdf(report, paper_size=paper_size)
         case "xlsx":
-            return workbook(period_sheets(report), title=report.title)
+            with speaking(language):
+                return workbook(
+                    [spoken(sheet) for sheet in period_sheets(report)], title=words.period_title(report.period)
+                )
         case "csv":
             return table_csv(next(sheet for sheet in period_sheets(report) if sheet.name == "Rolls"))
         case "json":
@@ -62,7 +69,9 @@ def write_style(report: StyleReport, form: Form, *, paper_size: str = "A4", lang
             with speaking(language):
                 return style_pdf(report, paper_size=paper_size)
         case "xlsx":
-            return workbook(style_sheets(report), title=report.title)
+            with speaking(language):
+                title = _("Style report: {style}", style=report.style)
+                return workbook([spoken(sheet) for sheet in style_sheets(report)], title=title)
         case "csv":
             return table_csv(next(sheet for sheet in style_sheets(report) if sheet.name == "Rolls"))
         case "json":

@@ -74,6 +74,8 @@ def draw_defect(cloth: Pixels, kind: str, *, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     mask = np.zeros(cloth.shape[:2], np.uint8)
     cx, cy = int(rng.integers(60, WIDTH_PX - 60)), int(rng.integers(60, LINES - 60))
+    if kind == "mark":  # of a roller: always at the same place
+        cx, cy = 300, 200
     if kind == "stain":
         for _ in range(4):
             shift = rng.integers(-9, 10, 2)
@@ -88,7 +90,7 @@ def draw_defect(cloth: Pixels, kind: str, *, seed: int) -> np.ndarray:
                 -1,
             )
         colour, strength = (70, 58, 34), 0.6
-    elif kind == "hole":
+    elif kind in ("hole", "mark"):
         cv2.circle(mask, (cx, cy), int(rng.integers(6, 13)), 1, -1)
         colour, strength = (12, 12, 12), 0.9
     elif kind == "slub":
@@ -417,20 +419,22 @@ def weave_roll(
         rolls.close_roll(database, line="line-1", by="a.keller", at=end)
 
 
-def seed(store: StoreSettings, bundles: Path, *, frames: int, now: datetime | None = None) -> None:
-    """Fills an empty data folder; the running roll's last frame is of `now`."""
+def seed(
+    store: StoreSettings, bundles: Path, *, frames: int, now: datetime | None = None, earlier: tuple[Plan, ...] = ()
+) -> None:
+    """Fills an empty data folder; the running roll's last frame is of `now`. earlier: rolls before the usual ones."""
     now = now or datetime.now(UTC)
     upgrade(store.database)
     with open_database(store.database) as database:
         pictures = PictureStore(store.pictures)
         add_models(database, store, bundles, now=now)
-        woven = plans(frames=frames)
+        woven = (*earlier, *plans(frames=frames))
         ends = now
         starts = []
         for plan in reversed(woven):
             starts.append(ends - timedelta(seconds=plan.frames * FRAME_S))
             ends = starts[-1] - timedelta(minutes=3)
-        for number, (plan, start) in enumerate(zip(woven, reversed(starts), strict=True)):
+        for number, (plan, start) in enumerate(zip(woven, reversed(starts), strict=True), start=-len(earlier)):
             weave_roll(database, pictures, plan, session=f"s{number}", start=start, model="cras-2024-05-19")
         with database.session() as session:
             for table in (FrameRow, GapRow):

@@ -12,6 +12,7 @@ from storage.accounts.passwords import hash_password, is_password
 from storage.database import Database
 from storage.tables import UserRow
 from tests.integration.dashboard.conftest import NAME, VIEWS, OpenPage, text_of
+from tests.integration.dashboard.plausible_line import set_to_work
 
 pytestmark = pytest.mark.integration
 GERMAN = {
@@ -23,7 +24,12 @@ GERMAN = {
     "reports": "Schichtbericht",
     "models": "Im Einsatz",
     "system": "Nicht geprüft, und warum",
+    "samples": "Ganzes Bild",
+    "setup": "In sechs Schritten",
 }
+PARTS = {"samples": [{"part": "give"}, {"part": "sensitivity"}, {"state": "held"}], "setup": [{"step": "golden"}]}
+PARTS |= {"reports": [{"of": "style"}], "models": [{"left": "cras-2024-05-19"}]}
+METRIC = re.compile(r"\d (?:m|mm|cm²|m/min|m²)\b(?!/)")
 ENGLISH = re.compile(r"\b(?:the|and|of|not|with|is|are|to|by|from|since|inspected|defects?)\b", re.IGNORECASE)
 
 
@@ -37,7 +43,21 @@ def test_a_page_is_in_german_and_in_yards_for_who_set_it(line: Database, open_pa
         assert ENGLISH.findall(words) == []
         # a profile's bounds keep its unit, and so do the reasons of a grade, which are stored as sentences
         own = re.sub(r"Grad.*|\d+ (?:×|mm ×).*|.*(?:Bis|Über) \d.*|.*noch nicht geprüft.*", "", words)
-        assert re.findall(r"\d (?:m|mm|cm²|m/min)\b", own) == []
+        assert METRIC.findall(own) == []
+
+
+@pytest.mark.parametrize(
+    ("view", "address"), [(view, address) for view in VIEWS for address in ({}, *PARTS.get(view, ()))]
+)
+def test_no_length_is_left_in_metres_for_who_wants_yards(
+    line: Database, open_page: OpenPage, view: str, address: dict[str, str]
+) -> None:
+    set_to_work(line)
+    users.set_preferences(line, by=NAME, language="en", units="imperial")
+    page = open_page(view, **address)
+    words = "\n".join([text_of(page), *(str(each.label) for each in (*page.number_input, *page.select_slider))])
+    own = re.sub(r"\d (?:×|mm ×).*|.*(?:Up to|Over) \d.*", "", words)  # a profile's bounds keep its unit
+    assert METRIC.findall(own) == []
 
 
 def test_what_is_set_is_kept_with_the_account_and_holds_at_once(

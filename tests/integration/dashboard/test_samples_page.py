@@ -122,7 +122,7 @@ def test_a_change_of_sensitivity_is_replayed_and_saved_with_a_reason(line: Datab
     page = open_page("samples", part="sensitivity", style=style)
     assert not page.exception
     before = float(page.metric[0].value)
-    page.number_input(key=f"sensitivity.{style}").set_value(0.0).run()
+    page.number_input(key=f"sensitivity.{style}.m").set_value(0.0).run()
     assert float(page.metric[0].value) < before
     assert int(page.metric[2].value) > 0
     assert "would not have been found" in page.error[0].value

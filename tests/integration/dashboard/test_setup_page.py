@@ -96,10 +96,10 @@ def test_another_choice_wants_another_picture(empty_line: Database, store: Store
     page = open_page("setup")
     page.button_group(key="setup.kind").set_value("sim").run()
     page.number_input(key="setup.camera.lines").set_value(256)
-    page.number_input(key="setup.sim.speed").set_value(60.0)
+    page.number_input(key="setup.sim.speed.m").set_value(60.0)
     page.button(key="setup.look").click().run()
     assert "The camera works" in page.success[0].value
-    page.number_input(key="setup.sim.speed").set_value(30.0).run()
+    page.number_input(key="setup.sim.speed.m").set_value(30.0).run()
     assert not page.success
     assert not [button for button in page.button if button.key == "setup.camera.save"]
 
@@ -135,7 +135,7 @@ def test_style_golden_roll_and_training_are_asked_for(
     [capture] = list_captures(empty_line, running=True)
     assert (capture.line, capture.camera, capture.style, capture.metres) == ("line-1", "camera-1", "denim", 20)
     page = open_page("setup")
-    assert steps(page)[3] == "0 of 20"
+    assert steps(page)[3] == "0 of 20 pictures"
     page.button(key="setup.golden.stop").click().run()
     assert list_captures(empty_line)[0].state == "stopped"
     give_samples(empty_line, store, style="denim")

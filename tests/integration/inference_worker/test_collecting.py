@@ -75,7 +75,7 @@ def test_a_capture_is_refused_with_what_to_do(sqlite_database, pictures):
     with pytest.raises(StorageError, match="there is no camera nobody"):
         start_capture(sqlite_database, camera="nobody", style="denim", metres=30, by="eva")
     seen(sqlite_database, pictures)
-    with pytest.raises(StorageError, match="a golden roll has 20 to 50 m, got 60"):
+    with pytest.raises(StorageError, match="a golden roll has 20 m to 50 m, got 60 m"):
         start_capture(sqlite_database, camera=CAMERA, style="denim", metres=60, by="eva")
     with pytest.raises(StorageError, match="needs the name of its style"):
         start_capture(sqlite_database, camera=CAMERA, style=" ", metres=30, by="eva")

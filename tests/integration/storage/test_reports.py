@@ -194,12 +194,15 @@ def test_the_workbook_holds_all_tables_and_no_formula(report):
     book = openpyxl.load_workbook(io.BytesIO(write_roll(report, "xlsx")))
     assert book.sheetnames == ["Roll", "Defects", "Periodic", "Points by unit", "Not inspected", "Cut plan"]
     stated = {row[0].value: row[1] for row in book["Roll"].iter_rows(min_row=2)}
-    assert (stated["customer"].value, stated["customer"].data_type) == (HOSTILE, "s")
-    assert stated["points"].value == report.graded.grade.points.total == 2
-    assert stated["grade"].value == "second"
+    assert (stated["Customer"].value, stated["Customer"].data_type) == (HOSTILE, "s")
+    assert stated["Points"].value == report.graded.grade.points.total == 2
+    assert stated["Grade"].value == "second"
+    assert stated["Begun"].value == datetime(2026, 3, 14, 11)  # by the plant's clock, as a date
+    assert stated["Coverage, %"].value == pytest.approx(100 * report.graded.cloth.coverage)
     head, *rows = book["Defects"].iter_rows(values_only=True)
-    assert [row[head.index("points")] for row in rows] == [1, 1]
-    assert rows[0][head.index("y0_mm")] == pytest.approx(30 * LENGTH_MM + 10)
+    assert [row[head.index("Points")] for row in rows] == [1, 1]
+    assert [row[head.index("Form")] for row in rows] == ["point", "point"]
+    assert rows[0][head.index("Along from, m")] == pytest.approx((30 * LENGTH_MM + 10) / 1000)
     assert sum(row[2] for row in book["Points by unit"].iter_rows(min_row=2, values_only=True)) == 2
 
 
@@ -224,7 +227,9 @@ def test_periodic_defects_stand_on_the_certificate(database, pictures, settings)
     assert [told[name] for name in ("period_mm", "first_mm", "last_mm")] == pytest.approx([160, 75, 75 + 6 * 160])
     book = openpyxl.load_workbook(io.BytesIO(write_roll(report, "xlsx")))
     head, row = book["Periodic"].iter_rows(values_only=True)
-    assert dict(zip(head, row, strict=True)) == pytest.approx(told)
+    shown = dict(zip(head, row, strict=True))
+    assert (shown["Every, mm"], shown["Times"], shown["Suspect"]) == (pytest.approx(160), 7, "print")
+    assert shown["Last at, m"] == pytest.approx(told["last_mm"] / 1000)
     text = " ".join(" ".join(texts(write_roll(report, "pdf"))).split())
     assert "Periodic defects Every Times First at Last at From left selvedge Suspect" in text
     assert "160.0 mm 7 0.08 yd 1.13 yd 61 mm print" in text
@@ -397,6 +402,27 @@ def test_german_reports_have_no_english_of_the_catalog(database, settings, two_s
     (page,) = texts(write_style(twill, "pdf", language="de"))
     assert "Artikelbericht: twill" in page
     assert english_in(page) == []
+
+
+def words_of(workbook: bytes) -> str:
+    book = openpyxl.load_workbook(io.BytesIO(workbook))
+    cells = [str(cell) for sheet in book for row in sheet.iter_rows(values_only=True) for cell in row if cell]
+    return " ".join([*book.sheetnames, *cells, book.properties.title]).replace("Modelle first", "Modelle")
+
+
+def test_a_german_workbook_has_no_english_of_the_catalog_and_no_name_of_a_field(database, settings, two_shifts, twill):
+    day = read_period_report(database, day_period(ZoneInfo("UTC"), day=date(2026, 3, 14)), settings, at=MADE)
+    for written in (write_period(day, "xlsx", language="de"), write_style(twill, "xlsx", language="de")):
+        text = words_of(written)
+        assert english_in(text.replace("other", "").replace("later", "")) == []
+        assert not re.search(r"[a-z0-9]_[a-z0-9]", text)
+
+
+def test_so_has_a_german_certificate_as_a_workbook(report):
+    text = words_of(write_roll(report, "xlsx", language="de"))
+    assert "Ausgewiesene Länge, m 3.3" in text
+    assert english_in(text.replace(HOSTILE, "")) == []
+    assert not re.search(r"[a-z0-9]_[a-z0-9]", text)
 
 
 def test_tables_and_facts_are_the_same_in_every_language(report):

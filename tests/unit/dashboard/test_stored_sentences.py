@@ -12,6 +12,7 @@ import dashboard
 from alarms.evaluate import evaluate
 from alarms.facts import CameraFact, DefectFact, DriftFact, LineFacts, Passed, SeriesFact, WorkersFact
 from cras_core.training import Progress
+from dashboard import units
 from dashboard.language import speaking
 from dashboard.stored_sentences import SENTENCES, told
 from retraining.training import _words
@@ -150,12 +151,12 @@ def test_how_far_a_training_is_is_said_in_german(stage: str, loss: float) -> Non
 @pytest.mark.parametrize(
     ("rule", "begins"),
     [
-        ({"kind": "severe_defect"}, "Schwere Fehler: Fehler 9, Punkt von 12 mm bei 3.20 m der Rolle R-7, 310 mm quer"),
+        ({"kind": "severe_defect"}, "Schwere Fehler: Fehler 9, Punkt von 12 mm bei 3,20 m der Rolle R-7, 310 mm quer"),
         ({"kind": "running", "raise_m": 0.1}, "Laufender Fehler: Fehler 5, Linie in Kettrichtung von 400 mm"),
         ({"kind": "rate", "measure": "defects"}, "6 Fehler auf den letzten 100 m, gemeldet ab 10"),
         ({"kind": "rate"}, "9 Fehlerpunkte auf den letzten 100 m"),
-        ({"kind": "coverage", "over_m": 1}, "Kamera left: 50% der letzten 1.0 m geprüft, sonst meist: das Bild war zu"),
-        ({"kind": "periodic"}, "Periodischer Fehler alle 400.0 mm"),
+        ({"kind": "coverage", "over_m": 1}, "Kamera left: 50% der letzten 1,0 m geprüft, sonst meist: das Bild war zu"),
+        ({"kind": "periodic"}, "Periodischer Fehler alle 400,0 mm"),
         ({"kind": "drift"}, "Werte fehlerfreier Ware von Artikel linen an Kamera left: abgewandert"),
         ({"kind": "camera_down"}, "Kamera left ist stumm seit 2026-03-14 07:55:12 UTC: Ist sie verbunden"),
         ({"kind": "worker_down", "min_workers": 2}, "Nur 1 von 2 Prüfprozessen laufen"),
@@ -282,3 +283,46 @@ def raised(rule: dict[str, object], *, workers: WorkersFact) -> list[Signal]:
         drift=[DriftFact(camera="left", style="linen", state="drifted")],
     )
     return [each for each in evaluate(parse_rule({"name": "it"} | rule), facts).signals if each.text]
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken", "shown"),
+    [
+        (
+            "severe defect: defect 5, warp line of 240 mm at 3.20 m of roll 5 m, 310 mm across, camera 2.5",
+            "en",
+            "Severe defect: defect 5, Line along the warp of 9.45 in at 3.50 yd of roll 5 m, 12.20 in across, "
+            "camera 2.5",
+        ),
+        ("12 points in the last 100 m, raised at 15", "en", "12 points in the last 109 yd, raised at 15"),
+        (
+            "style twill: 2.0 false alarms per 100 m on 41.25 m held out, the running model 1.0, up to 3.0 is within "
+            "its 95 % interval",
+            "en",
+            "Style twill: 1.8 false alarms per 100 yd on 45.11 yd held out, the running model 0.9, up to 2.7 is "
+            "within its 95 % interval",
+        ),
+        ("a golden roll has 20 m to 50 m, got 60 m", "de", "Eine Musterrolle hat 22 yd bis 55 yd, gegeben sind 66 yd"),
+        (
+            "style twill has a sample at 0.2 mm/px, the model sees 0.1 mm/px: capture it at the model's (a.png)",
+            "en",
+            "Style twill has a sample at 0.2 mm/px, the model sees 0.1 mm/px: capture it at the model's (a.png)",
+        ),
+    ],
+)
+def test_lengths_and_rates_are_in_yards_for_who_wants_them_and_names_stay(text: str, spoken: str, shown: str) -> None:
+    token = units._chosen.set("imperial")
+    try:
+        with speaking(spoken):
+            assert told(text) == shown
+    finally:
+        units._chosen.reset(token)
+    with speaking("en"):
+        assert told(text) == text[:1].upper() + text[1:]
+
+
+def test_figures_are_written_as_germans_write_them() -> None:
+    with speaking("de"):
+        assert "bei 3,20 m der Rolle 1.5," in told(
+            "defect 5, hole of 2.5 mm at 3.20 m of roll 1.5, 310 mm across, camera 1"
+        )

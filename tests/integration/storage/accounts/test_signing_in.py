@@ -76,8 +76,28 @@ def test_a_session_ends_when_idle_but_a_wall_screen_s_does_not(plant: Database, 
     assert who(secret, now + HOUR + MINUTE) == ""
     sessions.touch_session(plant, secret, at=now + HOUR / 2)
     assert who(secret, now + HOUR + MINUTE) == "Ben"
-    assert who(wall, now + 9 * HOUR) == "Wall"
-    assert who(wall, now + 10 * HOUR + MINUTE) == ""
+    for hours in range(1, 200):  # its page is open
+        assert who(wall, now + hours * HOUR) == "Wall"
+    sign_in(plant, name="Anna", password=PASSWORD, address="10.0.0.9", limits=LIMITS, at=now + 200 * HOUR)
+    assert who(wall, now + 200 * HOUR) == "Wall"  # others' are forgotten, this is not
+    assert who(wall, now + 211 * HOUR) == ""  # it was switched off
+
+
+def test_a_wall_screen_s_session_that_becomes_somebody_else_s_is_as_old_as_it_is(plant: Database, attempt: Try) -> None:
+    wall, now = attempt("Wall").secret, datetime.now(UTC)
+    for hours in range(1, 30):
+        assert sessions.find_user(plant, wall, LIMITS, at=now + hours * HOUR) is not None
+    users.set_role(plant, name="Wall", role="operator", by="Anna")
+    assert sessions.find_user(plant, wall, LIMITS, at=now + 29 * HOUR) is None
+
+
+def test_a_viewer_of_the_company_is_asked_for_again(plant: Database, attempt: Try) -> None:
+    wall, now = attempt("Wall").secret, datetime.now(UTC)
+    with plant.session() as session:
+        session.scalars(select(UserRow).where(UserRow.name == "Wall")).one().password = ""
+    for hours in range(1, 11):
+        assert sessions.find_user(plant, wall, LIMITS, at=now + (hours - 0.1) * HOUR) is not None
+    assert sessions.find_user(plant, wall, LIMITS, at=now + 10.1 * HOUR) is None
 
 
 def test_however_busy_a_session_ends_at_last(plant: Database, attempt: Try) -> None:
