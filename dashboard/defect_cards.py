@@ -12,6 +12,7 @@ from storage.reads.defects import DefectItem
 from storage.reads.pieces import Piece
 
 CARD_PX = 132
+PAGE_CARDS = 24
 
 
 def card_grid(items: Sequence[DefectItem], *, name: str, choose: bool, notes: Sequence[str] = ()) -> None:

@@ -285,7 +285,7 @@ def show_grades(rolls: Sequence[RollGrade], *, ended: frozenset[int] | None = No
                 _("Rate"): _("{rate} per {measure}", rate=rate, measure=measure),
                 _("Grade"): stored_words.sentence(graded.grade),
             }
-            | ({} if ended is None else {"": _("ended") if graded.roll.id in ended else _("goes on")})
+            | ({} if ended is None else {_("State"): _("ended") if graded.roll.id in ended else _("goes on")})
             for graded in rolls
             for rate, measure in [words.rate(graded.rate, graded.measure)]
         ),

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import streamlit as st
 
 from dashboard import acts, data, shell, stored_words, words
-from dashboard.defect_cards import card_grid, tick_key
+from dashboard.defect_cards import PAGE_CARDS, card_grid, tick_key
 from dashboard.language import _, figure, ngettext
 from dashboard.one_defect import merge_and_open, show_defect, show_undo
 from dashboard.roll_names import choose_roll
@@ -16,7 +16,6 @@ from storage.reads.defects import DefectDetail, DefectFilter, DefectItem
 from storage.reads.review_state import STATES, State
 from storage.reviews import Act
 
-PAGE_CARDS = 24
 MOST_AT_ONCE = 1000  # defects of one bulk act
 ALL = "all"
 STATE_CHOICES: dict[str, str] = {**{state: words.state(state) for state in STATES}, ALL: _("All")}

@@ -3,10 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
 
+from storage.alarms.alarm_store import Signal, observe
+from storage.alarms.rules import parse_rule
 from storage.database import Database
 from storage.live import Live
-from tests.integration.dashboard.conftest import OpenPage, text_of
+from storage.tables import AlarmRow
+from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
 from tests.integration.dashboard.plausible_line import live_camera, strip_piece
 
 pytestmark = pytest.mark.integration
@@ -55,3 +60,23 @@ def test_without_redis_the_record_is_shown_and_the_pictures_are_said_to_be_away(
 def test_a_line_that_is_not_there_is_answered_with_one_that_is(line: Database, live: Live, open_page: OpenPage) -> None:
     page = open_page("line", line="line-9")
     assert page.title[0].value == "line\\-1"
+
+
+def test_more_alarms_than_fit_are_opened_and_acknowledged_there(line: Database, open_page: OpenPage) -> None:
+    rule = parse_rule({"name": "camera-down", "kind": "camera_down"})
+    signals = [Signal(subject=f"cam-{n}", level="raise", text=f"camera cam-{n} is silent") for n in range(7)]
+    with line.session() as session:
+        observe(session, rule, line="line-1", signals=signals, at=datetime.now(UTC))
+    page = open_page("line")
+
+    def waiting(page: AppTest) -> int:
+        return len([button for button in page.button if button.label == "Acknowledge"])
+
+    assert waiting(page) == 4
+    assert "3 more alarms" in [each.label for each in page.expander]
+    page.session_state["alarms.more"] = True
+    page.run()
+    assert waiting(page) == 7
+    [button for button in page.button if button.label == "Acknowledge"][-1].click().run()
+    with line.reading() as session:
+        assert len(session.scalars(select(AlarmRow).where(AlarmRow.acknowledged_by == NAME)).all()) == 1

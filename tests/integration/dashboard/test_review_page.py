@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
+from dashboard import defect_cards
 from inspection.settings import StoreSettings
 from storage.database import Database
 from storage.defects.geometry import propose_names
@@ -310,3 +311,27 @@ def test_who_reviewed_is_a_filter(line: Database, open_page: OpenPage) -> None:
     expected = [item.id for item in list_defects(line, DefectFilter(by="j.weber"), limit=9)[0]]
     assert cards(page, "grid") == expected
     assert len(expected) == 1
+
+
+def test_what_is_ticked_stays_so_on_other_pages_of_the_grid(
+    line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(defect_cards, "PAGE_CARDS", 3)
+    page = open_page("review", view="grid", state="unreviewed")
+    first = cards(page, "grid")[0]
+    page.checkbox(key=tick_of(page, first)).check().run()
+    page.query_params["page"] = "2"
+    second = cards(page.run(), "grid")[0]
+    assert second != first
+    page.checkbox(key=tick_of(page, second)).check().run()
+    assert "**2 defects chosen**, 1 of them on other pages" in text_of(page)
+    del page.query_params["page"]
+    page.run()
+    assert page.checkbox(key=tick_of(page, first)).value
+    press(page, "Confirm")
+    assert (state_of(line, first), state_of(line, second)) == ("confirmed", "confirmed")
+    assert "**0 defects chosen**" in text_of(page)
+
+
+def tick_of(page: AppTest, defect_id: int) -> str:
+    return next(str(box.key) for box in page.checkbox if str(box.key).startswith(f"grid.tick.{defect_id}."))
