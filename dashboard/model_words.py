@@ -98,7 +98,7 @@ def _rate(per_100m: object) -> str:
     if not isinstance(per_100m, int | float):
         return "–"
     own = units()
-    shown = figure(own.per_100_long(per_100m), ".3g")
+    shown = figure(own.per_100_long(per_100m), ".2g")
     return _("{rate} per 100 {unit}", rate=shown, unit=own.long)
 
 

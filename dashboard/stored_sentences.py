@@ -19,6 +19,7 @@ from storage.reports.sayings import SENTENCES as OF_ROLLS
 
 NESTED = ("what", "why", "rules", "places")  # placeholders of what is a sentence itself, or some of them
 RATES = ("rate", "running", "limit")  # of what refers to 100 m
+FIGURES = ("loss", "share")  # further figures with decimals
 LENGTH = re.compile(r"\{(\w+)\} (m|mm)\b(?!/)")  # a scale in mm/px is the model's and stays
 SENTENCES = (
     *OF_ROLLS,
@@ -398,6 +399,7 @@ def _in_own_units(sentence: str, **values: str) -> str:
     lengths = dict(LENGTH.findall(shown))
     if "100 m" in shown:
         values |= {name: _number(values[name], own.per_100_long(1)) for name in RATES if name in values}
+    values |= {name: _number(values[name], 1.0) for name in FIGURES if name in values}
     values |= {name: _length(values[name], unit, own) for name, unit in lengths.items()}
     shown = LENGTH.sub(lambda found: f"{{{found[1]}}} {own.long if found[2] == 'm' else own.short}", shown)
     return shown.replace("100 m", f"100 {own.long}").format(**values)

@@ -23,6 +23,7 @@ StyleDays = tuple[str, date, date]  # its name, first and last day
 
 DAY, STYLE = "day", "style"  # beside the names of shifts
 STYLE_DAYS = 30
+DAY_PX = 180
 FORM_WORDS = {"pdf": _("PDF"), "xlsx": _("Excel"), "csv": _("CSV, its rolls"), "json": "JSON"}
 MIME = {
     "pdf": "application/pdf",
@@ -188,9 +189,12 @@ def choose_style(today: date) -> StyleDays | None:
         st.info(_("**There is no style yet.** It comes with the first roll of it."), icon=":material/texture:")
         return None
     style = shell.select(_("Style"), "style", {name: name for name in styles}, page="reports", width=220)
-    last = choose_day(_("Until"), "last", today, latest=today)
-    since = last - timedelta(days=STYLE_DAYS - 1)
-    return style, choose_day(_("From"), "first", since, latest=last), last
+    left, right = st.container(width=DAY_PX), st.container(width=DAY_PX)
+    with right:
+        last = choose_day(_("Until"), "last", today, latest=today)
+    with left:
+        first = choose_day(_("From"), "first", last - timedelta(days=STYLE_DAYS - 1), latest=last)
+    return style, first, last
 
 
 def choose_day(label: str, name: str, default: date, *, latest: date) -> date:
@@ -201,7 +205,11 @@ def choose_day(label: str, name: str, default: date, *, latest: date) -> date:
     except ValueError:
         wanted = default
     wanted = min(wanted, latest)
-    chosen = st.date_input(label, value=wanted, max_value=latest, key=f"reports.{name}", width=180, format="YYYY-MM-DD")
+    chosen = st.date_input(
+        label, value=wanted, max_value=latest, key=f"reports.{name}", width=DAY_PX, format="YYYY-MM-DD"
+    )
+        label, value=wanted, max_value=latest, key=f"reports.{name}", width=DAY_PX, format="YYYY-MM-DD"
+    )
     shell.remember(name, chosen.isoformat(), default=default.isoformat() if name == "first" else "")
     return chosen
 

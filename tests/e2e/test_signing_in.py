@@ -56,6 +56,7 @@ def test_from_the_sign_in_page_to_the_end_of_the_session(chromium: Browser, seed
         # it survives a reload
         page.reload()
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        settle(page)
 
         # somebody ends it elsewhere: the open page notices with the next act, and nothing is written
         before = states(database)

@@ -26,7 +26,7 @@ from storage.past_frames import PastFrame, Ring, keep_frame, past_frames
 from storage.pictures import PictureStore
 from storage.sample_guard import Looked, judge_sample
 from storage.samples import Captured, Scored
-from storage.tables import DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
+from storage.tables import CaptureRow, DefectRow, FrameRow, GapRow, JobRow, ModelRow, PromotionRow
 from tests.records import encode_png, make_bundle
 
 MM_PER_PX, TILE_PX, LINES, WIDTH_PX = 0.5, 256, 512, 1024
@@ -441,6 +441,8 @@ def seed(
                 for row in session.query(table):
                     row.stored_at = row.captured_at + timedelta(milliseconds=380)
             session.execute(update(FrameRow).values(latency_ms=380.0))
+            for count in session.query(CaptureRow):  # told of as it passed, however long this takes
+                count.updated_at = count.started_at + timedelta(seconds=count.frames * FRAME_S)
         review_some(database, pictures)
         for style in LIMITS:
             for number in range(6):
