@@ -208,8 +208,6 @@ def choose_day(label: str, name: str, default: date, *, latest: date) -> date:
     chosen = st.date_input(
         label, value=wanted, max_value=latest, key=f"reports.{name}", width=DAY_PX, format="YYYY-MM-DD"
     )
-        label, value=wanted, max_value=latest, key=f"reports.{name}", width=DAY_PX, format="YYYY-MM-DD"
-    )
     shell.remember(name, chosen.isoformat(), default=default.isoformat() if name == "first" else "")
     return chosen
 
