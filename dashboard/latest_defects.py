@@ -35,6 +35,7 @@ def draw_latest(item: DefectItem) -> None:
             camera=words.plain(item.camera),
             clock=shell.clock(item.captured_at),
         )
-        lines = [f"{shell.state_in_text(item.state)} **{words.strength(item.strength)}**"]
+        strength = words.strength(item.strength).replace(" ", "\N{NO-BREAK SPACE}")
+        lines = [f"{shell.state_in_text(item.state)} **{strength}**"]
         st.markdown("  \n".join([*lines, *(f":small[{line}]" for line in place.split("  \n"))]))
         shell.way_to("views/review.py", _("Look"), icon=":material/search:", defect=str(item.id), state="all")
