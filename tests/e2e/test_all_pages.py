@@ -27,6 +27,7 @@ from tests.integration.dashboard.plausible_line import set_to_work
 pytestmark = pytest.mark.e2e
 
 PLACES = PAGES | {
+    "roll": "roll",  # the running one
     "system-logs": "system?part=logs",
     "system-audit": "system?part=audit",
     "samples-give": "samples?part=give",
