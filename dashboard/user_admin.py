@@ -16,7 +16,7 @@ from storage.accounts.users import MAX_NAME, User
 
 LINK_KEY = "system.link"  # name and one-time link, shown until something else is done
 MAY = {
-    "viewer": N_("sees everything but this"),
+    "viewer": N_("sees everything but this, and stays signed in, as a wall screen must"),
     "operator": N_("also reviews defects, acknowledges alarms, opens and closes rolls"),
     "quality": N_("also curates samples, retrains, promotes and rolls back models"),
     "admin": N_("also manages users and the plant"),

@@ -64,6 +64,7 @@ def test_from_the_sign_in_page_to_the_end_of_the_session(chromium: Browser, seed
             session.execute(update(SessionRow).values(created_at=datetime.now(UTC) - timedelta(days=400)))
         page.get_by_role("button", name="Confirm defect").click()
         expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Freview"))
+        expect(page.get_by_role("alert")).to_contain_text("The session on this screen has ended.")
         assert states(database) == before
 
         # in again, and out: the cookie that the browser had is worth nothing
