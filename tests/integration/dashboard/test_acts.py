@@ -27,10 +27,10 @@ from storage.sample_captures import list_captures
 from storage.samples import list_samples
 from storage.schedules import Rule
 from storage.sensitivity import sensitivities
-from storage.tables import AlarmRow, AuditRow, DefectRow, JobRow, PromotionRow, SampleRow, UserRow
+from storage.tables import AlarmRow, AuditRow, ConfirmedDefectRow, DefectRow, JobRow, PromotionRow, SampleRow, UserRow
 from tests.integration.dashboard.conftest import SignIn
 from tests.integration.dashboard.plausible_line import keep_past_frame
-from tests.records import make_png
+from tests.records import START, make_png
 
 pytestmark = pytest.mark.integration
 FOLDER = Path(dashboard.__file__).parent
@@ -114,6 +114,19 @@ def a_picture(database: Database) -> int:
         return list_samples(database)[0].id
 
 
+def kept_defect(database: Database) -> int:
+    """A confirmed defect of a roll that was pruned."""
+    with database.session() as session:
+        session.add(
+            ConfirmedDefectRow(
+                defect_id=9001, strongest=True, style="denim", line="line-1", camera="cam-1", counter="",
+                x0_mm=10, x1_mm=20, y0_mm=10, y1_mm=20, x0_px=50, x1_px=100, y0_px=50, y1_px=100,
+                fabric_width_px=512, fabric_length_px=512, mm_per_px=0.2, mask=b"", crop="", captured_at=START,
+            )
+        )  # fmt: skip
+    return 9001
+
+
 def take_a_past_frame() -> object:
     frame = keep_past_frame(stores.store().pictures, data.camera_names()[0])
     return sample_data.take_past_frame(frame, (0, 512, 0, 512), style="denim", why="")
@@ -172,6 +185,7 @@ ACTS: dict[str, Act] = {
     "run_schedule": Act("quality", lambda line: data.run_schedule("nights")),
     "remove_schedule": Act("quality", lambda line: data.remove_schedule("nights")),
     "decide": Act("quality", lambda line: sample_data.decide([list_samples(line)[0].id], "held", "is it twill?")),
+    "take_out": Act("quality", lambda line: sample_data.take_out([kept_defect(line)], "it was none")),
     "move": Act("quality", lambda line: sample_data.move([list_samples(line)[0].id], data.style_names()[-1])),
     "start_capture": Act("quality", lambda line: sample_data.start_capture(data.camera_names()[0], "denim", 30)),
     "stop_capture": Act("quality", lambda line: sample_data.stop_capture(running_capture(line))),

@@ -144,7 +144,7 @@ def test_a_golden_roll_is_asked_for_and_stopped(place, database, capsys):
     assert (capture.style, capture.metres, capture.why, capture.by) == ("denim", 20, "new yarn", "ben")
     assert f"capture {capture.id} is stopped, 0 m were taken" in said(capsys, "stop", str(capture.id))
     assert "does not run any more" in refused(capsys, "samples", "stop", str(capture.id))
-    assert "20 to 50 m, got 19" in refused(capsys, "samples", "golden", "a", "--camera", "cam-1", "--metres", "19")
+    assert "20 m to 50 m, got 19 m" in refused(capsys, "samples", "golden", "a", "--camera", "cam-1", "--metres", "19")
     assert "there is no camera x" in refused(capsys, "samples", "golden", "denim", "--camera", "x")
 
 

@@ -1,5 +1,6 @@
 """A training in this process: real samples, a real (small) model, what is registered and what a failure leaves."""
 
+import multiprocessing
 import os
 import pkgutil
 import resource
@@ -30,6 +31,7 @@ from retraining.job import over_limit, run_training
 from retraining.service import VANISHED, how_it_ended
 from retraining.training import train_candidate
 from storage import registry
+from storage.database import open_database
 from storage.engine import sqlite_path
 from storage.gates import latest_gate
 from storage.job_queue import JobQueue
@@ -259,10 +261,21 @@ def test_the_rq_job_tells_progress_loss_log_and_end_to_rqs_own_tools(
     assert datetime.fromisoformat(meta["ends_at"]) <= datetime.now(UTC)
 
 
-def test_a_training_that_takes_longer_than_its_limit_fails_and_keeps_what_it_has(sqlite_database, store, samples):
+def train_within(seconds: int, store: StoreSettings, url: str, job_id: str) -> None:
+    """As RQ's worker has it."""
+    with open_database(url) as database, UnixSignalDeathPenalty(seconds, JobTimeoutException, job_id=job_id):
+        run_training(store, TrainerSettings(device="cpu"), database, job_id)
+
+
+def test_a_training_that_takes_longer_than_its_limit_fails_and_keeps_what_it_has(
+    sqlite_url, sqlite_database, store, samples
+):
     job_id = queue_job(sqlite_database, **SMALL | {"epochs": 100_000})
-    with UnixSignalDeathPenalty(5, JobTimeoutException, job_id=job_id):  # as RQ's worker has it
-        run_training(store, TrainerSettings(device="cpu"), sqlite_database, job_id)
+    # A process of its own, as for each job: the signal may hit native code, and pytest's own limit is this signal, too
+    process = multiprocessing.get_context("spawn").Process(target=train_within, args=(5, store, sqlite_url, job_id))
+    process.start()
+    process.join(timeout=200)
+    process.kill()
     job = get_job(sqlite_database, job_id)
     assert job.state == "failed"
     assert job.message == "it took longer than its limit of 24 h: give it more, or a faster device"

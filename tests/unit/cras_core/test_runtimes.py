@@ -218,7 +218,7 @@ def test_an_export_never_overwrites(scorer, exports, small_bundle):
 class Deaf:
     """A runtime that answers as another does, but hears only half of every score."""
 
-    name = "torch-bfloat16"
+    name = "openvino-int8"
 
     def __init__(self, other):
         self.other = other
@@ -231,10 +231,11 @@ class Deaf:
 def test_a_runtime_that_decides_otherwise_is_refused_with_the_reason_and_leaves_nothing(
     scorer, small_bundle, monkeypatch, tmp_path
 ):
+    needs("openvino-int8")
     deaf = Builder(load=lambda _graph, _place, _device: Deaf(scorer.reference))
     monkeypatch.setattr("cras_core.runtimes.builders.builder", lambda _name, _device: deaf)
-    with pytest.raises(EngineError, match=r"torch-bfloat16 does not agree .* score error is 0\.\d+, allowed is 0\.1"):
-        export(scorer, "torch-bfloat16", read_tiles(small_bundle), tmp_path / "export")
+    with pytest.raises(EngineError, match=r"openvino-int8 does not agree .* score error is 0\.\d+, allowed is 0\.1"):
+        export(scorer, "openvino-int8", read_tiles(small_bundle), tmp_path / "export")
     assert list(tmp_path.iterdir()) == []
 
 
