@@ -28,7 +28,7 @@ from cras_core.metrics import aupro, auroc
 from cras_core.scoring import Scorer
 from cras_core.training import train
 from inspection.errors import LoomwatchError, SettingsError
-from inspection.tiling import cut_image, stitch
+from inspection.tiling import cut_image, spans, stitch
 from loomwatch.annotated import AnnotatedFrame, find_annotated
 
 log = logging.getLogger("overlap")
@@ -80,6 +80,8 @@ def main(
 
 def run(frames: Mapping[str, Sequence[AnnotatedFrame]], config: CrasConfig, overlaps: Sequence[int]) -> list[Figures]:
     """Raises `SettingsError` for a style with fewer than four good strips, or an overlap that is none."""
+    for overlap in overlaps:
+        spans(config.tile_px, tile_px=config.tile_px, overlap_px=overlap)  # refused now, not after a training
     learned, tested = [], {}
     for place, (style, own) in enumerate(sorted(frames.items())):
         good = [each for each in own if each.kind == GOOD]

@@ -34,3 +34,12 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def sums_int8_exactly() -> bool:
+    """Whether the CPU has VNNI or AMX; without them sums of two int8 products saturate at 16 bits on x86."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return any(name in flags for name in ("vnni", "amx_int8"))

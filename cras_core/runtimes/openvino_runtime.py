@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cras_core.device import sums_int8_exactly
 from cras_core.errors import EngineError
 from cras_core.graph import ScoringGraph
 from cras_core.runtimes.base import Answer, compare_by_style, in_steps
@@ -165,8 +166,10 @@ def _quantize(model: Any, batches: list[NDArray[np.float32]]) -> Any:
     """int8 weights and activations of the convolutions, calibrated on what they are given for normal tiles.
 
     All else stays in floating point: heads and maps take little of the time, and what they compare lies close together.
+    Where sums of int8 products may saturate, weights take half their range.
     """
     import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
 
     kinds = {operation.get_type_name() for operation in model.get_ops()}
     logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -176,6 +179,9 @@ def _quantize(model: Any, batches: list[NDArray[np.float32]]) -> Any:
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(batches),
         ignored_scope=nncf.IgnoredScope(types=sorted(kinds - {"Convolution"}), validate=False),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=None if sums_int8_exactly() else OverflowFix.ENABLE
+        ),
     )
 
 
