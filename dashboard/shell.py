@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import streamlit as st
@@ -22,6 +22,8 @@ from storage.accounts.users import User
 from storage.reads.review_state import State
 
 log = logging.getLogger(__name__)
+
+YEARS = (2000, 2100)  # of the days that a page can be asked for
 
 # Nothing of anybody's goes into these
 TO_SIGN_IN = "<script>window.location.replace('/sign-in')</script>"
@@ -251,6 +253,15 @@ def remember(name: str, value: str, *, default: str = "") -> None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != value:
         st.query_params[name] = value
+
+
+def address_day(name: str) -> date | None:
+    """A day from the address; None when there is none, or one that no camera can have seen."""
+    try:
+        found = date.fromisoformat(st.query_params.get(name, ""))
+    except ValueError:
+        return None
+    return found if YEARS[0] <= found.year <= YEARS[1] else None
 
 
 def address_number(name: str) -> int | None:

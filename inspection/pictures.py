@@ -12,6 +12,8 @@ from inspection.types import Pixels
 PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm"))
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts"))
 
+# Pillow knows others too, some of which it hands to programs of their own (EPS to Ghostscript)
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 _OTHER_MODES = {
     "La": "has premultiplied transparency",
     "CMYK": "has 4 channels (CMYK)",
@@ -58,7 +60,7 @@ def decode_picture(data: bytes, *, name: str) -> Pixels:
 def picture_size(data: bytes) -> tuple[int, int] | None:
     """(height, width) as a picture file's header says, even when the rest is damaged; None when it says nothing."""
     try:
-        width, height = Image.open(io.BytesIO(data)).size
+        width, height = Image.open(io.BytesIO(data), formats=_FORMATS).size
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
         return None
     return (height, width) if height > 0 and width > 0 else None
@@ -68,7 +70,7 @@ def _open(data: bytes, *, name: str) -> Image.Image:
     if not data:
         raise ImageError(f"{name}: the file is empty: write it again or remove it")
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not a picture of a known format: save it as 8-bit PNG, or remove it") from error
     except Image.DecompressionBombError as error:

@@ -200,11 +200,7 @@ def choose_style(today: date) -> StyleDays | None:
 def choose_day(label: str, name: str, default: date, *, latest: date) -> date:
     """Of the address, in which it stays: tomorrow another day is the default. Something that is no day counts as the
     default. latest: today, where the shift that runs may have begun yesterday."""
-    try:
-        wanted = date.fromisoformat(st.query_params.get(name, ""))
-    except ValueError:
-        wanted = default
-    wanted = min(wanted, latest)
+    wanted = min(shell.address_day(name) or default, latest)
     chosen = st.date_input(
         label, value=wanted, max_value=latest, key=f"reports.{name}", width=DAY_PX, format="YYYY-MM-DD"
     )

@@ -84,10 +84,7 @@ def choose_filter() -> DefectFilter:
 
 def choose_day() -> date | None:
     """On which they were captured; something that is no day counts as any."""
-    try:
-        wanted = date.fromisoformat(st.query_params.get("day", ""))
-    except ValueError:
-        wanted = None
+    wanted = shell.address_day("day")
     chosen = st.date_input(_("Captured on"), value=wanted, key="review.day", format="YYYY-MM-DD")
     shell.remember("day", chosen.isoformat() if chosen else "")
     return chosen

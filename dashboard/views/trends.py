@@ -102,10 +102,7 @@ def choose_filter(lines: list[str]) -> TrendFilter:
 
 def choose_day(label: str, name: str, default: date, *, width: int | Literal["stretch"] = "stretch") -> date:
     """In the address whatever it is: tomorrow another day is the default."""
-    try:
-        wanted = date.fromisoformat(st.query_params.get(name, ""))
-    except ValueError:
-        wanted = default
+    wanted = shell.address_day(name) or default
     chosen = st.date_input(label, value=wanted, key=f"trends.{name}.{default}", format="YYYY-MM-DD", width=width)
     chosen = chosen if isinstance(chosen, date) else default
     shell.remember(name, chosen.isoformat())

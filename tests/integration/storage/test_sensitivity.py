@@ -1,5 +1,7 @@
 """What another threshold would have done, and how it is set."""
 
+import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -134,6 +136,13 @@ def test_a_sensitivity_is_of_a_model_and_needs_a_reason(sqlite_database, tmp_pat
     assert factors(sqlite_database) == {}
 
 
+def claiming(width_px: int, height_px: int) -> bytes:
+    """A small PNG whose header says it is large."""
+    header = b"IHDR" + struct.pack(">II", width_px, height_px) + bytes((8, 0, 0, 0, 0))
+    whole = make_png(1)
+    return whole[:8] + whole[8:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -141,6 +150,9 @@ def test_a_sensitivity_is_of_a_model_and_needs_a_reason(sqlite_database, tmp_pat
         (b"no picture", "not a picture of a known format"),
         (make_png(1)[:300], "truncated or damaged"),
         (b"\0" * (MOST_BYTES + 1), "30 at most are taken"),
+        (claiming(20_000, 4_000), "20000 x 4000 px, too large for one sample"),
+        (claiming(60_000, 60_000), "too large for one picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not a picture of a known format"),
     ],
 )
 def test_an_upload_that_is_no_picture_is_refused_in_one_line(sqlite_database, pictures, data, said):

@@ -71,10 +71,12 @@ def test_a_palette_becomes_rgb_and_black_and_white_becomes_grey():
         (encoded(Image.fromarray(RGB).convert("CMYK"), "TIFF"), "4 channels"),
         (b"", "empty"),
         (b"not a picture at all", "not a picture"),
+        (encoded(Image.fromarray(GREY), "EPS"), "not a picture"),
+        (encoded(Image.fromarray(GREY), "GIF"), "not a picture"),
         (encoded(Image.fromarray(RGB))[:-60], "truncated or damaged"),
         (encoded(Image.fromarray(RGB), "JPEG")[:-120], "truncated or damaged"),
     ],
-    ids=["grey16", "rgb16", "pgm16", "float", "cmyk", "empty", "text", "cut-png", "cut-jpeg"],
+    ids=["grey16", "rgb16", "pgm16", "float", "cmyk", "empty", "text", "eps", "gif", "cut-png", "cut-jpeg"],
 )
 def test_one_line_names_the_file_what_is_wrong_and_the_way_out(data, why, tmp_path):
     path = tmp_path / "frame.png"
