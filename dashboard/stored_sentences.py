@@ -4,25 +4,23 @@ They are written in English with names and figures in them. What matches one of 
 language with the same names, and with figures in the viewer's units; anything else stays as it is.
 """
 
-import re
-
 import inspection.language
 from dashboard import words
-from dashboard.language import _, figure, language
-from dashboard.stored_words import KNOWN, said
-from dashboard.units import UnitSet, units
+from dashboard.language import language
+from dashboard.stored_figures import in_own_units
+from dashboard.stored_words import KNOWN, detail, said
+from dashboard.units import units
 from inspection.language import N_
 from inspection.types import REASONS
 from storage.defects.geometry import GEOMETRIES
 from storage.reads.gap_words import reason_in_words
+from storage.reports.sayings import DETAILS
 from storage.reports.sayings import SENTENCES as OF_ROLLS
 
 NESTED = ("what", "why", "rules", "places")  # placeholders of what is a sentence itself, or some of them
-RATES = ("rate", "running", "limit")  # of what refers to 100 m
-FIGURES = ("loss", "share")  # further figures with decimals
-LENGTH = re.compile(r"\{(\w+)\} (m|mm)\b(?!/)")  # a scale in mm/px is the model's and stays
 SENTENCES = (
     *OF_ROLLS,
+    *DETAILS,
     # Alarms
     N_("defect {defect}, {form} of {size} mm at {place} m of roll {roll}, {across} mm across, camera {camera}"),
     N_("periodic defect every {period} mm at {across} mm across, {number} times, next at {place} m of roll {roll}"),
@@ -97,7 +95,6 @@ SENTENCES = (
     N_("sample {sample}: defect {defect}, which staff confirmed, lies in it"),
     N_("sample {sample}: defect {defect}, which nobody has reviewed, lies in it"),
     N_("{name} has {size} MB, {most} at most are taken"),
-    N_("{name}: not a picture of a known format: save it as 8-bit PNG, or remove it"),
     N_("{name} took away the name of defect {defect} meanwhile: look at it again, then decide"),
     N_("{name} left the severity of defect {defect} to the rules meanwhile: look at it again, then decide"),
     N_("{name} merged defects {defects} meanwhile: look at it again, then decide"),
@@ -330,17 +327,6 @@ SENTENCES = (
     N_("sample {sample} is a false alarm's: it is learned as a whole, or not at all"),
     N_("a part lies inside its picture of {width} x {height} px, got {box}"),
     N_("{name} is {width} x {height} px, too large for one sample: cut it into frames"),
-    N_("{name}: the file is empty: write it again or remove it"),
-    N_("{name}: truncated or damaged ({reason}): write it again or remove it"),
-    N_("{name}: too large for one picture: cut it into frames ({reason})"),
-    N_("{name}: {why}: save it as 8-bit grey or RGB"),
-    N_("has 16-bit pixels"),
-    N_("has 16-bit or 32-bit pixels"),
-    N_("has floating point pixels"),
-    N_("has premultiplied transparency"),
-    N_("has 4 channels (CMYK)"),
-    N_("has pixels of kind {kind}"),
-    N_("is {mode}"),
     # Stores
     N_("Redis at {place}: {reason}: check that it runs and the Redis URL is right"),
     N_("the Redis URL {place} cannot be read: write redis://HOST:PORT or unix://PATH"),
@@ -390,35 +376,7 @@ def told(text: str) -> str:
 def _said(text: str) -> str:
     if language() == "en" and units().long == "m":
         return text
-    return inspection.language.told(text, SENTENCES, KNOWN, _in_own_units, part=_part)
-
-
-def _in_own_units(sentence: str, **values: str) -> str:
-    """A sentence in the viewer's language. Its lengths are stored in m and mm, its rates per 100 m."""
-    own, shown = units(), _(sentence)
-    lengths = dict(LENGTH.findall(shown))
-    if "100 m" in shown:
-        values |= {name: _number(values[name], own.per_100_long(1)) for name in RATES if name in values}
-    values |= {name: _number(values[name], 1.0) for name in FIGURES if name in values}
-    values |= {name: _length(values[name], unit, own) for name, unit in lengths.items()}
-    shown = LENGTH.sub(lambda found: f"{{{found[1]}}} {own.long if found[2] == 'm' else own.short}", shown)
-    return shown.replace("100 m", f"100 {own.long}").format(**values)
-
-
-def _length(value: str, unit: str, own: UnitSet) -> str:
-    if unit == "m":
-        return _number(value, 1000 / own.long_mm)
-    return _number(value, 1 / own.short_mm, decimals=2 if own.short == "in" else None)
-
-
-def _number(value: str, factor: float, *, decimals: int | None = None) -> str:
-    """A stored figure times `factor`, with as many decimals as it had; what is none stays."""
-    try:
-        number = float(value.replace(",", ""))
-    except ValueError:
-        return value
-    kept = len(value.partition(".")[2]) if decimals is None else decimals
-    return figure(number * factor, f"{',' if ',' in value else ''}.{kept}f")
+    return inspection.language.told(text, SENTENCES, KNOWN, in_own_units, part=_part, detail=detail)
 
 
 def _part(name: str, value: str) -> str | None:

@@ -4,9 +4,11 @@
 """
 
 import inspection.language
-from dashboard.language import _
+from dashboard.language import _, language
+from dashboard.stored_figures import in_own_units
+from dashboard.units import units
 from inspection.language import N_
-from storage.reports.sayings import WORDS
+from storage.reports.sayings import DETAILS, WORDS
 
 KNOWN = (
     *WORDS,
@@ -49,8 +51,18 @@ KNOWN = (
 
 
 def said(text: str) -> str:
-    """A word or sentence part of the stores; a detail in brackets behind it stays as it is."""
-    return inspection.language.said(text, KNOWN, _)
+    """A word or sentence part of the stores, and the detail in brackets behind it."""
+    return inspection.language.said(text, KNOWN, _, detail)
+
+
+def detail(text: str) -> str:
+    if language() == "en" and units().long == "m":
+        return text
+    return inspection.language.told(text, DETAILS, KNOWN, in_own_units, part=_part)
+
+
+def _part(name: str, value: str) -> str | None:
+    return detail(value) if name == "why" else None
 
 
 def sentence(text: str) -> str:

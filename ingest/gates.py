@@ -52,8 +52,8 @@ class Gates:
         width_mm, camera = width_px * self._camera.mm_per_px, self._camera
         if width_mm >= camera.width_min_mm and (not camera.width_max_mm or width_mm <= camera.width_max_mm):
             return ""
-        most = f" to {camera.width_max_mm:g}" if camera.width_max_mm else " and more"
-        return f"width_out_of_range: {width_mm:.0f} mm of fabric, {camera.width_min_mm:g}{most} expected"
+        most = f"to {camera.width_max_mm:g} mm" if camera.width_max_mm else "and more"
+        return f"width_out_of_range: {width_mm:.0f} mm of fabric, {camera.width_min_mm:g} mm {most} expected"
 
     def _judge_seam(self, look: Look, compared: Compared, start_mm: float, end_mm: float) -> str:
         if not self._camera.seam_level:

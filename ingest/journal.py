@@ -210,7 +210,13 @@ def _between(frames: int, end_mm: float, after: Passed) -> Iterator[Passed]:
     step_mm = max(after.position_from_mm - end_mm, 0.0) / missing if missing else 0.0
     for index in range(missing):
         from_mm = after.position_from_mm - (missing - index) * step_mm
-        yield Passed(frames + index, after.captured_at_ns, from_mm, from_mm + step_mm, "spool_damaged: journal")
+        yield Passed(
+            frames + index,
+            after.captured_at_ns,
+            from_mm,
+            from_mm + step_mm,
+            "spool_damaged: its line in the journal is gone",
+        )
 
 
 def _encode(line: _Line) -> bytes:

@@ -89,12 +89,14 @@ def marks(code: str) -> dict[int, str]:
     return str.maketrans({".": symbols["decimal"], ",": symbols["group"]})
 
 
-def said(text: str, known: Collection[str], translate: Translate) -> str:
-    """A word or sentence part of the stores, if it is known; a detail in brackets behind it stays as it is."""
+def said(text: str, known: Collection[str], translate: Translate, detail: Callable[[str], str] = str) -> str:
+    """A word or sentence part of the stores, if it is known. detail: says what stands in brackets behind it."""
     if text in known:
         return translate(text)
-    words, bracket, detail = text.partition(" (")
-    return f"{translate(words)} ({detail}" if bracket and words in known else text
+    words, bracket, rest = text.partition(" (")
+    if not (bracket and words in known):
+        return text
+    return f"{translate(words)} ({detail(rest[:-1])})" if rest.endswith(")") else f"{translate(words)} ({rest}"
 
 
 def told(
@@ -104,16 +106,17 @@ def told(
     translate: Translate,
     number: Callable[[str], str] = str,
     part: Callable[[str, str], str | None] = lambda name, value: None,
+    detail: Callable[[str], str] = str,
 ) -> str:
     """A sentence of the stores that fits one of `sentences`, with the same names and figures; else as `said`. number:
-    writes a figure in it; part: what stands in a placeholder, None where nothing special does."""
+    writes a figure in it; part: what stands in a placeholder, None where nothing special does; detail: as in `said`."""
 
     def filled(name: str, value: str) -> str:
         if (special := part(name, value)) is not None:
             return special
-        return number(value) if _NUMBER.fullmatch(value) else said(value, known, translate)
+        return number(value) if _NUMBER.fullmatch(value) else said(value, known, translate, detail)
 
-    shown = said(text, known, translate)
+    shown = said(text, known, translate, detail)
     if shown == text:
         for sentence, pattern in _patterns(sentences):
             if found := pattern.fullmatch(text):

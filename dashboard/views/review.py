@@ -9,6 +9,7 @@ from dashboard.defect_cards import PAGE_CARDS, card_grid, tick_key
 from dashboard.language import _, figure, ngettext
 from dashboard.one_defect import merge_and_open, show_defect, show_undo
 from dashboard.roll_names import choose_roll
+from dashboard.stored_sentences import told
 from inspection.errors import LoomwatchError
 from storage.defects.geometry import GEOMETRIES, NAMES
 from storage.grading.severity import SEVERITIES
@@ -143,8 +144,8 @@ def current_defect(wanted: DefectFilter) -> DefectDetail | None:
 
 
 def say_what_was_done() -> None:
-    if told := st.session_state.pop(acts.TOLD_KEY, None):
-        st.toast(told, icon=":material/check:")
+    if done := st.session_state.pop(acts.TOLD_KEY, None):
+        st.toast(done, icon=":material/check:")
     if refused := st.session_state.pop(acts.REFUSED_KEY, None):
         st.warning(words.plain(refused), icon=":material/group:")
 
@@ -210,75 +211,78 @@ def turn(key: str) -> None:
 
 
 def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, int | None], total: int) -> None:
-    """What can be done with the ticked ones, or with all that the filters let through."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        every = st.toggle(
-            _("All {counted} of these filters", counted=words.counted(min(total, MOST_AT_ONCE))),
-            key="grid.every",
-            help=_(
-                "The worst {most_at_once} at most, on all pages, as they are now",
-                most_at_once=figure(MOST_AT_ONCE, ","),
-            ),
-        )
-        st.button(
-            _("Untick all") if chosen else _("Tick this page"),
-            icon=":material/select_all:",
-            shortcut="A",
-            on_click=tick,
-            args=(items, not chosen),
-            disabled=every,
-        )
-        number = min(total, MOST_AT_ONCE) if every else len(chosen)
-        elsewhere = 0 if every else len(chosen.keys() - {item.id for item in items})
-        st.markdown(
-            _("**{defects} chosen**", defects=ngettext("{number} defect", "{number} defects", number))
-            + (_(", {number} of them on other pages", number=figure(elsewhere, ",")) if elsewhere else ""),
-            width="content",
-        )
-        nothing = number == 0
-        for label, symbol, state, key in (
-            (_("Confirm"), ":material/error:", "confirmed", "D"),
-            (_("False alarms"), ":material/block:", "rejected", "F"),
-            (_("Take back"), ":material/help:", "unreviewed", ""),
-        ):
-            shell.act_button(
-                label,
-                icon=symbol,
-                key=f"bulk.{state}",
-                shortcut=key or None,
-                type="primary" if state == "confirmed" else "secondary",
-                disabled=nothing,
-                on_click=act_on_all,
-                args=(wanted, chosen, every, "verdict", state),
+    """What can be done with the ticked ones, or with all that the filters let through. Two groups side by side, below
+    each other on a tablet; names and severities below them."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            every = st.toggle(
+                _("All {counted} of these filters", counted=words.counted(min(total, MOST_AT_ONCE))),
+                key="grid.every",
+                help=_(
+                    "The worst {most_at_once} at most, on all pages, as they are now",
+                    most_at_once=figure(MOST_AT_ONCE, ","),
+                ),
             )
-        show_undo()
+            st.button(
+                _("Untick all") if chosen else _("Tick this page"),
+                icon=":material/select_all:",
+                shortcut="A",
+                on_click=tick,
+                args=(items, not chosen),
+                disabled=every,
+            )
+            number = min(total, MOST_AT_ONCE) if every else len(chosen)
+            elsewhere = 0 if every else len(chosen.keys() - {item.id for item in items})
+            st.markdown(
+                _("**{defects} chosen**", defects=ngettext("{number} defect", "{number} defects", number))
+                + (_(", {number} of them on other pages", number=figure(elsewhere, ",")) if elsewhere else ""),
+                width="content",
+            )
+        nothing = number == 0
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            for label, symbol, state, key in (
+                (_("Confirm"), ":material/error:", "confirmed", "D"),
+                (_("False alarms"), ":material/block:", "rejected", "F"),
+                (_("Take back"), ":material/help:", "unreviewed", ""),
+            ):
+                shell.act_button(
+                    label,
+                    icon=symbol,
+                    key=f"bulk.{state}",
+                    shortcut=key or None,
+                    type="primary" if state == "confirmed" else "secondary",
+                    disabled=nothing,
+                    on_click=act_on_all,
+                    args=(wanted, chosen, every, "verdict", state),
+                )
+            show_undo()
+            shell.act_button(
+                _("Merge into one"),
+                icon=":material/call_merge:",
+                disabled=every or len(chosen) < 2,
+                help=_("For pieces of one defect on one roll that were not joined by themselves"),
+                on_click=merge_and_open,
+                args=(chosen,),
+            )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         code = st.selectbox(
             _("Name"),
             [name.code for name in NAMES],
             format_func={name.code: words.code(name.code) for name in NAMES}.__getitem__,
             key="bulk.code",
-            width=320,
+            width=240,
         )
         shell.act_button(
             _("Give this name"), disabled=nothing, on_click=act_on_all, args=(wanted, chosen, every, "name", code)
         )
         severity = st.selectbox(
-            _("Severity"), SEVERITIES, format_func=stored_words.sentence, key="bulk.severity", width=160
+            _("Severity"), SEVERITIES, format_func=stored_words.sentence, key="bulk.severity", width=140
         )
         shell.act_button(
             _("Set this severity"),
             disabled=nothing,
             on_click=act_on_all,
             args=(wanted, chosen, every, "severity", severity),
-        )
-        shell.act_button(
-            _("Merge into one"),
-            icon=":material/call_merge:",
-            disabled=every or len(chosen) < 2,
-            help=_("For pieces of one defect on one roll that were not joined by themselves"),
-            on_click=merge_and_open,
-            args=(chosen,),
         )
 
 
@@ -306,7 +310,7 @@ def act_on_all(wanted: DefectFilter, chosen: dict[int, int | None], every: bool,
     if acted.refused:
         left = ngettext("{number} defect", "{number} defects", len(acted.refused))
         acts.refuse(
-            _("{left} left alone: {why}", left=left, why=acted.refused[0])
+            _("{left} left alone: {why}", left=left, why=told(acted.refused[0]))
             + (_(", and so on") if len(acted.refused) > 1 else "")
         )
 

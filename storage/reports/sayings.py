@@ -1,6 +1,6 @@
 """What the stores say in English of rolls - reasons, names of defects, grades, rules - in the language of the paper.
 
-`WORDS` and `SENTENCES` have to name them all for them to be translated; a test compares them with what
+`WORDS`, `SENTENCES` and `DETAILS` have to name them all for them to be translated; a test compares them with what
 the stores can say.
 """
 
@@ -103,16 +103,61 @@ SENTENCES = (
     N_("warp defects"),
     N_("weft defects"),
 )
+# What stands in brackets behind a reason of a gap or a warning of a camera
+DETAILS = (
+    N_("{share} of the picture is white"),
+    N_("{share} of the sharpness of this camera's reference"),
+    N_("{share} of its reference's sharpness"),
+    N_("{share} brighter than its reference"),
+    N_("{share} darker than its reference"),
+    N_("camera column {column}"),
+    N_("all of it is a neighbour's"),
+    N_("{width} mm of fabric, {least} mm and more expected"),
+    N_("{width} mm of fabric, {least} mm to {most} mm expected"),
+    N_("{width} x {height} px of fabric, a tile is {tile} px"),
+    N_("a band across the fabric differs by {level} grey levels"),
+    N_("within {length} mm behind it"),
+    N_("{number} frames, the reader was late"),
+    N_("1 frame by the camera's own count"),
+    N_("{number} frames by the camera's own count"),
+    N_("{length} mm by the encoder"),
+    N_("away for {seconds} s"),
+    N_("away for {seconds} s, length by time and last speed"),
+    N_("the frame is incomplete"),
+    N_("at the stop"),
+    N_("and other reasons"),
+    N_("its line in the journal is gone"),
+    N_("{number} workers died of it"),
+    N_("{name}: frame {number} cannot be decoded"),
+    N_("{name}: frames {first} to {last} cannot be decoded"),
+    # of a picture
+    N_("{name}: the file is empty: write it again or remove it"),
+    N_("{name}: not a picture of a known format: save it as 8-bit PNG, or remove it"),
+    N_("{name}: truncated or damaged ({reason}): write it again or remove it"),
+    N_("{name}: too large for one picture: cut it into frames ({reason})"),
+    N_("{name}: {why}: save it as 8-bit grey or RGB"),
+    N_("has 16-bit pixels"),
+    N_("has 16-bit or 32-bit pixels"),
+    N_("has floating point pixels"),
+    N_("has premultiplied transparency"),
+    N_("has 4 channels (CMYK)"),
+    N_("has pixels of kind {kind}"),
+    N_("is {mode}"),
+)
 
 
 def said(text: str) -> str:
     """A word of the stores."""
-    return language.said(text, WORDS, _)
+    return language.said(text, WORDS, _, _detail)
 
 
 def told(text: str) -> str:
     """A sentence of the stores."""
-    return language.told(text, SENTENCES, WORDS, _, mark)
+    return language.told(text, SENTENCES, WORDS, _, mark, detail=_detail)
+
+
+def _detail(text: str) -> str:
+    return language.told(text, DETAILS, WORDS, _, mark, lambda name, value: _detail(value) if name == "why" else None)
 
 
 def sentence(text: str) -> str:

@@ -5,7 +5,9 @@ from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard import defect_cards
+from dashboard.language import speaking
 from inspection.settings import StoreSettings
+from storage.accounts import users
 from storage.database import Database
 from storage.defects.geometry import propose_names
 from storage.pictures import PictureStore
@@ -267,6 +269,19 @@ def test_many_at_once_and_back(line: Database, store: StoreSettings, open_page: 
     assert "1 defect left alone: Anna confirmed" in page.warning[0].value.replace("\\", "")
     press(page, "Undo")
     assert [state_of(line, number) for number in order[:3]] == ["confirmed", "unreviewed", "unreviewed"]
+
+
+def test_what_was_left_alone_is_told_in_german(line: Database, store: StoreSettings, open_page: OpenPage) -> None:
+    users.set_preferences(line, by=NAME, language="de", units="metric")
+    first = waiting(line)[0]
+    page = open_page("review", view="grid")
+    with speaking("de"):  # in which AppTest reads what is chosen
+        press(page, "Diese Seite ankreuzen")
+        review_defect(line, PictureStore(store.pictures), first, state="rejected", by="Anna")
+        press(page, "Bestätigen")
+    assert page.warning[0].value.replace("\\", "").startswith(
+        f"1 Fehler unverändert: Anna hat Fehler {first} inzwischen einen Fehlalarm genannt"
+    )
 
 
 def test_all_that_a_filter_lets_through_at_once(line: Database, open_page: OpenPage) -> None:

@@ -1,8 +1,13 @@
 """What the stores can say is translated where it is shown."""
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from dashboard import model_comparison, words
+import dashboard
+from dashboard import model_comparison, units, words
 from dashboard.language import speaking
 from dashboard.stored_words import KNOWN, said, sentence
 from inspection.types import REASONS, WARNINGS
@@ -11,7 +16,21 @@ from storage.defects.geometry import GEOMETRIES, NAMES
 from storage.grading.severity import SEVERITIES
 from storage.reads.gap_words import reason_in_words, warning_in_words
 from storage.reads.review_state import STATES
+from storage.reports import language as papers
+from storage.reports import sayings
 from storage.reports.words import LEFT_OUT
+
+ROOT = Path(dashboard.__file__).parent.parent
+# What is put together of parts, as it comes out
+COMPOSED = {
+    "3 of fabric, a tile is 3 px": ["480 x 200 px of fabric, a tile is 256 px"],
+    "3 mm of fabric, 3 mm 3 expected": [
+        "3 mm of fabric, 3 mm and more expected",
+        "3 mm of fabric, 3 mm to 4 mm expected",
+    ],
+    "3 frame3 by the camera's own count": ["1 frame by the camera's own count", "3 frames by the camera's own count"],
+    "3 3 than its reference": ["3% brighter than its reference", "3% darker than its reference"],
+}
 
 
 @pytest.mark.parametrize(
@@ -39,10 +58,46 @@ def test_what_staff_choose_is_in_their_language() -> None:
         assert all(words.geometry(form) != form for form in GEOMETRIES)
 
 
-def test_a_detail_stays_as_it_is() -> None:
+def test_the_detail_in_brackets_is_in_the_viewers_language_and_units() -> None:
+    reason = reason_in_words("width_out_of_range: 1480 mm of fabric, 1500 mm to 1620 mm expected")
+    assert said(reason) == reason
     with speaking("de"):
-        assert said("the frame was too dark (mean 12)") == "das Bild war zu dunkel (mean 12)"
+        assert said(reason) == (
+            "die Ware war nicht so breit, wie sie sein soll (1480 mm Ware, erwartet sind 1500 mm bis 1620 mm)"
+        )
+        with papers.speaking("de"):
+            assert sayings.said(reason) == said(reason)
+        assert said(reason_in_words("unreadable: a.png: truncated or damaged (cut): write it again or remove it")) == (
+            "das Bild war nicht lesbar (a.png: unvollständig oder beschädigt (cut): Schreiben Sie es noch einmal, "
+            "oder lassen Sie es weg)"
+        )
+        assert said("the frame was too dark (nobody wrote this down)").endswith(" (nobody wrote this down)")
+    token = units._chosen.set("imperial")
+    try:
+        assert said("a seam passed (within 254 mm behind it)") == "a seam passed (within 10.00 in behind it)"
+    finally:
+        units._chosen.reset(token)
     assert said("something new (12)") == "something new (12)"
+
+
+def test_what_ingest_adds_to_a_reason_is_said_in_german() -> None:
+    found = [each for text in details("ingest") for each in COMPOSED.get(text, [text])]
+    assert len(found) > 10
+    with speaking("de"):
+        assert [each for each in found if said(f"a seam passed ({each})").endswith(f" ({each})")] == []
+
+
+def details(package: str) -> Iterator[str]:
+    """What stands behind a code in a package, with a 3 for each value; what only repeats an error is left out."""
+    for path in sorted((ROOT / package).glob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        within = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node] if id(node) not in within else []
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "3" for part in parts)
+            code, colon, detail = text.partition(": ")
+            if colon and code in REASONS | WARNINGS and detail != "3":
+                yield detail
 
 
 def test_every_rule_and_verdict_of_the_gate_has_words() -> None:

@@ -85,7 +85,7 @@ def test_a_damaged_line_leaves_a_gap_with_the_place_between_its_neighbours(tmp_p
     assert back.capture.captured_mm == pytest.approx(40.0)
     for sequence in (1, 2):
         hole = back.waiting[sequence]
-        assert hole.reason == "spool_damaged: journal"
+        assert hole.reason == "spool_damaged: its line in the journal is gone"
         assert hole.position_from_mm == pytest.approx(10.0 * sequence)
         assert hole.position_to_mm == pytest.approx(10.0 * sequence + 10.0)
 
