@@ -279,8 +279,10 @@ def test_what_was_left_alone_is_told_in_german(line: Database, store: StoreSetti
         press(page, "Diese Seite ankreuzen")
         review_defect(line, PictureStore(store.pictures), first, state="rejected", by="Anna")
         press(page, "Bestätigen")
-    assert page.warning[0].value.replace("\\", "").startswith(
-        f"1 Fehler unverändert: Anna hat Fehler {first} inzwischen einen Fehlalarm genannt"
+    assert (
+        page.warning[0]
+        .value.replace("\\", "")
+        .startswith(f"1 Fehler unverändert: Anna hat Fehler {first} inzwischen einen Fehlalarm genannt")
     )
 
 
