@@ -99,8 +99,9 @@ def ask(kind: str, saved: CameraSettings | None, now: SetUp) -> dict[str, Any]:
     wanted: dict[str, Any] = same.model_dump() if same is not None else {}
     left, right = st.columns(2)
     wanted["name"] = left.text_input(
-        _("Name of the camera"), saved.name if saved is not None else "camera-1", max_chars=64, key="setup.camera.name"
-    )
+        _("Name of the camera"), saved.name if saved is not None else "camera-1", max_chars=64, key="setup.camera.name",
+        help=_("Letters a to z, digits, '_', '-' and '.'"),
+    )  # fmt: skip
     scale = saved.mm_per_px if saved is not None else float(now.running.manifest["mm_per_px"]) if now.running else 0.2
     wanted["mm_per_px"] = right.number_input(
         _("Millimetres a pixel"), 0.001, 99.0, scale, step=0.01, format="%.3f", key="setup.camera.scale",

@@ -747,8 +747,9 @@ def run_schedule(name: str) -> Asked:
 
 
 def promote(name: str, *, style: str, reason: str, override: bool) -> None:
-    """Of all styles, or of one. Raises `StorageError` when the gate objects and `override` is not set."""
-    registry.promote(store().database, name, by=allowed("quality"), style=style, reason=reason, override=override)
+    """Of all styles, or of one. Raises `StorageError` without a reason, and when the gate objects and `override` is not
+    set."""
+    registry.promote(store().database, name, by=allowed("quality"), style=style, reason=_why(reason), override=override)
     forget_reads()
 
 
@@ -765,10 +766,17 @@ def stop_shadow() -> None:
 
 
 def roll_back(reason: str) -> str:
-    """Puts what was in force before in force again; returns the model's name."""
-    model = registry.rollback(store().database, by=allowed("quality"), reason=reason)
+    """Puts what was in force before in force again; returns the model's name. Raises `StorageError` without reason."""
+    model = registry.rollback(store().database, by=allowed("quality"), reason=_why(reason))
     forget_reads()
     return model.name
+
+
+def _why(reason: str) -> str:
+    reason = " ".join(reason.split())
+    if not reason:
+        raise StorageError("another model in charge needs a reason: write why, for those who look for it later")
+    return reason
 
 
 def set_preferences(language: str, units: Units) -> None:

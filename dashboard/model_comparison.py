@@ -91,16 +91,13 @@ def show_gate(gate: Gate | None, model: Model) -> None:
             else _("while no model was in charge")
         )
         st.caption(_("{beside}, {clock}, by {by}", beside=beside, clock=shell.clock(gate.at), by=words.plain(gate.by)))
-        rows = [
-            {
-                _("Rule"): _(RULES[rule.rule]) if rule.rule in RULES else rule.rule,
-                _("Style"): rule.style or _("all"),
-                _("Result"): _(VERDICTS[rule.verdict]),
-                _("What was found"): told(rule.words),
-            }
-            for rule in gate.rules
-        ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, alt=_("Each rule of the gate and its result"))
+        for rule in gate.rules:
+            name = _(RULES[rule.rule]) if rule.rule in RULES else rule.rule
+            of_style = f" · {words.plain(rule.style)}" if rule.style else ""
+            st.markdown(
+                f"{_(VERDICTS[rule.verdict])} · **{words.plain(name)}**{of_style}  \n"
+                f":small[{words.plain(told(rule.words))}]"
+            )
         _gallery([(p.picture, p.heat, p.words) for rule in gate.failed for p in rule.pictures])
 
 

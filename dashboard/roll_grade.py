@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import shell, stored_words, words
-from dashboard.language import _, figure, ngettext
+from dashboard.language import _, figure, language, ngettext
 from dashboard.stored_sentences import told
 from dashboard.stored_words import said
 from storage.defects.geometry import CODES
@@ -12,6 +12,7 @@ from storage.grading.cut_plan import CutPlan
 from storage.grading.points import DefectPoints
 from storage.grading.stored import GradedRoll
 from storage.reports import words as paper_words
+from storage.reports.language import speaking as on_paper
 
 
 def show_grade(graded: GradedRoll, plan: CutPlan) -> None:
@@ -22,9 +23,10 @@ def show_grade(graded: GradedRoll, plan: CutPlan) -> None:
     by = _("profile **{name}** version {version}", name=words.plain(profile.name), version=graded.profile.version)
     lines = [_("**{name}**, {state}, by {by}", name=name, state=said(grade.state), by=by)]
     if grade.rate is not None:
-        formula = paper_words.formula(
-            profile, grade.points.total, length_mm=cloth.length_mm, width_mm=cloth.width_mm, measure=grade.measure
-        )
+        with on_paper(language()):
+            formula = paper_words.formula(
+                profile, grade.points.total, length_mm=cloth.length_mm, width_mm=cloth.width_mm, measure=grade.measure
+            )
         own, own_measure = words.rate(grade.rate, grade.measure)
         also = (
             ""

@@ -3,6 +3,7 @@ trainings; so it is the same after a reload, and for two people at once."""
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from storage.database import Database
 from storage.jobs import OPEN, PROVISIONAL, Asked, Job
 from storage.line_setup import keep_setup
 from storage.live import ServiceState, supervisor_name
+from storage.names import check_name
 from storage.reads.defects import camera_names
 from storage.registry import Model
 from storage.sample_captures import SampleCapture
@@ -33,6 +35,7 @@ LOOK_S = 60.0  # for a picture; the command itself gives up before
 # Beside paths. A GenICam producer is a program that would be loaded: it is named in the file only.
 SERVED = ("sim://", "rtsp://", "rtsps://", "basler://")
 # Explicit, so that a later training does not take over what was chosen for a first look
+CAMERA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 QUICK = {"backbone": "efficientnet_lite0", "steps": 300, "calibration": "holdout", "calibration_folds": 2}
 CAREFUL = {"backbone": "efficientnet_lite2", "steps": 400, "calibration": "crossfit", "calibration_folds": 3}
 
@@ -171,6 +174,7 @@ def set_line(name: str) -> None:
     name = " ".join(name.split())
     if not name:
         raise SettingsError("the line needs a name")
+    check_name("line", name)
     _keep("line.name", by=allowed("admin"), line=name)
 
 
@@ -210,7 +214,11 @@ def save_camera(wanted: Mapping[str, Any]) -> None:
 
 def checked(wanted: Mapping[str, Any]) -> CameraSettings:
     """Raises `SettingsError`, never with the address, which may hold a password."""
-    source = str(wanted.get("source", ""))
+    name, source = str(wanted.get("name", "")), str(wanted.get("source", ""))
+    if not CAMERA_NAME.fullmatch(name):
+        raise SettingsError(f"a camera's name has 1 to 64 letters a to z, digits, '_', '-' and '.', got {name!r}")
+    if not source:
+        raise SettingsError("say where the camera's pictures come from")
     if "://" in source and not source.startswith(SERVED):
         raise SettingsError("this kind of camera is named in loomwatch.toml, not here")
     try:
@@ -224,6 +232,7 @@ def set_style(name: str) -> None:
     name = " ".join(name.split())
     if not name:
         raise SettingsError("the style needs a name")
+    check_name("style", name)
     _keep("line.style", by=allowed("quality"), style=name)
 
 

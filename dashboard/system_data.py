@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from storage.redis_client import place
 LOW_FREE_GB = 5.0
 LOG_BYTES = 64 * 1024
 LOG_LINES = 200
+PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/]+(@)")  # in an address that another program wrote into the log
 EXPORT_ROWS = 100_000
 
 
@@ -118,14 +120,15 @@ def log_files() -> list[str]:
 
 
 def log_tail(name: str) -> str:
-    """Its last lines. Raises `SettingsError` for a file that is none of the logs."""
+    """Its last lines, without the passwords of addresses in them. Raises `SettingsError` for a file that is none of the
+    logs."""
     if name not in log_files():
         raise SettingsError(f"there is no log {name}")
     path: Path = store().settings.logs_dir / name
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - LOG_BYTES))
         text = file.read(LOG_BYTES).decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-LOG_LINES:])
+    return "\n".join(PASSWORD.sub(r"\1***\2", line) for line in text.splitlines()[-LOG_LINES:])
 
 
 def list_users() -> list[User]:

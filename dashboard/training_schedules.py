@@ -1,5 +1,6 @@
 """Schedules of trainings on the page Models: what there is with its last and next run, added, changed, removed, run."""
 
+from collections.abc import Callable
 from datetime import datetime, time
 
 import pandas as pd
@@ -8,6 +9,7 @@ import streamlit as st
 from dashboard import data, shell, words
 from dashboard.language import _
 from dashboard.stored_sentences import told
+from inspection.errors import LoomwatchError
 from inspection.language import N_
 from storage.schedules import DAYS, KINDS, Rule, Schedule, parse_rule
 
@@ -103,16 +105,23 @@ def show_form(schedule: Schedule | None) -> None:
             name = schedule.name if schedule else st.text_input(_("Name"), key=f"{key}.name", max_chars=100)
             fields = ask(rule, kind, key)
             if st.form_submit_button(_("Save"), type="primary", key=f"{key}.save", disabled=needed is not None):
-                data.save_schedule(name, parse_rule(kind=kind, **fields), new=schedule is None)
-                st.rerun()
+                attempt(lambda: data.save_schedule(name, parse_rule(kind=kind, **fields), new=schedule is None))
         if schedule is not None:
             with st.container(horizontal=True):
                 if st.button(_("Run now"), icon=":material/play_arrow:", key=f"{key}.run", disabled=needed is not None):
-                    data.run_schedule(schedule.name)
-                    st.rerun()
+                    attempt(lambda: data.run_schedule(schedule.name))
                 if st.button(_("Remove"), icon=":material/delete:", key=f"{key}.remove", disabled=needed is not None):
-                    data.remove_schedule(schedule.name)
-                    st.rerun()
+                    attempt(lambda: data.remove_schedule(schedule.name))
+
+
+def attempt(act: Callable[[], object]) -> None:
+    """Does it and shows the page as it is then; what is refused is said beside what was asked for."""
+    try:
+        act()
+    except LoomwatchError as error:
+        st.error(words.plain(told(str(error))), icon=":material/error:")
+        return
+    st.rerun()
 
 
 def ask(rule: Rule, kind: str, key: str) -> dict[str, object]:

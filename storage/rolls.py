@@ -23,6 +23,7 @@ from storage import audit
 from storage.database import Database
 from storage.defects.merging import follow_rolls, lock_line, settle_width, widest
 from storage.defects.series import close_all_series
+from storage.names import check_name
 from storage.roll_changes import note_cloth, note_roll
 from storage.tables import DefectRow, FragmentRow, FrameRow, GapRow, LineRow, RollRow, StyleRow, UtcDateTime
 
@@ -70,11 +71,14 @@ def open_roll(database: Database, *, line: str, name: str, style: str, by: str, 
     """Opens a roll from `at` (now) on. `style` "" means that each tile is routed by itself.
 
     Raises `StorageError` when a roll is open on the line, when the new one would overlap another, when the name is
-    taken, or for a time that cannot be.
+    taken or cannot be shown, or for a time that cannot be.
     """
     at = _possible("opened_at", at)
     if not name.strip() or not line.strip():
         raise StorageError(f"a roll needs a line and a name, got line {line!r} and name {name!r}")
+    check_name("line", line)
+    check_name("roll", name)
+    check_name("style", style)
     if _AUTOMATIC_NAME.fullmatch(name):
         raise StorageError(f"roll name {name!r} is kept for automatic rolls: choose another one")
     with database.session() as session:

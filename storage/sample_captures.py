@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from inspection.errors import StorageError
 from storage import audit
 from storage.database import Database
+from storage.names import check_name
 from storage.tables import CameraRow, SampleCaptureRow, SampleRow, StyleRow
 
 GOLDEN_METRES = (20, 50)
@@ -48,6 +49,7 @@ def start_capture(
         raise StorageError(f"a golden roll has {least} m to {most} m, got {metres} m")
     if not style.strip():
         raise StorageError("a capture needs the name of its style")
+    check_name("style", style)
     source = "roll" if metres else "frame"
     with database.session() as session:
         database.lock(session, "sample_captures")

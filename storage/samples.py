@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from inspection.errors import StorageError
 from storage import audit
 from storage.database import Database
+from storage.names import check_name
 from storage.pictures import PictureStore, picture_key
 from storage.sample_places import blocking_defect
 from storage.tables import SampleCaptureRow, SampleRow, StyleRow
@@ -175,6 +176,7 @@ def add_sample(
     """
     if not style or not math.isfinite(mm_per_px) or mm_per_px <= 0:
         raise StorageError(f"a sample needs a style and a scale, got style {style!r} and {mm_per_px} mm/px")
+    check_name("style", style)
     picture_size(png, "the sample")
     digest = hashlib.sha256(roll_group.encode() + b"\0" + png).hexdigest()
     key = picture_key("samples", style, f"{digest[:32]}.png")

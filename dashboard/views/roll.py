@@ -51,7 +51,7 @@ def show_page() -> None:
     show_map(roll)
     show_grade(data.graded_roll(roll), data.cut_plan(roll))
     show_series(data.graded_roll(roll).series)
-    with st.grid(2, min_column_width=420):
+    with st.grid(2, min_column_width=520):
         with st.container():
             show_cameras(summary)
         with st.container():

@@ -157,7 +157,7 @@ def show_camera(now: SetUp) -> None:
     if now.elsewhere:
         return show_elsewhere(now)
     if not now.done("line"):
-        return show_before("line")
+        return show_before(now)
     if now.setup.camera is not None:
         st.caption(_("Saved: {camera}", camera=camera_form.in_words(now.setup.camera)))
         if now.setup.runs:
@@ -191,7 +191,7 @@ def show_style(now: SetUp) -> None:
 def show_golden(now: SetUp) -> None:
     for step in ("camera", "style"):
         if not now.done(step):
-            return show_before(step)
+            return show_before(now)
     if now.knows:
         st.success(
             _("The model in charge knows **{style}**: nothing to record.", style=words.plain(now.setup.style)),
@@ -256,7 +256,7 @@ def show_recording() -> None:
 
 def show_train(now: SetUp) -> None:
     if not now.done("golden"):
-        return show_before("golden")
+        return show_before(now)
     if now.job is not None and now.job.state in OPEN:
         st.fragment(show_training, run_every=PART_S)()
         return
@@ -342,7 +342,7 @@ def show_progress(job: Job) -> None:
 
 def show_start(now: SetUp) -> None:
     if not now.done("train"):
-        return show_before("train")
+        return show_before(now)
     if now.done("start"):
         st.fragment(show_running, run_every=PART_S)()
         return
@@ -392,11 +392,15 @@ def show_running() -> None:
                 go_on()
 
 
-def show_before(step: str) -> None:
+def show_before(now: SetUp) -> None:
+    """Not the step just before: the first that is still to do."""
+    step = now.next_step
     st.info(
         _("First comes step {number}: {name}.", number=STEPS.index(step) + 1, name=_(NAMES[step])),
         icon=":material/arrow_back:",
     )
+    if st.button(_("Go there"), type="primary", key="setup.before"):
+        go_on()
 
 
 SHOWN = {

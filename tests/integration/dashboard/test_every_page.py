@@ -1,5 +1,9 @@
 """What holds for every page: it says in a line what is wrong, and never shows a traceback."""
 
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
 import pytest
 from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
@@ -7,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import data, signed_in
 from inspection.settings import StoreSettings
 from storage.database import Database
+from storage.tables import ClothTotalRow
 from tests.integration.dashboard.conftest import FOLDER, TITLES, VIEWS, OpenPage, SignIn, text_of
 
 pytestmark = pytest.mark.integration
@@ -87,6 +92,29 @@ def test_a_wrong_setting_is_told_in_one_line(
     [error] = page.error
     assert "mysql" in error.value
     assert "secret" not in error.value
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
+def test_a_day_on_which_clocks_change_has_its_own_length(
+    line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch, day: str
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REPORT_TIME_ZONE", "Europe/Berlin")
+    with line.session() as session:  # an hour before the day ends there
+        ends = datetime.combine(date.fromisoformat(day) + timedelta(days=1), time(), tzinfo=ZoneInfo("Europe/Berlin"))
+        before = (ends - timedelta(hours=1)).astimezone(UTC)
+        start = int(before.timestamp() // 3600) * 60
+        values = {"inspected_um": 10**9, "inspected_mm2": 10**9, "gap_um": 0, "found": 2, "points_1000": 2000}
+        session.add(
+            ClothTotalRow(
+                line="line-1", span=60, start=start, camera="cam-left", style="twill navy", minutes=1, frames=9,
+                confirmed=0, rejected=0, reviewed=0, review_s=0, **values,
+            )
+        )  # fmt: skip
+    page = open_page("trends", days="7", last=day, step="shift")
+    assert {metric.label: metric.value for metric in page.metric}["Defects per 100 m²"] == "0.20"
+    assert "Nothing passed" in text_of(open_page("trends", days="7", last=str(before.date() - timedelta(days=1))))
+    report = text_of(open_page("reports", of="day", day=day)).replace("\\", "")
+    assert re.search(r"00:00 to \d+ (Mar|Oct) 2026, 00:00, Europe/Berlin", report)
 
 
 def test_the_navigation_leads_to_all_pages(line: Database) -> None:

@@ -10,6 +10,8 @@ import streamlit as st
 from sqlalchemy import delete, func, select
 from streamlit.testing.v1 import AppTest
 
+from dashboard import data
+from inspection.errors import StorageError
 from storage import registry, shadow
 from storage.database import Database
 from storage.jobs import get_job, list_jobs
@@ -215,6 +217,25 @@ def test_schedules_are_added_changed_run_and_removed(
     assert list_schedules(line) == []
 
 
+def test_a_schedule_that_is_refused_says_so_and_leaves_the_page(line: Database, open_page: OpenPage) -> None:
+    page = press(open_page("models"), "schedule.new.save")
+    assert any("A schedule needs a name" in each.value for each in page.error)
+    assert "Side by side" in text_of(page), "what stands below is still there"
+    assert list_schedules(line) == []
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_no_model_comes_in_charge_without_a_reason(line: Database, open_page: OpenPage, reason: str) -> None:
+    running = registry.running_model(line)
+    for act in (
+        lambda: data.promote("cras-2024-06-01", style="", reason=reason, override=True),
+        lambda: data.roll_back(reason),
+    ):
+        with pytest.raises(StorageError, match="needs a reason"):
+            act()
+    assert registry.running_model(line) == running
+
+
 def test_an_operator_sees_schedules_and_changes_none(line: Database, sign_in: SignIn, open_page: OpenPage) -> None:
     add_schedule(line, "nights", Rule(kind="nightly"), by="test", zone=ZoneInfo("UTC"))
     sign_in(line, "operator", name="Olga")
@@ -253,9 +274,9 @@ def test_two_versions_stand_side_by_side_with_gate_and_shadow(line: Database, op
     figures = next(table for table in tables if "Figure" in table)
     assert list(figures.columns) == ["Figure", "cras-2024-05-19", "cras-2024-06-01"]
     assert figures.iloc[0].tolist() == ["Frames told apart (image AUROC)", "98.1 %", "98.7 %"]
-    former, gate = (table for table in tables if "Rule" in table)
-    assert former["Result"].tolist() == ["\u2713 passed"]
-    assert set(gate["Result"]) == {"\u2713 passed", "? not judged"}
+    rules = [each.value for each in page.markdown if " · **" in each.value and ":small[" in each.value]
+    assert {each.partition(" · ")[0] for each in rules} == {"\u2713 passed", "? not judged"}
+    assert any(each.startswith("\u2713 passed · **Confirmed defects, all styles**  \n:small[Finds ") for each in rules)
     metrics = {metric.label: metric.value for metric in page.metric}
     assert (metrics["Alarms of both"], metrics["Only this one"], metrics["Agreement"]) == ("24", "3", "80 %")
     assert "cam\\-left" in text_of(page)
@@ -264,8 +285,8 @@ def test_two_versions_stand_side_by_side_with_gate_and_shadow(line: Database, op
 
 def test_a_failed_gate_says_which_rule_and_is_overridden_with_a_reason(line: Database, open_page: OpenPage) -> None:
     page = open_page("models", right="cras-2024-05-02")
-    _running, gate = (frame.value for frame in page.dataframe if "Rule" in frame.value)
-    assert gate["What was found"].tolist() == ["Finds 29 of 31 confirmed defects, the running model 31"]
+    [failed] = [each.value for each in page.markdown if each.value.startswith("\u2717 failed")]
+    assert failed.endswith(":small[Finds 29 of 31 confirmed defects, the running model 31]")
     with line.session() as session:  # it never ran
         session.execute(
             delete(PromotionRow).where(PromotionRow.id == select(func.min(PromotionRow.id)).scalar_subquery())

@@ -1,18 +1,21 @@
 """Roll: choice, acts, papers, figures, map, gaps."""
 
+import json
+import re
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from dashboard import roll_names
+from dashboard import data, roll_names
+from storage.accounts import users
 from storage.database import Database
 from storage.grading.stored import grade_roll
 from storage.reads.defects import DefectFilter, list_defects
 from storage.reports.written import FORMS
 from storage.retention import is_held
-from storage.roll_details import read_details
+from storage.roll_details import read_details, set_details
 from storage.rolls import close_roll, list_rolls, open_roll, roll_figures
 from storage.tables import DefectRow, SeriesRow
 from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
@@ -258,11 +261,22 @@ def test_a_roll_gets_its_loom_and_lot_on_its_page(line: Database, open_page: Ope
     assert (details.loom, details.lot) == ("W-12", "L-7")
 
 
+def test_a_grade_is_worked_out_with_german_figures(line: Database, open_page: OpenPage) -> None:
+    users.set_preferences(line, by=NAME, language="de", units="metric")
+    page = open_page("roll", roll=str(roll_named(line, "R-1041").id))
+    [worked_out] = [each.value for each in page.markdown if " × " in each.value and " = **" in each.value]
+    assert re.search(r"\(\d+,\d\d in × \d+,\d\d yd\) = \*\*\d+,\d\d\*\*", worked_out.replace("\\", ""))
+
+
+def test_papers_have_room_for_the_longest_names(line: Database, open_page: OpenPage) -> None:
+    close_roll(line, line="line-1", by="Anna")
+    roll = open_roll(line, line="line-1", name="W" * 120, style="M" * 120, by="Anna")
+    set_details(line, roll, by="Anna", remarks="W" * 2000, lot="M" * 200, loom="W" * 200)
+    for form in FORMS:
+        assert data.roll_paper(roll, form, "de")()
+
+
 def test_every_paper_is_made_as_the_record_is(line: Database, open_page: OpenPage) -> None:
-    import json
-
-    from dashboard import data
-
     page = open_page("roll")
     assert len(list(page.get("download_button"))) == 4
     roll = roll_named(line, "R-1041")

@@ -8,7 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import camera_form, setup_data
+from dashboard.language import speaking
 from dashboard.signed_in import NotAllowed
+from dashboard.stored_sentences import told
 from ingest.cloth_styles import STYLES
 from ingest.simulator import normal_frames
 from inspection.errors import SettingsError
@@ -119,6 +121,30 @@ def test_what_loads_programs_is_not_named_on_a_page() -> None:
     for source in ("genicam:///tmp/mine.cti?device=1", "http://10.0.0.9/", "file:///etc/passwd"):
         with pytest.raises(SettingsError, match=r"loomwatch\.toml"):
             setup_data.checked({"name": "a", "source": source})
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("Kamera links", "/frames", "a camera's name has 1 to 64 letters a to z"),
+        ("", "/frames", "a camera's name has 1 to 64 letters a to z"),
+        ("left", "", "say where the camera's pictures come from"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused_in_words(name: str, source: str, said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        setup_data.checked({"name": name, "source": source})
+    assert str(refused.value).startswith(said)
+    with speaking("de"):
+        assert told(str(refused.value))[1:] != str(refused.value)[1:]
+
+
+def test_a_step_that_is_too_early_leads_to_the_one_that_is_next(empty_line: Database, open_page: OpenPage) -> None:
+    page = open_page("setup", step="start")
+    assert "First comes step 1: Line" in text_of(page)
+    page.button(key="setup.before").click().run()
+    assert "step" not in page.query_params
+    assert page.subheader[0].value == "1 · Line"
 
 
 def test_style_golden_roll_and_training_are_asked_for(

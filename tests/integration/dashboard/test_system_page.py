@@ -70,6 +70,16 @@ def test_a_log_is_one_of_the_logs(line: Database, store: StoreSettings) -> None:
             system_data.log_tail(name)
 
 
+def test_a_password_that_another_program_wrote_into_a_log_is_not_shown(line: Database, store: StoreSettings) -> None:
+    store.logs_dir.mkdir()
+    (store.logs_dir / "ingest.log").write_text(
+        "opening rtsp://staff:se@cret@10.0.0.9/stream1\nredis://:hunter2@db:6379/0 at http://127.0.0.1:8501/roll?a=b\n"
+    )
+    assert system_data.log_tail("ingest.log") == (
+        "opening rtsp://staff:***@10.0.0.9/stream1\nredis://:***@db:6379/0 at http://127.0.0.1:8501/roll?a=b"
+    )
+
+
 def test_an_admin_adds_somebody_who_chooses_a_password_by_a_link(line: Database, open_page: OpenPage) -> None:
     page = open_page("system", part="users")
     page.text_input[0].set_value("<b>Ben</b>")

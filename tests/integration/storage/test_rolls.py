@@ -132,6 +132,15 @@ def test_opening_while_a_roll_is_open_says_which_to_close(database):
     assert [roll.name for roll in list_rolls(database)] == ["R1"]
 
 
+@pytest.mark.parametrize("wrong", ["R-1\x00", "R-1\n", "\u202eR-1", "\ud800", "x" * 121])
+@pytest.mark.parametrize("what", ["line", "name", "style"])
+def test_a_name_that_papers_could_not_show_is_refused(sqlite_database, what, wrong):
+    names = {"line": LINE, "name": "R-1", "style": "twill"} | {what: wrong}
+    with pytest.raises(StorageError, match=r"has at most 120 printable characters, got '"):
+        open_roll(sqlite_database, **names, by="eva")
+    assert list_rolls(sqlite_database) == []
+
+
 def test_closing_when_none_is_open_says_so(database):
     with pytest.raises(StorageError, match="no roll is open on line line-1"):
         end(database, 5)

@@ -42,9 +42,11 @@ REFUSING = [
     "storage/accounts/sign_in",
     "storage/accounts/users",
     "storage/alarms/alarm_store",
+    "storage/confirmed_defects",
     "storage/defects/join_and_part",
     "storage/jobs",
     "storage/live",
+    "storage/names",
     "storage/past_frames",
     "storage/redis_client",
     "storage/registry",
@@ -99,6 +101,9 @@ COMPOSED = {
         "schedule: quiet hours need a beginning and another end, got {'kind': 'nightly'}"
     ],
     "schedule: xx, got x": [],
+    "the name of a x has at most x printable characters, got x": [
+        f"the name of a {what} has at most 120 printable characters, got 'x'" for what in ("line", "roll", "style")
+    ],
     "roll x cannot x at x, which is still to come: give a past time": [
         f"roll R-1 cannot {act} at 2026-03-14, which is still to come: give a past time" for act in ("open", "close")
     ],
