@@ -1,5 +1,7 @@
 """Samples: the normal cloth that models learn from, what is held and why, more of it; how sensitive styles are."""
 
+from typing import Literal
+
 import streamlit as st
 
 from dashboard import data, sample_data, shell, words
@@ -331,7 +333,8 @@ def show_captures() -> None:
         with st.form("samples.capture", border=False):
             left, middle, right = st.columns(3)
             camera = left.selectbox(_("Camera"), cameras, key="samples.camera")
-            style = middle.text_input(_("Style"), max_chars=120, key="samples.style")
+            with middle:
+                style = ask_style(key="samples.style")
             least, most = GOLDEN_METRES
             metres = right.select_slider(
                 _("Length"), range(least, most + 1), 30, format_func=words.golden_roll, key="samples.metres"
@@ -410,7 +413,7 @@ def show_past() -> None:
         box_px = left, right, top, bottom
         if (shown := sample_data.part_shown(frame.key, box_px)) is not None:
             st.image(shown, alt=_("A past frame, dark outside the part"))
-        style = st.text_input(_("Style"), frame.style, max_chars=120, key=f"samples.past.style.{frame.key}", width=280)
+        style = ask_style(frame.style, key=f"samples.past.style.{frame.key}", width=280)
         why = st.text_input(_("Why"), max_chars=200, key=f"samples.past.why.{frame.key}")
         if shell.act_button(_("Take it"), least="quality", icon=":material/crop:", key="samples.past.take"):
             try:
@@ -434,10 +437,16 @@ def show_upload() -> None:
             help=_("At most {files} at a time, of {mb} MB each.", files=MOST_FILES, mb=MOST_BYTES // 2**20),
         )
         left, right = st.columns(2)
-        style = left.text_input(_("Style"), max_chars=120, key="samples.upload.style")
-        scale = right.number_input(_("mm a pixel"), 0.001, 99.0, running_scale(), format="%.3f", key="samples.scale")
+        with left:
+            style = ask_style(key="samples.upload.style")
+        scale = right.number_input(
+            _("Millimetres a pixel"), 0.001, 99.0, running_scale(), format="%.3f", key="samples.scale",
+            help=_("How much cloth one pixel shows: the model in charge takes pictures of its own scale only."),
+        )  # fmt: skip
         needed = shell.needs("quality")
-        sent = st.form_submit_button(_("Upload"), key="samples.send", disabled=needed is not None, help=needed)
+        sent = st.form_submit_button(
+            _("Give these pictures"), key="samples.send", disabled=needed is not None, help=needed
+        )
     if not sent:
         return
     if not files:
@@ -455,6 +464,21 @@ def show_upload() -> None:
             st.error(words.plain(told(str(error))), icon=":material/error:")
     if taken:
         st.success(ngettext("{number} picture waits for the guard.", "{number} pictures wait for the guard.", taken))
+
+
+def ask_style(known: str = "", *, key: str, width: int | Literal["stretch"] = "stretch") -> str:
+    """One that there is, so that nobody writes it in two ways, or a new one."""
+    styles = sorted({*data.style_names(), known} - {""})
+    chosen: str | None = st.selectbox(
+        _("Style"),
+        styles,
+        index=styles.index(known) if known else None,
+        accept_new_options=True,
+        placeholder=_("Choose one, or type a new one"),
+        key=key,
+        width=width,
+    )
+    return " ".join((chosen or "").split())
 
 
 def running_scale() -> float:
