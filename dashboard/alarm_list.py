@@ -1,7 +1,5 @@
 """Alarms on a page: what is latched until somebody acknowledges it."""
 
-from typing import Literal
-
 import streamlit as st
 
 from dashboard import data, shell, words
@@ -13,7 +11,7 @@ from storage.alarms.alarm_store import Alarm
 
 ALARMS = 8  # shown at once, the most urgent
 MORE = 50  # of the others, when somebody opens them
-PRIORITY_COLOURS: dict[str, Literal["red", "orange", "yellow", "gray"]] = {
+PRIORITY_COLOURS = {
     "critical": "red",
     "high": "orange",
     "medium": "yellow",
@@ -49,7 +47,6 @@ def show_cards(alarms: list[Alarm]) -> None:
 def show_alarm(alarm: Alarm) -> None:
     waits = alarm.state in ("raised", "cleared")
     icon = ":material/notifications_active:" if waits else ":material/notifications_paused:"
-    st.badge(said(alarm.priority), icon=icon, color=PRIORITY_COLOURS[alarm.priority])
     facts = [
         _("line {line}", line=words.plain(alarm.line)) if alarm.line else _("whole plant"),
         words.plain(alarm.rule),
@@ -68,7 +65,8 @@ def show_alarm(alarm: Alarm) -> None:
             else []
         ),
     ]
-    st.markdown(f"**{words.plain(told(alarm.text))}**  \n{' · '.join(facts)}", width="stretch")
+    priority = f":{PRIORITY_COLOURS[alarm.priority]}-badge[{icon} {said(alarm.priority)}]"
+    st.markdown(f"{priority} **{words.plain(told(alarm.text))}**  \n:small[{' · '.join(facts)}]", width="stretch")
     if waits:
         st.button(
             _("Acknowledge"),

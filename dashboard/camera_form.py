@@ -56,7 +56,10 @@ def show_camera(now: SetUp, *, after: Callable[[], None]) -> None:
 def show_acts(wanted: Mapping[str, Any], *, after: Callable[[], None]) -> None:
     """Saving comes after somebody has seen a picture, or that there is none."""
     with st.container(horizontal=True):
-        if shell.act_button(_("Take a test picture"), least="admin", icon=":material/camera:", key="setup.look"):
+        untried = "primary" if of(wanted) is None else "secondary"
+        if shell.act_button(
+            _("Take a test picture"), least="admin", type=untried, icon=":material/camera:", key="setup.look"
+        ):
             try_out(wanted)
         seen = of(wanted)
         works = isinstance(seen, Picture)

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard import shell, system_data
+from dashboard import shell, system_data, words
+from dashboard.audit_words import act_in_words, kind_in_words
 from dashboard.language import _, figure
 from storage.reads.audit_trail import AuditFilter
 
@@ -30,7 +31,8 @@ def show_logs() -> None:
 def show_audit() -> None:
     with st.grid(3, min_column_width=200):
         by = shell.select(_("Who"), "by", {"": _("Everybody"), **same(system_data.audit_names())}, page="system")
-        kind = shell.select(_("What"), "kind", {"": _("Everything"), **same(system_data.audit_kinds())}, page="system")
+        kinds = {kind: kind_in_words(kind) for kind in system_data.audit_kinds()}
+        kind = shell.select(_("What"), "kind", {"": _("Everything"), **kinds}, page="system")
         subject = st.text_input(
             _("Of what"), value=st.query_params.get("subject", ""), key="system.subject", max_chars=80
         )
@@ -47,7 +49,12 @@ def show_audit() -> None:
     entries = system_data.audit_entries(wanted, limit=PAGE_ROWS, offset=(page - 1) * PAGE_ROWS)[0]
     table = system_data.table_of(entries)
     st.dataframe(
-        table.assign(**{_("When"): [shell.clock(entry.at) for entry in entries]}),
+        table.assign(
+            **{
+                _("When"): [shell.clock(entry.at) for entry in entries],
+                _("What"): [words.sentence(act_in_words(entry.action)) for entry in entries],
+            }
+        ),
         hide_index=True,
         height=560,
         alt=_("Who did what, the latest first"),

@@ -150,8 +150,8 @@ def is_silent(camera: CameraFigures) -> bool:
 def show_nothing_yet() -> None:
     st.info(
         _(
-            "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or "
-            "loomwatch demo to try it with simulated cloth). They appear here by themselves."
+            "**No camera has delivered anything yet.** Set one up on the page Set up, or start those of "
+            "loomwatch.toml (loomwatch ingest). They appear here by themselves."
         ),
         icon=":material/videocam:",
     )

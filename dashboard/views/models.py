@@ -122,8 +122,8 @@ def show_samples() -> None:
     if not len(counts):
         st.info(
             _(
-                "**No samples yet.** Reject a false alarm on the page Review, or add normal fabric "
-                "with loomwatch samples add."
+                "**No samples yet.** Give normal fabric on the page Samples or step by step on the page Set up, or "
+                "call a false alarm one on the page Review."
             ),
             icon=":material/photo_library:",
         )

@@ -270,7 +270,7 @@ def show_bulk(wanted: DefectFilter, items: list[DefectItem], chosen: dict[int, i
             [name.code for name in NAMES],
             format_func={name.code: words.code(name.code) for name in NAMES}.__getitem__,
             key="bulk.code",
-            width=240,
+            width=320,
         )
         shell.act_button(
             _("Give this name"), disabled=nothing, on_click=act_on_all, args=(wanted, chosen, every, "name", code)

@@ -328,7 +328,10 @@ def show_captures() -> None:
         )  # fmt: skip
         cameras = data.camera_names()
         if not cameras:
-            st.info(_("No camera has delivered cloth yet."), icon=":material/videocam_off:")
+            st.info(
+                _("No camera has delivered cloth yet: set one up on the page Set up, or give files below."),
+                icon=":material/videocam_off:",
+            )
             return
         with st.form("samples.capture", border=False):
             left, middle, right = st.columns(3)
@@ -492,7 +495,10 @@ def running_scale() -> float:
 def show_sensitivity() -> None:
     known = {each.style: each for each in sample_data.sensitivities()}
     if not known:
-        st.info(_("**No model is in charge.** Promote one on the page Models."), icon=":material/model_training:")
+        st.info(
+            _("**No model is in charge.** Promote one on the page Models; the first one is made on the page Set up."),
+            icon=":material/model_training:",
+        )
         return
     style = shell.select(_("Style"), "style", {name: name for name in known}, page="sensitivity", width=280)
     own = known[style]

@@ -74,8 +74,8 @@ def show_cameras(view: LiveView, cameras: list[CameraFigures]) -> None:
     if not cameras:
         st.info(
             _(
-                "**No camera has delivered anything yet.** Start the cameras (loomwatch ingest, or "
-                "loomwatch up with cameras in loomwatch.toml)."
+                "**No camera has delivered anything yet.** Set one up on the page Set up; cameras that are named in "
+                "loomwatch.toml start with loomwatch up or loomwatch ingest."
             ),
             icon=":material/videocam:",
         )
@@ -154,6 +154,9 @@ def show_lost() -> None:
         st.subheader(_("Not inspected, and why"), anchor=False)
         hours = int(shell.select(_("Span"), "hours", SPANS, page="system", width=160, bare=True))
     found = system_data.lost(hours)
+    if not found and not data.cameras():
+        st.caption(_("No cloth has passed a camera yet."))
+        return
     if not found:
         st.success(_("Every millimetre that passed the cameras was inspected."), icon=":material/verified:")
         return

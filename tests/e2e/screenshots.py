@@ -43,10 +43,11 @@ from tests.integration.dashboard.plausible_line import (
 
 VIEWS = Path(dashboard.__file__).parent / "views"
 LONG_ROLL = 1  # its number
+LAST = 2  # days before today, the last of the past ones: after midnight the rolls are of yesterday
 PAGES = {path.stem: path.stem for path in sorted(VIEWS.glob("[a-z]*.py"))} | {
     "line": "",
     "roll": f"roll?roll={LONG_ROLL}&at=14.2",
-    "trends": f"trends?last={datetime.now(UTC).date() - timedelta(days=1)}",  # before the few metres of the rolls
+    "trends": f"trends?last={datetime.now(UTC).date() - timedelta(days=LAST)}",  # before the few metres of the rolls
     "review-grid": "review?view=grid",
     "system-users": "system?part=users",
     "setup": "setup?step=camera",
@@ -114,7 +115,7 @@ def add_past_days(store: StoreSettings) -> None:
         ("area", "stain"): 0.15,
     }
     with open_database(store.database) as database, database.session() as session:
-        for back in range(PAST_DAYS, 0, -1):
+        for back in range(PAST_DAYS, LAST - 1, -1):
             day, bands, by_kind = today - back, Counter[int](), Counter[tuple[str, str]]()
             usual = 9.0 if back != 6 else 22.0
             for hour in range(6, 22):

@@ -39,7 +39,7 @@ def test_only_an_admin_sees_users_logs_and_who_did_what(
 ) -> None:
     store.logs_dir.mkdir()
     (store.logs_dir / "worker.log").write_text("a secret of the plant\n")
-    parts = {"users": NAME, "logs": "a secret of the plant", "audit": "user.add"}
+    parts = {"users": NAME, "logs": "a secret of the plant", "audit": "Account added"}
     for part, shown in parts.items():
         page = open_page("system", part=part)
         assert shown in text_of(page) + "".join(code.value for code in page.code), part

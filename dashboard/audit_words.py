@@ -1,0 +1,91 @@
+"""What stands in the audit trail, in words: each act, and the kinds that acts are of."""
+
+from dashboard.language import _
+from inspection.language import N_
+
+ACTS = {
+    "alarm.acknowledge": N_("alarm acknowledged"),
+    "alarm_rule.remove": N_("alarm rule removed"),
+    "alarm_rule.set": N_("alarm rule set"),
+    "alarm_sink.remove": N_("alarm sink removed"),
+    "alarm_sink.set": N_("alarm sink set"),
+    "defect.merge": N_("defects merged"),
+    "defect.name": N_("defect named"),
+    "defect.review": N_("defect reviewed"),
+    "defect.severity": N_("severity of a defect set"),
+    "defect.split": N_("defect split"),
+    "defect.take_out": N_("confirmed defect taken out"),
+    "line.camera": N_("camera set up"),
+    "line.coverage": N_("least coverage of a line set"),
+    "line.name": N_("line named"),
+    "line.start": N_("line started"),
+    "line.stop": N_("line stopped"),
+    "line.style": N_("style to begin with named"),
+    "machine.remove": N_("part of the machine removed"),
+    "machine.set": N_("part of the machine entered"),
+    "model.gate": N_("model judged by the gate"),
+    "model.import": N_("model imported"),
+    "model.policy": N_("policy of models changed"),
+    "model.promote": N_("model promoted"),
+    "model.rollback": N_("model rolled back"),
+    "model.shadow": N_("shadow started"),
+    "model.shadow_stop": N_("shadow stopped"),
+    "profile.add": N_("grading profile added"),
+    "profile.choose": N_("grading profile chosen"),
+    "roll.clear": N_("suspended roll cleared"),
+    "roll.close": N_("roll closed"),
+    "roll.correct": N_("bounds of a roll corrected"),
+    "roll.hold": N_("roll put on hold"),
+    "roll.open": N_("roll opened"),
+    "roll.release": N_("roll released from hold"),
+    "roll.set": N_("papers of a roll filled in"),
+    "roll.suspend": N_("roll suspended"),
+    "sample.add": N_("sample given"),
+    "sample.capture": N_("golden roll or frame asked for"),
+    "sample.capture.stop": N_("golden roll stopped"),
+    "sample.decide": N_("sample decided on"),
+    "sample.hold": N_("sample held by the guard"),
+    "sample.move": N_("sample moved to another style"),
+    "schedule.add": N_("schedule added"),
+    "schedule.change": N_("schedule changed"),
+    "schedule.remove": N_("schedule removed"),
+    "style.sensitivity": N_("sensitivity of a style set"),
+    "training.cancel": N_("training cancelled"),
+    "training.join": N_("training asked for that waited already"),
+    "training.request": N_("training asked for"),
+    "training.retry": N_("training tried again"),
+    "user.add": N_("account added"),
+    "user.disable": N_("account disabled"),
+    "user.enable": N_("account enabled"),
+    "user.link": N_("one-time link made"),
+    "user.password": N_("password changed"),
+    "user.preferences": N_("language and units chosen"),
+    "user.role": N_("role changed"),
+    "user.sign_in": N_("signed in"),
+    "user.sign_out": N_("signed out"),
+}
+KINDS = {
+    "alarm": N_("Alarms"),
+    "alarm_rule": N_("Alarm rules"),
+    "alarm_sink": N_("Alarm sinks"),
+    "defect": N_("Defects"),
+    "line": N_("Lines"),
+    "machine": N_("Machine parts"),
+    "model": N_("Models"),
+    "profile": N_("Grading profiles"),
+    "roll": N_("Rolls"),
+    "sample": N_("Samples"),
+    "schedule": N_("Schedules"),
+    "style": N_("Styles"),
+    "training": N_("Trainings"),
+    "user": N_("Users"),
+}
+
+
+def act_in_words(action: str) -> str:
+    """One that is not known, as of an older version, stays as it is."""
+    return _(ACTS[action]) if action in ACTS else action
+
+
+def kind_in_words(kind: str) -> str:
+    return _(KINDS[kind]) if kind in KINDS else kind
