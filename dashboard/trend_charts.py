@@ -122,7 +122,7 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
 
 def drift_strip(table: pd.DataFrame, *, words: dict[str, str]) -> Drawing:
     """table: day (ISO), place (camera and style), state, psi, ks, p_value, frames. words: of each state."""
-    drawn = table.assign(state_text=table["state"].map(words))
+    drawn = table[["day", "place", "psi", "ks", "frames"]].assign(state_text=table["state"].map(words))
     colours = {"domain": list(words.values()), "range": [DRIFT_COLOURS[state] for state in words]}
     shapes = {"domain": list(words.values()), "range": [DRIFT_SHAPES[state] for state in words]}
     legend = {"orient": "top"}

@@ -69,7 +69,9 @@ def _draw_defects(database: Database, pictures: PictureStore, folder: Path, roll
     with database.session() as session:
         fragments = session.execute(
             select(FragmentRow.frame_id, FragmentRow.number, FragmentRow.camera, FragmentRow.defect_id)
-            .where(FragmentRow.roll_id.in_(rolls), FragmentRow.defect_id.is_not(None))
+            .where(
+                FragmentRow.roll_id.in_(rolls), FragmentRow.defect_id.is_not(None), FragmentRow.camera.in_(CAMERAS)
+            )  # the long roll's camera (`loomwatch.bench_roll`) has no pictures
         ).all()  # fmt: skip
         own = []
         for row in fragments:

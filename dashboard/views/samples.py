@@ -147,23 +147,29 @@ def show_gallery() -> None:
     if not total:
         st.info(_("No sample is like this. Choose another state or source."), icon=":material/filter_alt:")
         return
+    turn_pages(total, page, key=f"samples.page.{style}.{state}.{source}")
     chosen = show_cards(found)
     show_acts(found, chosen, state)
     if chosen:
         show_move(chosen)
     if len(chosen) == 1:
         show_part(next(sample for sample in found if sample.id in chosen))
-    turn_pages(total, page, key=f"samples.page.{style}.{state}.{source}")
 
 
 def turn_pages(total: int, page: int, *, key: str) -> None:
-    """Which one is shown, from 0, is in the address."""
-    if total > A_PAGE:
-        pages = -(-total // A_PAGE)
-        number = st.number_input(_("Page of {pages}", pages=pages), 1, pages, min(page + 1, pages), key=key, width=160)
-        shell.remember("page", str(number), default="1")
-        if number != page + 1:
-            st.rerun()
+    """Which one is shown, from 0, is in the address. Above the cards: an element of a kind that the browser meets only
+    after them holds all of them back for 0.3 s."""
+    pages = max(1, -(-total // A_PAGE))
+    if page >= pages:  # of other filters
+        shell.remember("page", str(pages), default="1")
+        st.rerun()
+    if pages > 1:
+        own = f"{key}.{page}.{pages}"
+        st.pagination(pages, default=page + 1, key=own, on_change=turn, args=(own,))
+
+
+def turn(key: str) -> None:
+    shell.remember("page", str(st.session_state[key]), default="1")
 
 
 def show_cards(found: list[Sample]) -> list[int]:
@@ -182,8 +188,8 @@ def show_cards(found: list[Sample]) -> list[int]:
                 ):
                     show_whole(sample)
                 label, symbol, colour = STATES[sample.state if sample.active else "refused"]
-                st.badge(_(label), icon=symbol, color=colour)  # type: ignore[arg-type]
-                st.caption(provenance(sample))
+                stands = f":{colour}-badge[{symbol} {_(label)}]"
+                st.caption(f"{stands}  \n{provenance(sample)}")
                 for reason in sample.reasons if sample.state == "held" else ():
                     st.caption(f":orange[{words.plain(words.sentence(in_words(reason)))}]")
                 if st.checkbox(_("Choose {number}", number=sample.id), key=f"samples.tick.{sample.id}.{sample.state}"):
@@ -639,6 +645,7 @@ def show_confirmed() -> None:
     )
     page = max(0, (shell.address_number("page") or 1) - 1)
     found, total = sample_data.kept_defects(style, A_PAGE, page * A_PAGE)
+    turn_pages(total, page, key=f"samples.confirmed.page.{style}")
     chosen = []
     with st.container(horizontal=True, gap="small"):
         for defect in found:
@@ -658,7 +665,6 @@ def show_confirmed() -> None:
                     chosen.append(defect.id)
     if chosen:
         show_take_out(chosen)
-    turn_pages(total, page, key=f"samples.confirmed.page.{style}")
 
 
 def show_take_out(chosen: list[int]) -> None:

@@ -1,6 +1,7 @@
 """Trends: how quality goes, where defects lie and of which kinds they are, and whether scores drift."""
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, cast
@@ -160,7 +161,7 @@ def show_figures(now: Trend, earlier: Trend | None) -> None:
         st.caption(
             difference_in_words(found.ratio, found.p_value) if found else _("Nothing passed in the days before.")
         )
-        export(table, "comparison", label=_("Both periods as CSV"))
+        export(lambda: table, "comparison", label=_("Both periods as CSV"))
 
 
 def difference_in_words(ratio: float | None, chance: float | None) -> str:
@@ -239,7 +240,7 @@ label=label
     few = _("Limits need five points.") if pd.isna(chart.center) else f"{said} ({kind})"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(few)
-        export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]).merge(table), "course")
+        export(lambda: pd.DataFrame([row_of(trend, trend.name) for trend in trends]).merge(table), "course")
 
 
 def show_sides(wanted: TrendFilter) -> None:
@@ -270,7 +271,7 @@ def show_sides(wanted: TrendFilter) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if by == "loom":
             st.caption(_("Of the rolls that ended in these days, by the loom that their papers name."))
-        export(pd.DataFrame([row_of(trend, trend.name) for trend in trends]), by)
+        export(lambda: pd.DataFrame([row_of(trend, trend.name) for trend in trends]), by)
 
 
 def show_kinds(wanted: TrendFilter) -> None:
@@ -292,7 +293,7 @@ def show_kinds(wanted: TrendFilter) -> None:
         trend_charts.pareto(table.head(MOST_KINDS)),
         alt=_("Pareto chart of {kinds} of defects", kinds=ngettext("{number} kind", "{number} kinds", len(table))),
     )
-    export(table, "kinds")
+    export(lambda: table, "kinds")
 
 
 def kind_in_words(geometry: str, code: str) -> str:
@@ -324,7 +325,7 @@ def show_width(wanted: TrendFilter) -> None:
                 "apart here."
             )
         )
-        export(table, "across")
+        export(lambda: table, "across")
 
 
 def show_drift(wanted: TrendFilter) -> None:
@@ -347,7 +348,7 @@ def show_drift(wanted: TrendFilter) -> None:
                 "light, lens and yarn first."
             )
         )
-        export(table.drop(columns="judged_at"), "drift")
+        export(lambda: table.drop(columns="judged_at"), "drift")
 
 
 def draw(chart: Drawing, *, alt: str, as_picture: bool = False) -> None:
@@ -358,10 +359,11 @@ def row_of(trend: Trend, name: str) -> dict[str, object]:
     return asdict(trend) | {"name": name, "start": trend.start.isoformat(), "end": trend.end.isoformat()}
 
 
-def export(table: pd.DataFrame, name: str, *, label: str = "CSV") -> None:
+def export(make: Callable[[], pd.DataFrame], name: str, *, label: str = "CSV") -> None:
+    """Written when somebody takes it: a year's tables take longer than their charts."""
     st.download_button(
         label,
-        table.to_csv(index=False).encode(),
+        lambda: make().to_csv(index=False).encode(),
         file_name=f"trends-{name}.csv",
         mime="text/csv",
         icon=":material/download:",

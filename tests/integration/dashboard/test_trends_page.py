@@ -1,5 +1,6 @@
 """Trends: figures of the database, filters in the address, each chart's data to take away."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from zoneinfo import ZoneInfo
@@ -91,8 +92,8 @@ def test_what_is_taken_away_is_metric_whoever_takes_it(
 ) -> None:
     files: dict[str, bytes] = {}
 
-    def keep(_label: str, content: bytes, *, file_name: str, **_more: object) -> None:
-        files[file_name] = content
+    def keep(_label: str, content: Callable[[], bytes], *, file_name: str, **_more: object) -> None:
+        files[file_name] = content()
 
     monkeypatch.setattr(st, "download_button", keep)
     by_units = {}
