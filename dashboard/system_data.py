@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import streamlit as st
 
+from dashboard.csv_file import csv_of
 from dashboard.language import _, figure, language
 from dashboard.signed_in import allowed
 from dashboard.stored_sentences import told
@@ -141,13 +142,13 @@ def audit_entries(wanted: AuditFilter, *, limit: int, offset: int) -> tuple[list
     return audit_trail.list_entries(store().database, wanted, limit=limit, offset=offset)
 
 
-def audit_csv(wanted: AuditFilter) -> Callable[[], str]:
+def audit_csv(wanted: AuditFilter) -> Callable[[], bytes]:
     """Makes the file when it is asked for, which is after the page has run and knows nobody any more."""
     allowed("admin", by_itself=True)
     database = store().database
 
-    def write() -> str:
-        return table_of(audit_trail.list_entries(database, wanted, limit=EXPORT_ROWS)[0]).to_csv(index=False)
+    def write() -> bytes:
+        return csv_of(table_of(audit_trail.list_entries(database, wanted, limit=EXPORT_ROWS)[0]))
 
     return write
 

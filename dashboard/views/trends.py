@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboard import charts, data, shell, stored_words, trend_charts, words
 from dashboard.charts import Drawing
+from dashboard.csv_file import csv_of
 from dashboard.language import _, figure, ngettext
 from dashboard.units import units
 from storage.defects.geometry import GEOMETRIES
@@ -363,7 +364,7 @@ def export(make: Callable[[], pd.DataFrame], name: str, *, label: str = "CSV") -
     """Written when somebody takes it: a year's tables take longer than their charts."""
     st.download_button(
         label,
-        lambda: make().to_csv(index=False).encode(),
+        lambda: csv_of(make()),
         file_name=f"trends-{name}.csv",
         mime="text/csv",
         icon=":material/download:",

@@ -155,11 +155,12 @@ def table_csv(sheet: Sheet) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(sheet.head)
-    writer.writerows([_harmless(value) for value in row] for row in sheet.rows)
+    writer.writerows([harmless(value) for value in row] for row in sheet.rows)
     return out.getvalue().encode("utf-8-sig")
 
 
-def _harmless(value: Cell) -> Cell:
+def harmless(value: Cell) -> Cell:
+    """Text that a spreadsheet would run gets a mark before it, numbers stay."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 

@@ -113,3 +113,10 @@ def test_the_audit_trail_is_filtered_by_a_link(line: Database, open_page: OpenPa
         rows = session.scalars(select(AuditRow).where(AuditRow.by == NAME).order_by(AuditRow.id)).all()
     assert total == len(rows)
     assert entries[0].subject == rows[-1].subject == "100 linen"
+
+
+def test_the_audit_trail_s_file_opens_in_spreadsheets_and_runs_nothing_there(line: Database) -> None:
+    users.add_user(line, name="=1+1|Jürgen", role="viewer", password=None, by=NAME)
+    content = system_data.audit_csv(AuditFilter(by=NAME, subject="=1+1"))()
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert ",'=1+1|Jürgen," in content.decode("utf-8-sig")
