@@ -19,29 +19,31 @@ PRIORITY_COLOURS = {
 }
 
 
-def show_alarms(*, line: str = "", limit: int = ALARMS) -> int:
-    """What is latched until somebody acknowledges it, and what was acknowledged and still holds; returns how many.
+def show_alarms(*, line: str = "", limit: int = ALARMS, across: int = 1) -> None:
+    """What is latched until somebody acknowledges it, and what was acknowledged and still holds.
 
-    line: only its own alarms and the whole plant's.
+    line: only its own alarms and the whole plant's; across: how many side by side.
     """
     alarms = [alarm for alarm in data.open_alarms() if not line or alarm.line in ("", line)]
     first, rest = alarms[:limit], alarms[limit:]
-    show_cards(first)
+    show_cards(first, across)
     if rest:
         more = ngettext("{number} more alarm", "{number} more alarms", len(rest))
         with st.expander(more, icon=":material/expand_more:", key="alarms.more", on_change="rerun") as opened:
             if opened.open:
-                show_cards(rest[:MORE])
+                show_cards(rest[:MORE], across)
                 if len(rest) > MORE:
                     st.caption(_("The others follow as these are acknowledged."))
-    return len(alarms)
 
 
-def show_cards(alarms: list[Alarm]) -> None:
+def show_cards(alarms: list[Alarm], across: int) -> None:
+    if not alarms:
+        return
     data.see_alarms([alarm.id for alarm in alarms if alarm.seen_at is None])
-    for alarm in alarms:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
-            show_alarm(alarm)
+    with st.grid(min(across, len(alarms)), min_column_width=360):
+        for alarm in alarms:
+            with st.container(border=True, horizontal=True, vertical_alignment="center", wrap=False):
+                show_alarm(alarm)
 
 
 def show_alarm(alarm: Alarm) -> None:

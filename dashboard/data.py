@@ -71,7 +71,6 @@ from storage.trends.reads import By, Kind, Trend, TrendFilter
 
 THUMBNAIL_PX = 112
 GROWING_S = 2.0  # for which the map and the points of a roll are kept
-DRAWINGS: dict[str, Any] = {}  # that are kept for others who look (`dashboard.drawn_once`), by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +120,7 @@ def refresh_s() -> float:
 def forget_reads() -> None:
     """After an act everybody sees the new state at once."""
     st.cache_data.clear()
-    for read in (rolls, roll_map, graded_roll, cut_plan, _passed, *DRAWINGS.values()):
+    for read in (rolls, roll_map, graded_roll, cut_plan, _passed):
         read.clear()
 
 

@@ -11,13 +11,17 @@ from storage.defects.geometry import CODES
 
 
 def said_on_map(defects: pd.DataFrame) -> pd.DataFrame:
-    """defects: `RollMap.defects`; gains the columns says, place and when."""
+    """As `in_words`; ten thousand defects are not put into words at each click."""
     return _said(defects, language(), units().long, str(data.zone()))
 
 
 @st.cache_resource(ttl=30, max_entries=20, show_spinner=False)
 def _said(defects: pd.DataFrame, spoken: str, unit: str, zone: str) -> pd.DataFrame:
-    """Ten thousand defects are not put into words at each click."""
+    return in_words(defects)
+
+
+def in_words(defects: pd.DataFrame) -> pd.DataFrame:
+    """defects: `RollMap.defects`; gains the columns says, place and when."""
     names = [
         words.code(code) if code in CODES else words.geometry(form)
         for code, form in zip(defects["code"], defects["geometry"], strict=True)

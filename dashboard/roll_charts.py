@@ -32,7 +32,6 @@ from storage.grading.cut_plan import CutPlan
 from storage.reads.roll_summary import UNKNOWN_WIDTH_MM, CameraCoverage, RollSummary
 
 STRIP_PX, PART_PX = 260, 360
-LEGEND_PX = 60
 HATCHED_GAPS = 200  # more are drawn as plain bands
 HATCH_LINES = 12  # across a band
 WIDEST = 8  # what is sent of the part, in widths of the cloth; a screen shows less
@@ -50,17 +49,17 @@ def strip(
     plan: CutPlan | None,
     *,
     cameras: Sequence[CameraCoverage],
-    from_m: float | None,
+    from_m: float,
 ) -> Drawing:
     """All of a roll. Dragging over it gives "window" with x_m. defects, gaps: as for `part`; plan: None draws none;
-    from_m: where the part begins that is marked, None for a strip that nobody chooses on."""
-    length_m, width_mm = _extent(roll, cameras)
+    from_m: where the part begins that is marked."""
+    length_m, width_mm = extent(roll, cameras)
     low = -PLAN_SHARE * width_mm if plan is not None and plan.pieces else 0.0
     x = channel(
         "x_m:Q",
         title=_("Along the roll ({unit})", unit=units().long),
         scale={"domain": [0, length_m], "nice": False},
-        axis={"grid": False, **_long_ticks(length_m)},
+        axis={"grid": False, "values": along_ticks(length_m), **in_long_units()},
     )
     y = _across(low, width_mm)
     layers = [_cloth(cameras, length_m, x, y), *_gaps(gaps, x, y)]
@@ -68,10 +67,6 @@ def strip(
         layers += _plan(plan, low, width_mm, x, y)
     layers += _series(defects, x, y)
     points = _points(thinned(defects, length_m, width_mm), x, y, sizes=[18, 160], legend=True)
-    if from_m is None:
-        narrow = {"legend": {"layout": {"top": {"direction": "vertical", "anchor": "middle"}}}}
-        height = STRIP_PX + LEGEND_PX  # one legend above the other
-        return spoken(layered([*layers, points], height=height, config=narrow), as_picture=True)
     shown = pd.DataFrame(
         [{"x_m": from_m, "x2_m": min(length_m, from_m + 3 * width_mm / 1000), "y_mm": 0.0, "y2_mm": width_mm}]
     )
@@ -93,7 +88,7 @@ def part(
 ) -> Drawing:
     """From `from_m` on as much as fits, in true proportions, which zooming keeps. Clicking a defect gives its `id` in
     "pick". defects: of `said_on_map`; gaps: of `merge_gaps`; both of these cameras only."""
-    length_m, width_mm = _extent(roll, cameras)
+    length_m, width_mm = extent(roll, cameras)
     last_m = from_m + WIDEST * width_mm / 1000
     near = defects[(defects["y1_mm"] >= from_m * 1000 - 1000) & (defects["y0_mm"] <= last_m * 1000)]
     gaps = gaps[(gaps["y1_mm"] >= from_m * 1000) & (gaps["y0_mm"] <= last_m * 1000)]
@@ -136,25 +131,24 @@ def thinned(defects: pd.DataFrame, length_m: float, width_mm: float) -> pd.DataF
     return defects.loc[cells.drop_duplicates(["along", "across"]).index.sort_values()]
 
 
-def _extent(roll: RollSummary, cameras: Sequence[CameraCoverage]) -> tuple[float, float]:
+def extent(roll: RollSummary, cameras: Sequence[CameraCoverage]) -> tuple[float, float]:
     """Metres along, mm across."""
     return max(roll.length_mm / 1000, 0.001), max((camera.x1_mm for camera in cameras), default=UNKNOWN_WIDTH_MM)
 
 
-def _ticks(width_mm: float) -> list[float]:
+def across_ticks(width_mm: float) -> list[float]:
+    """mm, of round numbers in the viewer's own unit."""
     step = (200.0 if width_mm <= 1000 else 500.0) if units().short == "mm" else 10 * units().short_mm
     return [step * k for k in range(int(width_mm // step) + 1)]
 
 
-def _long_ticks(length_m: float) -> dict[str, Any]:
-    """About a dozen round numbers of the viewer's own unit."""
-    if units().long == "m":
-        return {"tickCount": 12}
+def along_ticks(length_m: float) -> list[float]:
+    """m, about a dozen round numbers in the viewer's own unit."""
     unit_m = units().long_mm / 1000
     rough = length_m / unit_m / 12
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough) * unit_m
-    return {"values": [step * k for k in range(int(length_m // step) + 1)], **in_long_units()}
+    return [step * k for k in range(int(length_m // step) + 1)]
 
 
 def _across(low_mm: float, width_mm: float) -> Drawing:
@@ -162,7 +156,12 @@ def _across(low_mm: float, width_mm: float) -> Drawing:
         "y_mm:Q",
         title=_("Across ({unit})", unit=units().short),
         scale={"domain": [low_mm, width_mm], "nice": False},
-        axis={"grid": False, "values": _ticks(width_mm), "labels": width_mm > UNKNOWN_WIDTH_MM, **in_short_units()},
+        axis={
+            "grid": False,
+            "values": across_ticks(width_mm),
+            "labels": width_mm > UNKNOWN_WIDTH_MM,
+            **in_short_units(),
+        },
     )
 
 

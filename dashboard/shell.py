@@ -87,8 +87,8 @@ def act_button(label: str, *, least: Role = "operator", disabled: bool = False, 
 
 
 def way_to(page: str, label: str, *, icon: str, **query: str) -> None:
-    """A link to another page of the dashboard, also in a drawing that is kept, where no button may be. page: its file.
-    A page that runs by itself knows of no others, and names them only."""
+    """A link to another page of the dashboard. page: its file. A page that runs by itself knows of no others, and
+    names them only."""
     try:
         st.page_link(page, label=label, icon=icon, query_params=query)
     except StreamlitPageNotFoundError:

@@ -147,6 +147,10 @@ def size(item: DefectItem) -> str:
     return f"{length} × {width} {units().short}"
 
 
+def place(item: DefectItem) -> str:
+    return _("{metres} along, {across} across", metres=metres(item.y_mm), across=millimetres(item.x_mm))
+
+
 def named(item: DefectItem) -> str:
     """The name staff chose, else its form."""
     return code(item.code) if item.code in CODES else geometry(item.geometry)

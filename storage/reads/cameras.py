@@ -1,5 +1,6 @@
 """How each camera does: its latest record, and means over its recent frames."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -118,7 +119,7 @@ def _camera_figures(session: Session, line: str, camera: str) -> CameraFigures |
         ended=bool(ended),
         position_mm=latest.position_mm + latest.length_mm,
         speed_m_min=_speed_m_min(frames),
-        latency_ms=float(pd.Series([row.latency_ms for row in frames], dtype=float).median()) if frames else 0.0,
+        latency_ms=statistics.median(row.latency_ms for row in frames) if frames else 0.0,
         tiles_per_s=_tiles_per_s(frames),
         inspected_mm=inspected_mm,
         gap_mm=gap_mm,

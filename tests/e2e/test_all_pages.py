@@ -92,7 +92,7 @@ def looked(chromium: Browser, seeded_folder: Path, tmp_path_factory: pytest.Temp
             expect(page.get_by_role("heading", level=1).first).to_be_visible()
             settle(page)
             drawn(page)
-            charts = page.get_by_test_id("stVegaLiteChart").filter(visible=True).all()
+            charts = page.get_by_test_id("stVegaLiteChart").or_(page.locator(".map")).filter(visible=True).all()
             box = charts[0].bounding_box() if charts else None
             ends_px = box["y"] + box["height"] if box else 0.0
             words = frozenset(words_of(page))

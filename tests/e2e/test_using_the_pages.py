@@ -117,6 +117,21 @@ def test_an_alarm_is_acknowledged_on_the_wall_screen(chromium: Browser, address:
         assert alarm.acknowledged_by == "operator"
 
 
+def test_the_wall_screen_renews_itself_in_place_and_leads_to_a_defect(chromium: Browser, address: str) -> None:
+    with new_page(chromium) as page:
+        sign_in(page, address)
+        seen = page.locator(".defects .seen").first
+        expect(seen).to_contain_text("cam-")
+        page.evaluate(
+            "document.querySelector('.wall').first = true; document.querySelector('.seen').textContent = 'old'"
+        )
+        expect(seen).to_contain_text("cam-")  # it was renewed,
+        assert page.evaluate("document.querySelector('.wall').first")  # and is still the same
+        page.get_by_role("link", name="Look").first.click()
+        expect(page.get_by_role("heading", name=re.compile(r"Defect \d+"))).to_be_visible()
+        assert "/review?defect=" in page.url
+
+
 def shown(page: Page, *, after: int = 0) -> int:
     """The defect in view, once the one before has gone."""
     expect(page.get_by_role("heading", name=f"Defect {after}", exact=True)).to_have_count(0)

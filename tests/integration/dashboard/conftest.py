@@ -1,10 +1,12 @@
 """A seeded line for the pages: filled once, copied for each test."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -108,4 +110,21 @@ def text_of(page: AppTest) -> str:
     found += [f"{metric.label}: {metric.value}" for metric in page.metric]
     found += [str(button.label) for button in page.button]
     found += [frame.value.to_string() for frame in page.dataframe]
+    found += strings_of([json.loads(wall.proto.bytes) for wall in page.get("bidi_component")])
     return "\n".join(found)
+
+
+def wall_of(page: AppTest) -> dict[str, Any]:
+    """What the wall screen's one element shows."""
+    assert not page.exception, page.exception
+    [wall] = page.get("bidi_component")
+    shown: dict[str, Any] = json.loads(wall.proto.bytes)
+    return shown
+
+
+def strings_of(shown: Any) -> list[str]:
+    """All strings in JSON."""
+    if isinstance(shown, str):
+        return [shown]
+    parts = shown.values() if isinstance(shown, dict) else shown if isinstance(shown, list) else []
+    return [text for part in parts for text in strings_of(part)]

@@ -157,7 +157,7 @@ def test_what_people_named_is_never_taken_for_markup(line: Database, live: Live,
 
 
 def test_a_defect_leads_to_its_review(line: Database, live: Live, open_page: OpenPage) -> None:
-    app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(FOLDER / "app.py"), default_timeout=60).run().switch_page("views/live.py").run()
     look = next(link.proto for link in app.get("page_link") if link.proto.label == "Look")
     assert look.page == "review"
     asked = dict(parse_qsl(look.query_string))

@@ -21,6 +21,13 @@ def test_html_is_written_by_us_alone() -> None:
     assert seen >= 3
 
 
+def test_the_wall_screen_writes_text() -> None:
+    written = (FOLDER / "wall_screen" / "wall.js").read_text()
+    assert "textContent" in written
+    for name in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "createContextualFragment", "eval("):
+        assert name not in written
+
+
 def test_the_sign_in_page_escapes_what_was_typed() -> None:
     from dashboard.door import _page
 
