@@ -181,14 +181,19 @@ def _nearest(levels: Sequence[Tensor], keys: Sequence[Tensor], offsets: Tensor) 
 def _project(levels: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     """The products of each level's vectors with (D_l, E) or (N, D_l, E), added up on the shallowest grid: (N, P, E)."""
     height, width = levels[0].shape[2:]
-    total = _vectors(levels[0]) @ weights[0]
+    total = _multiply(_vectors(levels[0]), weights[0])
     for level, weight in zip(levels[1:], weights[1:], strict=True):
         own_height, own_width = level.shape[2:]
-        product = _vectors(level) @ weight
+        product = _multiply(_vectors(level), weight)
         down, across = _linear(own_height, height, product), _linear(own_width, width, product)
         rows = down @ product.reshape(product.shape[0], own_height, -1)
         total += (across @ rows.reshape(rows.shape[0], height, own_width, -1)).flatten(1, 2)
     return total
+
+
+def _multiply(vectors: Tensor, weight: Tensor) -> Tensor:
+    """(N, P, D) with (D, E) or (N, D, E). One weight for all goes as a layer: exported, it stays a constant."""
+    return F.linear(vectors, weight.T) if weight.ndim == 2 else vectors @ weight
 
 
 def _linear(size: int, wanted: int, like: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from cras_core.runtimes.base import Answer, compare_by_style, in_steps
 
 CALIBRATION_BATCH = 4
 COMPILED_STYLES = 8  # kept ready; each takes memory for its constants
+LARGE = 2**18  # weights; layers of fewer take less time than int8's rounding is worth
 EXAMPLE = 3  # tiles; one would be taken for a constant
 
 
@@ -62,7 +63,11 @@ def export(graph: ScoringGraph, place: Path, *, precision: str, tiles: NDArray[n
         whole = len(tiles) - len(tiles) % CALIBRATION_BATCH or CALIBRATION_BATCH
         tiles = np.resize(tiles, (whole, *tiles.shape[1:]))
         batches = [tiles[first : first + CALIBRATION_BATCH] for first in range(0, whole, CALIBRATION_BATCH)]
-        parts["embed"] = _quantize(parts["embed"], [start.infer([batch])[0].copy() for batch in batches])
+        started = [start.infer([batch])[0].copy() for batch in batches]
+        parts["embed"] = _quantize(parts["embed"], started, _convolutions(parts["embed"]))
+        if large := _large_layers(parts["compare"]):
+            embed = _compile(parts["embed"].clone(), "f32", tiles=CALIBRATION_BATCH)
+            parts["compare"] = _quantize(parts["compare"], _compared(graph, embed, started), large)
     for name, model in parts.items():
         openvino.save_model(model, place / f"{name}.xml", compress_to_fp16=False)
 
@@ -162,23 +167,47 @@ def _convert_compare(graph: ScoringGraph, levels: Sequence[Tensor]) -> Any:
     return openvino.convert_model(torch.export.export(_Compare(graph), given, dynamic_shapes=shapes))
 
 
-def _quantize(model: Any, batches: list[NDArray[np.float32]]) -> Any:
-    """int8 weights and activations of the convolutions, calibrated on what they are given for normal tiles.
+def _compared(graph: ScoringGraph, embed: Any, started: list[NDArray[np.float32]]) -> list[list[NDArray[np.float32]]]:
+    """What `compare` is given for these tiles: their levels, and the constants of the style of the first of a batch."""
+    given = []
+    for batch in started:
+        *levels, routed = (output.copy() for output in embed.infer([batch]).to_tuple())
+        given.append([*levels, *(constant.cpu().numpy() for constant in graph.heads.constants(int(routed[0])))])
+    return given
 
-    All else stays in floating point: heads and maps take little of the time, and what they compare lies close together.
+
+def _convolutions(model: Any) -> set[str]:
+    return {each.get_friendly_name() for each in model.get_ops() if each.get_type_name() == "Convolution"}
+
+
+def _large_layers(model: Any) -> set[str]:
+    """Products with `LARGE` weights: the discriminator's layers on a wide embedding."""
+    products = [each for each in model.get_ops() if each.get_type_name() == "MatMul"]
+    weights = {each.get_friendly_name(): each.input_value(1).get_node() for each in products}
+    return {
+        name
+        for name, weight in weights.items()
+        if weight.get_type_name() == "Constant" and np.prod(weight.get_output_shape(0)) >= LARGE
+    }
+
+
+def _quantize(model: Any, given: list[Any], names: set[str]) -> Any:
+    """int8 weights and activations of the operations so named, calibrated on what the model is given for normal tiles.
+
+    All else stays in floating point: it takes little of the time, and what the search compares lies close together.
     Where sums of int8 products may saturate, weights take half their range.
     """
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
 
-    kinds = {operation.get_type_name() for operation in model.get_ops()}
+    others = [each.get_friendly_name() for each in model.get_ops() if each.get_friendly_name() not in names]
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf.quantize(
         model,
-        nncf.Dataset(batches),
+        nncf.Dataset(given),
         preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(batches),
-        ignored_scope=nncf.IgnoredScope(types=sorted(kinds - {"Convolution"}), validate=False),
+        subset_size=len(given),
+        ignored_scope=nncf.IgnoredScope(names=others, validate=False),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             overflow_fix=None if sums_int8_exactly() else OverflowFix.ENABLE
         ),

@@ -21,11 +21,12 @@ from cras_core.features import Extractor
 from cras_core.graph import ROUTE, ScoringGraph
 from cras_core.heads import Heads
 from cras_core.parity import compare, compare_answers, run, with_defects
-from cras_core.runtimes import compiled_runtime
+from cras_core.runtimes import compiled_runtime, openvino_runtime
 from cras_core.runtimes.base import Answer
 from cras_core.runtimes.builders import BUILDERS, REFERENCE, Builder, build, builder, present, worth_a_trial
 from cras_core.runtimes.compiled_runtime import CompiledRuntime
 from cras_core.runtimes.exports import EXACT, RECORD, export, load_export
+from cras_core.runtimes.openvino_runtime import OpenvinoRuntime
 from cras_core.runtimes.selection import find_runtime, use_runtime
 from cras_core.runtimes.torch_runtime import TorchRuntime
 
@@ -237,6 +238,21 @@ def test_a_runtime_that_decides_otherwise_is_refused_with_the_reason_and_leaves_
     with pytest.raises(EngineError, match=r"openvino-int8 does not agree .* score error is 0\.\d+, allowed is 0\.1"):
         export(scorer, "openvino-int8", read_tiles(small_bundle), tmp_path / "export")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_takes_the_heads_only_where_their_layers_are_large(scorer, small_bundle, monkeypatch, tmp_path):
+    needs("openvino-int8")
+    tiles = read_tiles(small_bundle)
+    for name, large in (("small", 2**18), ("large", 2**12)):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr("cras_core.runtimes.openvino_runtime.LARGE", large)
+        openvino_runtime.export(scorer.graph, tmp_path / name, precision="int8", tiles=tiles)
+        rounded = (tmp_path / name / "compare.xml").read_text().count("FakeQuantize")
+        assert (rounded > 0) == (name == "large")
+    whole = OpenvinoRuntime(scorer.graph, tmp_path / "large", precision="int8")
+    parity = compare(whole, scorer.reference, with_defects(tiles), scorer.thresholds)
+    assert parity.decisions > 0.95  # a narrow embedding's scores are off by a quarter: hence the limit
+    assert parity.pixel_auroc_loss < 0.02
 
 
 def test_a_runtime_that_gives_no_numbers_is_refused(scorer, small_bundle):
