@@ -59,6 +59,7 @@ from storage.reports.shifts import Period
 from storage.reports.style_report import StyleReport, read_style_report
 from storage.reports.written import Form, write_period, write_roll, write_style
 from storage.reviews import Act, Acted, Done, Joined
+from storage.roll_changes import changes_of
 from storage.roll_details import read_details, set_details
 from storage.schedule_runs import LEASE, waits_for
 from storage.schedules import Rule, Schedule
@@ -70,7 +71,8 @@ from storage.trends.periods import Plant
 from storage.trends.reads import By, Kind, Trend, TrendFilter
 
 THUMBNAIL_PX = 112
-GROWING_S = 2.0  # for which the map and the points of a roll are kept
+GROWING_S = 2.0  # for which the map and the points of a roll that runs are kept
+ENDED_S = 60.0  # and of one that ended, unless it changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ def refresh_s() -> float:
 def forget_reads() -> None:
     """After an act everybody sees the new state at once."""
     st.cache_data.clear()
-    for read in (rolls, roll_map, graded_roll, cut_plan, _passed):
+    for read in (rolls, *ROLL_READS, _passed):
         read.clear()
 
 
@@ -229,11 +231,22 @@ def roll_summary(roll: Roll) -> RollSummary:
     return summary_reads.roll_summary(store().database, roll)
 
 
-# Of a roll with ten thousand defects, copying for each who asks would cost more than reading: nobody changes these
+# Of a roll with ten thousand defects, copying for each who asks would cost more than reading: nobody changes these.
+# What was read of a roll that ended is kept for as long as nothing of it changes.
 
 
-@st.cache_resource(ttl=GROWING_S, max_entries=20, show_spinner=False)
 def roll_map(roll: Roll) -> RollMap:
+    changes = _changes_of(roll)
+    return _growing_map(roll) if changes is None else _ended_map(roll, changes)
+
+
+@st.cache_resource(ttl=GROWING_S, max_entries=4, show_spinner=False)
+def _growing_map(roll: Roll) -> RollMap:
+    return map_reads.roll_map(store().database, roll)
+
+
+@st.cache_resource(ttl=ENDED_S, max_entries=20, show_spinner=False)
+def _ended_map(roll: Roll, changes: int) -> RollMap:
     return map_reads.roll_map(store().database, roll)
 
 
@@ -241,15 +254,42 @@ def roll_grade(roll: Roll) -> Grade:
     return graded_roll(roll).grade
 
 
-@st.cache_resource(ttl=GROWING_S, max_entries=20, show_spinner=False)
 def graded_roll(roll: Roll) -> GradedRoll:
+    changes = _changes_of(roll)
+    return _growing_grade(roll) if changes is None else _ended_grade(roll, changes)
+
+
+@st.cache_resource(ttl=GROWING_S, max_entries=4, show_spinner=False)
+def _growing_grade(roll: Roll) -> GradedRoll:
     return stored.grade_roll(store().database, roll)
 
 
-@st.cache_resource(ttl=10, max_entries=20, show_spinner=False)
+@st.cache_resource(ttl=ENDED_S, max_entries=20, show_spinner=False)
+def _ended_grade(roll: Roll, changes: int) -> GradedRoll:
+    return stored.grade_roll(store().database, roll)
+
+
 def cut_plan(roll: Roll) -> CutPlan:
+    changes = _changes_of(roll)
+    return _cut_plan(roll, -1 if changes is None else changes)
+
+
+@st.cache_resource(ttl=10, max_entries=20, show_spinner=False)
+def _cut_plan(roll: Roll, changes: int) -> CutPlan:
     graded = graded_roll(roll)
     return plan_cuts(graded.profile.profile, graded.cloth, graded.grade)
+
+
+@st.cache_data(ttl=0.5, show_spinner=False)
+def _changes_of(roll: Roll) -> int | None:
+    """None for a roll that runs, of which more comes and whose waiting cloth depends on the time."""
+    if roll_runs.is_running(roll, at=datetime.now(UTC)):
+        return None
+    with store().database.reading() as session:
+        return changes_of(session, roll.id)
+
+
+ROLL_READS = (_growing_map, _ended_map, _growing_grade, _ended_grade, _cut_plan, _changes_of)
 
 
 @st.cache_data(ttl=2, show_spinner=False)
@@ -616,7 +656,7 @@ def _forgetting_defects() -> Iterator[None]:
     finally:
         reads: tuple[Any, ...] = (
             *(list_defects, count_by_state, neighbours_of, rank_of, defect, latest_defects, pieces_of, nearby_defects),
-            *(similar_defects, reviewers, roll_summary, roll_map, graded_roll, cut_plan),
+            *(similar_defects, reviewers, roll_summary, *ROLL_READS),
         )
         for read in reads:
             read.clear()

@@ -25,6 +25,7 @@ from dashboard.charts import (
     tooltip,
 )
 from dashboard.language import _, figure
+from dashboard.on_map import in_words
 from dashboard.stored_words import said
 from dashboard.theme import CHOSEN_COLOUR, FORM_SHAPES, GAP_COLOUR, SCORE_COLOUR, SEVERITY_COLOURS
 from dashboard.units import units
@@ -87,7 +88,7 @@ def part(
     selected: int | None,
 ) -> Drawing:
     """From `from_m` on as much as fits, in true proportions, which zooming keeps. Clicking a defect gives its `id` in
-    "pick". defects: of `said_on_map`; gaps: of `merge_gaps`; both of these cameras only."""
+    "pick". defects: of `RollMap`; gaps: of `merge_gaps`; both of these cameras only."""
     length_m, width_mm = extent(roll, cameras)
     last_m = from_m + WIDEST * width_mm / 1000
     near = defects[(defects["y1_mm"] >= from_m * 1000 - 1000) & (defects["y0_mm"] <= last_m * 1000)]
@@ -311,6 +312,7 @@ def _ring(defects: pd.DataFrame, x: Drawing, y: Drawing) -> Drawing:
 
 
 def _points(defects: pd.DataFrame, x: Drawing, y: Drawing, *, sizes: list[int], legend: bool) -> Drawing:
+    defects = in_words(defects)
     forms = [form for form in FORM_SHAPES if form in set(defects["geometry"])]
     table = _middles(defects).assign(
         size=defects["size_mm"],

@@ -92,8 +92,8 @@ def pareto(table: pd.DataFrame) -> Drawing:
     return layered(layers, height=CONTROL_HEIGHT_PX, resolve={"scale": {"y": "independent"}})
 
 
-def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
-    """table: day (ISO), x_mm, defects. One column a day, one row a band of the cloth."""
+def width_map(table: pd.DataFrame, *, band_mm: float, when: str) -> Drawing:
+    """table: day (ISO), x_mm, defects. One column a day, one row a band of the cloth. when: what a day stands for."""
     places = {x_mm: figure(units().across(x_mm), ".0f") for x_mm in table["x_mm"].unique()}
     placed = table.assign(x2_mm=table["x_mm"] + band_mm, place=table["x_mm"].map(places))
     across = channel(
@@ -115,9 +115,16 @@ def width_map(table: pd.DataFrame, *, band_mm: float) -> Drawing:
         y=across,
         y2={"field": "x2_mm"},
         color=colour,
-        tooltip=tooltip(day=_("Day"), place=_("From ({unit})", unit=units().short), defects=(_("Defects"), ",")),
+        tooltip=tooltip(day=when, place=_("From ({unit})", unit=units().short), defects=(_("Defects"), ",")),
     )
     return layered([cells], height=CONTROL_HEIGHT_PX)
+
+
+def weekly(every: pd.DataFrame) -> pd.DataFrame:
+    """every: defects, days (ISO) x places across. The same by weeks, named by their Mondays: a year's days are narrower
+    than an eye tells apart, and a browser lays out each cell."""
+    mondays = pd.to_datetime(every.index).to_period("W").start_time.strftime("%Y-%m-%d")
+    return every.groupby(mondays).sum().rename_axis("day")
 
 
 def drift_strip(table: pd.DataFrame, *, words: dict[str, str]) -> Drawing:

@@ -53,9 +53,10 @@ for (const kind of ['pointerdown', 'keydown'])
 new MutationObserver(found => {
   for (const each of found) {
     const state = each.target.getAttribute?.('data-test-script-state');
+    const place = each.type === 'childList' ? each.target : each.target.parentElement;
     if (each.attributeName === 'data-test-script-state')
       seen.ended = state === 'notRunning' ? performance.now() : 0;
-    else if (each.target.parentElement?.closest('[data-testid=stMain]') && !each.target.parentElement.closest('canvas'))
+    else if (place?.closest?.('[data-testid=stMain]') && !place.closest('canvas'))
       seen.changed = performance.now();
   }
 }).observe(document, {attributes: true, childList: true, characterData: true, subtree: true});

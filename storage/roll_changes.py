@@ -61,6 +61,11 @@ def note_cloth(session: Session, *, line: str, since: datetime, until: datetime 
     _noted(session).cloth.setdefault(line, set()).add((since, until or ALWAYS[1]))
 
 
+def changes_of(session: Session, roll_id: int) -> int:
+    """How often it has changed."""
+    return session.scalar(select(RollGradeRow.changes).where(RollGradeRow.roll_id == roll_id)) or 0
+
+
 def write_changes(session: Session) -> None:
     """Counts what the session noted, roll by roll in order, so that two transactions wait for, and never block, each
     other."""

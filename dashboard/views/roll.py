@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard import charts, data, roll_charts, shell, stored_words, words
 from dashboard.language import _, figure, ngettext
-from dashboard.on_map import said_on_map
 from dashboard.roll_acts import OPENED_KEY, say_what_was_done, show_acts, show_opening, show_papers
 from dashboard.roll_grade import show_grade
 from dashboard.roll_names import LISTED, choose_roll, older_in_words
@@ -144,7 +143,7 @@ def show_map(roll: Roll) -> None:
     """Strip and part, and beside them the defect that was picked. A click draws this part of the page alone."""
     with shell.told():
         drawn = data.roll_map(roll)
-        defects = said_on_map(drawn.defects)
+        defects = drawn.defects
         gaps = merge_gaps(drawn.gaps)
         picked = shell.address_number("defect")
         st.subheader(_("Map"), anchor=False)

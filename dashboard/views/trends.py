@@ -40,6 +40,7 @@ DRIFT_WORDS = {
     "drifted": _("Drifted"),
 }
 MOST_KINDS = 12
+MOST_DAYS = 120  # that are drawn one by one across the cloth
 USUAL_KEY = "trends.usual"  # the day before those shown
 
 
@@ -312,9 +313,13 @@ def show_width(wanted: TrendFilter) -> None:
         return
     table = table.assign(day=table["day"].astype(str))
     every = table.pivot(index="day", columns="x_mm", values="defects").fillna(0).astype(int)
-    table = every.reset_index().melt(id_vars="day", value_name="defects")
+    by_weeks = len(every) > MOST_DAYS
     draw(
-        trend_charts.width_map(table, band_mm=BAND_MM),
+        trend_charts.width_map(
+            cells(trend_charts.weekly(every) if by_weeks else every),
+            band_mm=BAND_MM,
+            when=_("Week from") if by_weeks else _("Day"),
+        ),
         alt=_("Defects by day and place across the cloth; a stripe is a place that makes defects again and again"),
         as_picture=True,
     )
@@ -325,8 +330,14 @@ def show_width(wanted: TrendFilter) -> None:
                 "reed, a needle. Days are those of UTC; cameras, shifts, severities and forms are not told "
                 "apart here."
             )
+            + (_(" More than {days} days are drawn by weeks.", days=MOST_DAYS) if by_weeks else "")
         )
-        export(lambda: table, "across")
+        export(lambda: cells(every), "across")
+
+
+def cells(every: pd.DataFrame) -> pd.DataFrame:
+    """day, x_mm, defects, one row a cell."""
+    return every.reset_index().melt(id_vars="day", value_name="defects")
 
 
 def show_drift(wanted: TrendFilter) -> None:

@@ -31,9 +31,12 @@ class ClothDefect:
     strength: float = 0.0  # score in units of its threshold
 
     def __post_init__(self) -> None:
-        for name in ("y0_mm", "y1_mm", "x0_mm", "x1_mm", "size_mm"):
-            if not math.isfinite(getattr(self, name)):
-                raise StorageError(f"defect {self.id}: {name} must be a number, got {getattr(self, name)}")
+        if not math.isfinite(
+            self.y0_mm + self.y1_mm + self.x0_mm + self.x1_mm + self.size_mm
+        ):  # one question, not five
+            for name in ("y0_mm", "y1_mm", "x0_mm", "x1_mm", "size_mm"):
+                if not math.isfinite(getattr(self, name)):
+                    raise StorageError(f"defect {self.id}: {name} must be a number, got {getattr(self, name)}")
         if self.y1_mm < self.y0_mm or self.x1_mm < self.x0_mm or self.size_mm < 0:
             raise StorageError(
                 f"defect {self.id} cannot reach from ({self.x0_mm}, {self.y0_mm}) to ({self.x1_mm}, {self.y1_mm}) mm "

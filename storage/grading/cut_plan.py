@@ -177,10 +177,12 @@ def _after_long_runs(y: Floats, profile: AnyProfile, points: RollPoints) -> Ints
     than the reject rule allows."""
     earliest = np.zeros(len(y), np.int64)
     for run in long_runs(profile, points):
-        begins, ends = np.full(len(y), np.inf), np.full(len(y), -np.inf)  # of the run, after and before each boundary
-        for defect in run:
-            begins = np.where(defect.y1_mm > y, np.minimum(begins, np.maximum(defect.y0_mm, y)), begins)
-            ends = np.where(defect.y0_mm < y, np.maximum(ends, np.minimum(defect.y1_mm, y)), ends)
+        y0, y1 = (np.array(sides) for sides in zip(*((each.y0_mm, each.y1_mm) for each in run), strict=True))
+        by_end, by_start = np.argsort(y1), np.argsort(y0)
+        first = np.append(np.minimum.accumulate(y0[by_end][::-1])[::-1], np.inf)  # of those that end behind a place
+        last = np.append(-np.inf, np.maximum.accumulate(y1[by_start]))  # of those that begin before it
+        begins = np.maximum(first[np.searchsorted(y1[by_end], y, side="right")], y)  # of the run, after each boundary
+        ends = np.minimum(last[np.searchsorted(y0[by_start], y, side="left")], y)  # and before it
         allowed = ends - (profile.reject_running_mm or 0.0) * (1 + _SLACK)
         earliest = np.maximum(earliest, np.searchsorted(begins, allowed))
     return earliest

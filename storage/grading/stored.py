@@ -153,23 +153,41 @@ def crop_keys(session: Session, ids: list[int]) -> dict[int, str]:
 def _defects(session: Session, roll: Roll, runs: Runs) -> tuple[ClothDefect, ...]:
     rows = session.connection().execute(_DEFECTS, {"roll": roll.id}).all()
     series = standing(session, roll.id) if any(row.series_id is not None for row in rows) else set()
+    zeros = {key: run.zero_mm for key, run in runs.items()}
     return tuple(
         ClothDefect(
-            id=row.id,
-            y0_mm=runs[row.camera, row.counter].place(row.y0_mm),
-            y1_mm=runs[row.camera, row.counter].place(row.y1_mm),
-            x0_mm=row.x0_mm,
-            x1_mm=row.x1_mm,
-            size_mm=row.size_mm,
-            geometry=cast(Geometry, row.geometry),
-            status=state_of(row.state),
-            hole=bool(row.hole),
-            severity=cast(Severity, row.severity),
-            code=row.code,
-            series=str(row.series_id) if row.series_id in series else "",
-            strength=row.strength,
+            id=number,
+            y0_mm=y0_mm - zeros[camera, counter],
+            y1_mm=y1_mm - zeros[camera, counter],
+            x0_mm=x0_mm,
+            x1_mm=x1_mm,
+            size_mm=size_mm,
+            geometry=cast(Geometry, geometry),
+            status=state_of(state),
+            hole=bool(hole),
+            severity=cast(Severity, severity),
+            code=code,
+            series=str(series_id) if series_id in series else "",
+            strength=strength,
         )
-        for row in rows
+        # taken apart by place, which costs less than to ask each row for its names
+        for (
+            number,
+            camera,
+            counter,
+            y0_mm,
+            y1_mm,
+            x0_mm,
+            x1_mm,
+            size_mm,
+            geometry,
+            state,
+            hole,
+            severity,
+            code,
+            series_id,
+            strength,
+        ) in rows
     )
 
 

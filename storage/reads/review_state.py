@@ -7,10 +7,11 @@ from sqlalchemy import ColumnElement, func
 from storage.reviews import State as State
 
 STATES: tuple[State, ...] = ("unreviewed", "confirmed", "rejected")
+_KNOWN: dict[str, State] = {state: state for state in STATES}
 
 
 def state_of(value: str) -> State:
-    return next((state for state in STATES if state == value), "unreviewed")
+    return _KNOWN.get(value, "unreviewed")
 
 
 def strength_of(score: Any, threshold: Any) -> ColumnElement[float]:

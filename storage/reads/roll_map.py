@@ -17,6 +17,10 @@ from storage.tables import DefectRow, GapRow
 
 MAP_DEFECTS = 10_000  # the map draws at most so many, worst first
 PLACE = ("y0_mm", "y1_mm", "x0_mm", "x1_mm")
+_READ = (
+    *("id", "camera", "counter", *PLACE, "area_mm2", "size_mm", "geometry", "severity", "code", "series_id"),
+    *("strength", "state", "style", "captured_at"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,58 +52,22 @@ def roll_map(database: Database, roll: Roll) -> RollMap:
 
 
 def _map_defects(session: Session, roll: Roll, runs: dict[tuple[str, str], Run]) -> pd.DataFrame:
-    series = standing(session, roll.id)
-    rows = session.execute(
-        select(
-            DefectRow.id,
-            DefectRow.camera,
-            DefectRow.counter.label("session"),
-            DefectRow.y0_mm,
-            DefectRow.y1_mm,
-            DefectRow.x0_mm,
-            DefectRow.x1_mm,
-            DefectRow.area_mm2,
-            DefectRow.size_mm,
-            DefectRow.geometry,
-            DefectRow.severity,
-            DefectRow.code,
-            DefectRow.series_id,
-            DefectRow.strength,
-            DefectRow.state,
-            DefectRow.style,
-            DefectRow.captured_at,
-        )
+    """By columns: ten thousand rows one by one would take several times as long."""
+    standing_series = standing(session, roll.id)
+    rows = session.connection().execute(
+        select(*(DefectRow.__table__.c[name] for name in _READ))
         .where(in_roll(roll, DefectRow))
         .order_by(DefectRow.strength.desc(), DefectRow.id)
         .limit(MAP_DEFECTS)
     )
-    return pd.DataFrame(
-        [
-            (
-                row.id,
-                runs[row.camera, row.session].place(row.y0_mm),
-                runs[row.camera, row.session].place(row.y1_mm),
-                row.x0_mm,
-                row.x1_mm,
-                row.area_mm2,
-                row.size_mm,
-                row.geometry,
-                row.severity,
-                row.code,
-                row.series_id if row.series_id in series and row.state != "rejected" else 0,
-                row.strength,
-                row.state,
-                row.style,
-                row.camera,
-                row.captured_at,
-            )
-            for row in rows
-        ],
-        columns=[
-            *("id", *PLACE, "area_mm2", "size_mm", "geometry", "severity", "code", "series"),
-            *("strength", "state", "style", "camera", "captured_at"),
-        ],
-    ).astype(
+    columns = list(zip(*rows, strict=True)) or [()] * len(_READ)
+    table = pd.DataFrame(dict(zip(_READ, columns, strict=True))).rename(columns={"series_id": "series"})
+    zeros = [runs[key].zero_mm for key in zip(table["camera"], table["counter"], strict=True)]
+    stands = table["series"].isin(list(standing_series)) & (table["state"] != "rejected")
+    table = table.assign(
+        y0_mm=table["y0_mm"] - zeros, y1_mm=table["y1_mm"] - zeros, series=table["series"].where(stands, 0)
+    )
+    return table.drop(columns="counter").astype(
         {"id": int, "series": int, "area_mm2": float, "size_mm": float, "strength": float} | dict.fromkeys(PLACE, float)
     )
 

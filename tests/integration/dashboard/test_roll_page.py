@@ -5,10 +5,12 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+import streamlit as st
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data, roll_names
+from storage import reviews
 from storage.accounts import users
 from storage.database import Database
 from storage.grading.stored import grade_roll
@@ -92,6 +94,19 @@ def test_the_figures_are_those_of_the_database(line: Database, open_page: OpenPa
     assert metrics["Coverage"] == f"{int(sums.coverage * 1000) / 10:.1f} %"
     assert metrics["Defects"] == str(sums.defects)
     assert metrics["Grade"] == grade_roll(line, roll).grade.grade.capitalize()
+
+
+def test_what_was_read_of_a_roll_that_ended_is_kept_until_something_of_it_changes(line: Database) -> None:
+    roll = roll_named(line, "R-1041")
+    drawn, graded = data.roll_map(roll), data.graded_roll(roll)
+    st.cache_data.clear()
+    assert data.roll_map(roll) is drawn
+    assert data.graded_roll(roll) is graded
+    real = drawn.defects[drawn.defects["state"] != "rejected"]
+    reviews.review_defect(line, data.store().pictures, int(real["id"].iloc[0]), state="rejected", by="another")
+    st.cache_data.clear()
+    assert (data.roll_map(roll).defects["state"] != "rejected").sum() == len(real) - 1
+    assert data.graded_roll(roll).summary.defects == graded.summary.defects - 1
 
 
 def test_periodic_defects_are_listed_with_pitch_and_suspect(line: Database, open_page: OpenPage) -> None:

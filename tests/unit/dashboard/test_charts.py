@@ -1,6 +1,6 @@
 """Charts: what they draw, in whatever state the line is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, get_args
 
 import altair as alt
@@ -83,18 +83,28 @@ def test_a_year_s_axis_labels_some_of_its_days() -> None:
     days = [f"{day:%Y-%m-%d}" for day in pd.date_range("2026-01-01", periods=365)]
     table = pd.DataFrame({"day": days, "x_mm": 0.0, "defects": 1})
     for number in (1, trend_charts.MOST_LABELS, 365):
-        made = trend_charts.width_map(table.head(number), band_mm=50.0)
+        made = trend_charts.width_map(table.head(number), band_mm=50.0, when="Day")
         labels = made["encoding"]["x"]["axis"]["values"]
         assert labels[0] == days[0]
         assert set(labels) <= set(days[:number])
         assert min(number, trend_charts.MOST_LABELS / 2) <= len(labels) <= trend_charts.MOST_LABELS
 
 
+def test_weeks_hold_what_their_days_do_and_begin_on_mondays() -> None:
+    days = [f"{day:%Y-%m-%d}" for day in pd.date_range("2025-06-01", periods=365)]
+    every = pd.DataFrame({0.0: range(365), 50.0: 1}, index=pd.Index(days, name="day"))
+    weeks = trend_charts.weekly(every)
+    assert weeks.index.name == "day"
+    assert weeks.sum().tolist() == every.sum().tolist()
+    assert {date.fromisoformat(day).weekday() for day in weeks.index} == {0}
+    assert weeks.loc["2026-01-05", 50.0] == 7
+
+
 def test_the_other_charts_of_trends_are_charts() -> None:
     check(trend_charts.bars(pd.DataFrame({"name": ["a"], "value": [1.0]}), title="t", text_format=".1f"))
     check(trend_charts.pareto(pd.DataFrame({"kind": ["a"], "defects": [3], "share": [1.0]})))
     bands = pd.DataFrame({"day": ["2026-03-14"] * 2, "x_mm": [0.0, 50.0], "defects": [1, 0]})
-    made = charts.spoken(trend_charts.width_map(bands, band_mm=50.0), as_picture=True)
+    made = charts.spoken(trend_charts.width_map(bands, band_mm=50.0, when="Day"), as_picture=True)
     check(made)
     assert [(row["x_mm"], row["x2_mm"]) for row in rows_of(made, "x2_mm")] == [(0.0, 50.0), (50.0, 100.0)]
     days = pd.DataFrame({"day": ["2026-03-14"], "place": ["a"], "state": ["watch"], "psi": [0.1], "ks": [0.1]})

@@ -1,6 +1,7 @@
 """The roll's strip and part: what they draw, in whatever state the roll is."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -28,13 +29,12 @@ def defects(number: int) -> pd.DataFrame:
             "series": 7 if k % 2 else 0,
             "state": STATES[k % 3],
             "camera": "a",
-            "says": "a thing",
-            "place": "0.01 m, 20 mm",
-            "when": "12:00:00",
+            "code": "",
+            "captured_at": datetime(2026, 3, 14, 12, tzinfo=UTC),
         }
         for k in range(number)
     ]
-    columns = ["id", *PLACE, "size_mm", "geometry", "severity", "series", "state", "camera", "says", "place", "when"]
+    columns = ["id", *PLACE, "size_mm", "geometry", "severity", "series", "state", "camera", "code", "captured_at"]
     return pd.DataFrame(rows, columns=columns)
 
 
