@@ -88,7 +88,7 @@ def _with_lengths(canvas: Pixels, *, end_mm: float, scale: float, own: UnitSet) 
             stroke_fill=(20, 20, 20),
         )
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=85)
+    picture.save(out, "JPEG", quality=75)  # it goes to every screen each second
     return out.getvalue()
 
 
