@@ -41,6 +41,8 @@ def growing_map(roll: RollMap, gaps: pd.DataFrame, cameras: list[CameraCoverage]
     names = [camera.camera for camera in cameras]
     defects, gaps = (table[table["camera"].isin(names)] for table in (roll.defects, gaps))
 
+    shown = roll_charts.thinned(defects, length_m, width_mm)
+
     def x(along_mm: float) -> float:
         return round(along_mm / length_m / 10, 2)
 
@@ -70,7 +72,7 @@ def growing_map(roll: RollMap, gaps: pd.DataFrame, cameras: list[CameraCoverage]
             each["state"] == "rejected",
             f"{each['says']}, {each['place']}, {each['when']}",
         )
-        for each in in_words(roll_charts.thinned(defects, length_m, width_mm)).to_dict("records")
+        for each in in_words(shown).to_dict("records")
     ]
     return {
         "says": _(
@@ -85,7 +87,7 @@ def growing_map(roll: RollMap, gaps: pd.DataFrame, cameras: list[CameraCoverage]
         ],
         "series": [
             [middle(hit) for hit in hits.to_dict("records")]
-            for _number, hits in defects[defects["series"] > 0].sort_values("y0_mm").groupby("series")
+            for _number, hits in shown[shown["series"] > 0].sort_values("y0_mm").groupby("series")
         ],
         "marks": marks,
         "severities": [
