@@ -68,7 +68,8 @@ const picture = now => {
 };
 requestAnimationFrame(picture);
 """
-CONTENT = ("stMetric", "stDataFrame", "stVegaLiteChart", "stImage", "stAlert", "stProgress", "stRadio")
+KINDS = ("stMetric", "stDataFrame", "stVegaLiteChart", "stImage", "stAlert", "stProgress", "stRadio")
+CONTENT = ", ".join([*(f"[data-testid={kind}]" for kind in KINDS), ".wall dd"])  # the wall screen's figures, too
 STANDS_THERE = """([title, content]) => {
   const main = document.querySelector('[data-testid=stMain]');
   const there = main && [...main.querySelectorAll('h1')].some(each => each.innerText.trim() === title)
@@ -212,8 +213,7 @@ def _addresses(store: Store) -> dict[str, Callable[[int], str]]:
 def _open(page: "Page", address: str, name: str, store: Store) -> float:
     """Seconds from leaving the last page to this one's first content."""
     page.goto(address, wait_until="commit")
-    content = ",".join(f"[data-testid={each}]" for each in CONTENT)
-    stood = page.wait_for_function(STANDS_THERE, arg=[store.line if name == "Line" else name, content])
+    stood = page.wait_for_function(STANDS_THERE, arg=[store.line if name == "Line" else name, CONTENT])
     seconds = float(stood.json_value()) / 1000
     page.wait_for_function("() => window.seen.ended")  # nobody asks for the next before this one is whole
     return seconds
