@@ -117,7 +117,9 @@ def test_an_alarm_is_acknowledged_on_the_wall_screen(chromium: Browser, address:
         assert alarm.acknowledged_by == "operator"
 
 
-def test_the_wall_screen_renews_itself_in_place_and_leads_to_a_defect(chromium: Browser, address: str) -> None:
+def test_the_wall_screen_renews_itself_in_place_and_leads_to_a_defect(
+    chromium: Browser, address: str, database: Database
+) -> None:
     with new_page(chromium) as page:
         sign_in(page, address)
         seen = page.locator(".defects .seen").first
@@ -126,7 +128,12 @@ def test_the_wall_screen_renews_itself_in_place_and_leads_to_a_defect(chromium: 
             "document.querySelector('.wall').first = true; document.querySelector('.seen').textContent = 'old'"
         )
         expect(seen).to_contain_text("cam-")  # it was renewed,
-        assert page.evaluate("document.querySelector('.wall').first")  # and is still the same
+        with database.session() as session:
+            rule = parse_rule({"name": "another", "kind": "camera_down"})
+            signal = Signal(subject="cam-right", level="raise", text="camera cam-right is silent")
+            alarm_store.observe(session, rule, line="line-1", signals=[signal], at=datetime.now(UTC))
+        expect(page.get_by_text("camera cam-right is silent")).to_be_visible()
+        assert page.evaluate("document.querySelector('.wall').first")  # and is the same, beneath an alarm, too
         page.get_by_role("link", name="Look").first.click()
         expect(page.get_by_role("heading", name=re.compile(r"Defect \d+"))).to_be_visible()
         assert "/review?defect=" in page.url
