@@ -6,7 +6,7 @@ from dashboard import alarm_list, data, shell, words
 from dashboard.language import _
 from dashboard.wall import show_wall
 
-ALARMS = 4
+ALARMS = 3  # in one row, so that the map below still fits on a wall screen
 
 
 def show_page() -> None:
@@ -28,7 +28,7 @@ def show_page() -> None:
 def show_line(line: str) -> None:
     """All of the screen, as one part that is redrawn in place: what a part costs beside its content comes once."""
     with shell.told():
-        alarm_list.show_alarms(line=line, limit=ALARMS, across=2)
+        alarm_list.show_alarms(line=line, limit=ALARMS, across=ALARMS)
         show_wall(line)
 
 
