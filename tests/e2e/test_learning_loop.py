@@ -149,8 +149,8 @@ def test_false_alarms_are_rejected_learned_judged_promoted_pass_and_are_rolled_b
         made = registry.list_models(line_database)[0]
         assert made.job_id is not None
         page.get_by_text(f"Gate of {made.name}").scroll_into_view_if_needed()
-        judged = page.locator("tr").filter(has=page.locator("td", has_text="False alarms, all styles"))
-        expect(judged.locator("td", has_text="passed")).to_be_attached()
+        judged = page.locator("p").filter(has=page.locator("strong", has_text="False alarms, all styles"))
+        expect(judged.filter(has_text="✓ passed").first).to_be_attached()
 
         page.get_by_role("button", name="Promote").and_(page.locator(":enabled")).first.click()
         page.get_by_label("Why").last.fill("slubs of the new yarn are normal")
