@@ -43,6 +43,7 @@ VERDICT = "Review: from a verdict's key to the next defect"
 ROLLS = 40  # whose defects have pictures of their own
 SIZE = {"width": 1920, "height": 1080}
 PATIENCE_MS = 120_000.0
+ATTEMPTS = 3  # at choosing an option
 
 # What a page tells of itself: when somebody last pressed, when a run of it ended, when it last changed, its pauses.
 # What stands in a canvas is a table's text for who does not see it, which comes 0.2 s after the table.
@@ -226,12 +227,18 @@ def _until_changed(page: "Page", change: "Callable[[Page, int], None]", n: int) 
 
 
 def _choose_next(page: "Page", label: str) -> None:
-    """The option after the chosen one."""
-    page.get_by_role("combobox", name=label).first.click()
-    options = page.get_by_role("option")
-    options.first.wait_for()
-    chosen = "all => all.findIndex(each => each.getAttribute('aria-selected') === 'true')"
-    options.nth((int(options.evaluate_all(chosen)) + 1) % options.count()).click()
+    """The option after the chosen one. A list that the page closed under the pointer is opened once more."""
+    box = page.get_by_role("combobox", name=label).first
+    before = box.input_value()
+    for _ in range(ATTEMPTS):
+        box.click()
+        options = page.get_by_role("option")
+        options.first.wait_for()
+        chosen = "all => all.findIndex(each => each.getAttribute('aria-selected') === 'true')"
+        options.nth((int(options.evaluate_all(chosen)) + 1) % options.count()).click()
+        page.wait_for_timeout(50)
+        if box.input_value() != before:
+            return
 
 
 def _change_trends(page: "Page", n: int) -> None:
