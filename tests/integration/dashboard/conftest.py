@@ -123,14 +123,9 @@ def wall_of(page: AppTest) -> dict[str, Any]:
 
 
 def strings_of(shown: Any) -> list[str]:
-    """All strings in JSON that somebody reads; addresses are not."""
+    """All strings in JSON but links' addresses."""
     if isinstance(shown, str):
         return [shown]
-    parts = (
-        [part for name, part in shown.items() if name != "to"]
-        if isinstance(shown, dict)
-        else shown
-        if isinstance(shown, list)
-        else []
-    )
-    return [text for part in parts for text in strings_of(part)]
+    if isinstance(shown, dict):
+        shown = [part for name, part in shown.items() if name != "to"]
+    return [text for part in shown for text in strings_of(part)] if isinstance(shown, list) else []
