@@ -34,7 +34,11 @@ SETTINGS: tuple[Setting, ...] = ("multi", "single")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassFigures:
-    """A figure is None where the class lacks what it needs (anomalies, or normal pictures)."""
+    """A figure is None where the class lacks what it needs (anomalies, or normal pictures).
+
+    n_found, n_false: pictures with and without defects that score above the threshold of the style they were compared
+    with, which is what a line would have found and cried wolf at.
+    """
 
     image_auroc: float | None
     image_ap: float | None
@@ -45,6 +49,8 @@ class ClassFigures:
     aupro: float | None
     n_normal: int
     n_anomalous: int
+    n_found: int
+    n_false: int
 
 
 FIGURES = tuple(field.name for field in fields(ClassFigures) if not field.name.startswith("n_"))
@@ -174,7 +180,14 @@ def figures_of(scored: ScoredClass, *, seed: int = 0) -> tuple[ClassFigures, dic
     pixel_rounds = resample(count_pixels(maps, masks, anomalous), pixel, seed=seed)
     values = _named(image, pixel)
     n_anomalous = int(anomalous.sum())
-    figures = ClassFigures(**values, n_normal=len(anomalous) - n_anomalous, n_anomalous=n_anomalous)
+    over = scores > scored.thresholds
+    figures = ClassFigures(
+        **values,
+        n_normal=len(anomalous) - n_anomalous,
+        n_anomalous=n_anomalous,
+        n_found=int((over & anomalous).sum()),
+        n_false=int((over & ~anomalous).sum()),
+    )
     return figures, _named(image_rounds, pixel_rounds)
 
 

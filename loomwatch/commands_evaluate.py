@@ -107,16 +107,24 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _figures_table(result: dict[str, Any]) -> Table:
-    table = _table("class", *SHORT.values(), "normal/\ndefects")
+    table = _table("class", *SHORT.values(), "found", "false\nalarms")
     for name, row in result["classes"].items():
         cells = [_cell(row[column]) for column in SHORT]
-        table.add_row(name, *cells, f"{row['n_normal']}/{row['n_anomalous']}")
+        table.add_row(name, *cells, *_at_threshold([row]))
     table.add_section()
-    table.add_row("mean", *(_cell(result["mean"][column]) for column in SHORT), style="bold")
+    mean_cells = (_cell(result["mean"][column]) for column in SHORT)
+    table.add_row("mean", *mean_cells, *_at_threshold(list(result["classes"].values())), style="bold")
     mean = result["intervals"]["mean"]
     for end, word in enumerate(("95 %: from", "to")):
         table.add_row(word, *(_cell(mean[column] and mean[column][end]) for column in SHORT), style="dim")
     return table
+
+
+def _at_threshold(rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """Defects above their thresholds of all, and normal pictures above theirs."""
+    pairs = (("n_found", "n_anomalous"), ("n_false", "n_normal"))
+    found, false = ("/".join(str(sum(row[count] for row in rows)) for count in pair) for pair in pairs)
+    return found, false
 
 
 def _confusion_table(confusion: dict[str, dict[str, int]]) -> Table:

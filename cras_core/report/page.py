@@ -89,13 +89,14 @@ def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         {
             "name": name,
             "cells": [(getattr(figures, figure), intervals[name][figure]) for figure in FIGURES],
-            "pictures": f"{figures.n_normal} / {figures.n_anomalous}",
+            "found": f"{figures.n_found} / {figures.n_anomalous}",
+            "false": f"{figures.n_false} / {figures.n_normal}",
         }
         for name, figures in evaluation.classes.items()
     ]
     mean, around = evaluation.mean, evaluation.mean_intervals
     cells: list[tuple[float | None, Interval | None]] = [(mean[figure], around[figure]) for figure in FIGURES]
-    return [*rows, {"name": "mean", "cells": cells, "pictures": ""}]
+    return [*rows, {"name": "mean", "cells": cells, "found": "", "false": ""}]
 
 
 def _disturbed(clean: Evaluation, disturbed: Mapping[Disturbance, Evaluation]) -> list[dict[str, Any]]:

@@ -2,14 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from cras_core.dataset import read_layout
 from cras_core.disturbances import Disturbance
 from cras_core.errors import ConfigError, DataSetError
-from cras_core.evaluation import FIGURES, evaluate, pick_setting
+from cras_core.evaluation import FIGURES, evaluate, figures_of, pick_setting
 
 
 def test_a_small_data_set_is_evaluated(small_scorer, make_data_set):
@@ -20,7 +22,7 @@ def test_a_small_data_set_is_evaluated(small_scorer, make_data_set):
     }
     assert list(result["classes"]) == ["canvas", "denim"]
     for row in result["classes"].values():
-        assert list(row) == [*FIGURES, "n_normal", "n_anomalous"]
+        assert list(row) == [*FIGURES, "n_normal", "n_anomalous", "n_found", "n_false"]
         assert set(row) >= {"image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro"}
         assert (row["n_normal"], row["n_anomalous"]) == (4, 4)
         assert row["image_auroc"] == 1
@@ -30,6 +32,20 @@ def test_a_small_data_set_is_evaluated(small_scorer, make_data_set):
     assert result["confusion"] == {"canvas": {"canvas": 8}, "denim": {"denim": 8}}
     assert result["tiles_per_s"] > 0
     assert seen == [0.5, 1.0]
+
+
+def test_pictures_above_the_threshold_they_were_compared_at_are_counted(small_scorer, make_data_set):
+    """Of each kind those above a score that is the threshold; the one on it is not."""
+    layout = read_layout(make_data_set(), need_test=True)
+    seen = []
+    evaluate(small_scorer, layout, observe=seen.append)
+    for scored in seen:
+        for kind in (scored.anomalous, ~scored.anomalous):
+            levels = np.sort(scored.scores[kind])
+            figures, _ = figures_of(replace(scored, thresholds=np.full_like(scored.scores, levels[1])))
+            found, other = (figures.n_found, figures.n_false)[:: 1 if kind is scored.anomalous else -1]
+            assert found == (levels > levels[1]).sum()
+            assert other == (scored.scores[~kind] > levels[1]).sum()
 
 
 def test_every_figure_lies_in_its_interval(small_scorer, make_data_set):
