@@ -18,6 +18,7 @@ from storage.reads.review_state import State
 from storage.reviews import Done
 
 DIGITS = 6  # names that have a key of their own
+PARTS = 3  # of what is told of a defect
 BESIDE = 8  # defects nearby, similar ones
 STRIPS = {
     "queue": N_("Next in the queue"),
@@ -30,21 +31,17 @@ STRIPS = {
 def show_defect(detail: DefectDetail, wanted: DefectFilter) -> None:
     item = detail.item
     before, after = data.neighbours_of(wanted, item.id)
-    with st.container(border=True):
-        show_head(detail, wanted)
+    with st.container(border=True, gap="xsmall"):
+        show_head(detail, wanted, before, after)
         show_verdicts(item, before, after)
         show_names(detail)
-        with st.grid(4, min_column_width=240):
-            show_pictures(item)
-            with st.container():
-                show_facts(detail)
-                show_history(detail)
+        show_what_is_known(detail)
     show_strip(detail, wanted)
     if after is not None:
         look_ahead(after)
 
 
-def show_head(detail: DefectDetail, wanted: DefectFilter) -> None:
+def show_head(detail: DefectDetail, wanted: DefectFilter, before: int | None, after: int | None) -> None:
     item = detail.item
     total = data.list_defects(wanted, 1, 0)[1]
     rank = data.rank_of(wanted, item.id) + 1
@@ -54,12 +51,31 @@ def show_head(detail: DefectDetail, wanted: DefectFilter) -> None:
         if detail.learned:
             st.badge(_("Learned as normal"), icon=":material/school:", color="blue")
         fits = (not wanted.state or wanted.state == item.state) and rank <= total
-        st.caption(
+        place = (
             _("{rank} of {counted}, worst first", rank=figure(rank, ","), counted=words.counted(total))
             if fits
-            else _("{counted} in this list", counted=words.counted(total)),
-            width="stretch",
-            text_alignment="right",
+            else _("{counted} in this list", counted=words.counted(total))
+        )
+        states = words.states(data.count_by_state(wanted))
+        st.caption(f"{place}  \n{states}", width="stretch", text_alignment="right")
+        st.button(
+            _("Previous"),
+            key="one.before",
+            icon=":material/chevron_left:",
+            shortcut="Left",
+            disabled=before is None,
+            on_click=go_to,
+            args=(before,),
+        )
+        st.button(
+            _("Next"),
+            key="one.after",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            shortcut="Right",
+            disabled=after is None,
+            on_click=go_to,
+            args=(after,),
         )
 
 
@@ -91,26 +107,6 @@ def show_verdicts(item: DefectItem, before: int | None, after: int | None) -> No
             args=(item.id, item.version, "rejected", following),
         )
         show_undo(item)
-        st.space("stretch")
-        st.button(
-            _("Previous"),
-            key="one.before",
-            icon=":material/chevron_left:",
-            shortcut="Left",
-            disabled=before is None,
-            on_click=go_to,
-            args=(before,),
-        )
-        st.button(
-            _("Next"),
-            key="one.after",
-            icon=":material/chevron_right:",
-            icon_position="right",
-            shortcut="Right",
-            disabled=after is None,
-            on_click=go_to,
-            args=(after,),
-        )
 
 
 def show_names(detail: DefectDetail) -> None:
@@ -120,7 +116,7 @@ def show_names(detail: DefectDetail) -> None:
     codes = ["", *proposed, *([item.code] if item.code and item.code not in proposed else [])]
     severities: list[str] = [*SEVERITIES]
     place = severities.index(item.severity)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         for number, code in enumerate(proposed[:DIGITS], start=1):
             shell.act_button(
                 words.code(code),
@@ -150,6 +146,7 @@ def show_names(detail: DefectDetail) -> None:
             format_func=lambda code: words.code(code) if code else _("Not named"),
             key=key,
             width=220,
+            label_visibility="collapsed",
             disabled=shell.needs("operator") is not None,
             on_change=lambda: name(item.id, item.version, st.session_state[key]),
         )
@@ -161,6 +158,7 @@ def show_names(detail: DefectDetail) -> None:
             format_func=stored_words.sentence,
             key=chosen,
             width=140,
+            label_visibility="collapsed",
             disabled=shell.needs("operator") is not None,
             on_change=lambda: weigh(item.id, item.version, st.session_state[chosen]),
         )
@@ -233,21 +231,32 @@ def go_to(defect_id: int | None) -> None:
 # --- what is known -------------------------------------------------------------------------------------------------
 
 
-def show_pictures(item: DefectItem) -> None:
-    """Crop, heat and outline side by side."""
+def show_what_is_known(detail: DefectDetail) -> None:
+    """Crop, heat and outline side by side, and what is told of them in `PARTS` cells: these stand on top of each other
+    beside the pictures, which are as tall as all of them, or side by side below where there is no width left."""
+    item = detail.item
     shown = data.defect_pictures(item.id)
-    if shown is None:
+    pictures = [] if shown is None else [
+        (shown.crop, _("As the camera saw it"), _("Cloth around defect {id}", id=item.id)),
+        (shown.heat, _("What is unusual: brighter is stronger"), _("Heat of defect {id}", id=item.id)),
+        (shown.outline, _("Outline of the defect"), _("Defect {id} outlined", id=item.id)),
+    ]  # fmt: skip
+    if not pictures:
         st.info(
             _("The pictures of this defect were not kept or are gone; its place and size still hold."),
             icon=":material/image_not_supported:",
         )
-        return
-    for picture, caption, alt in (
-        (shown.crop, _("As the camera saw it"), _("Cloth around defect {id}", id=item.id)),
-        (shown.heat, _("What is unusual: brighter is stronger"), _("Heat of defect {id}", id=item.id)),
-        (shown.outline, _("Outline of the defect"), _("Defect {id} outlined", id=item.id)),
-    ):
-        st.image(picture, caption=caption, width="stretch", alt=alt)
+    grid = st.grid(4, min_column_width=240, gap=("xsmall", "small"))
+    for picture, caption, alt in pictures:
+        with grid.cell(row_span=PARTS):
+            st.image(picture, caption=caption, width="stretch", alt=alt)
+    *facts, last = facts_of(detail)
+    for some in facts:
+        with grid.cell():
+            show_facts(some)
+    with grid.cell(), st.container(gap="xsmall"):
+        show_facts(last)
+        show_history(detail)
 
 
 def look_ahead(defect_id: int) -> None:
@@ -259,16 +268,19 @@ def look_ahead(defect_id: int) -> None:
                 st.image(picture, width=8, alt="")
 
 
-def show_facts(detail: DefectDetail) -> None:
+def facts_of(detail: DefectDetail) -> tuple[dict[str, str], ...]:
+    """`PARTS` of about the same height: where it is, what it is, and whence it is known."""
     item = detail.item
     roll = _("none") if item.roll is None else _("cloth without a roll") if item.roll.automatic else item.roll.name
-    rows = {
+    where = {
         _("Place"): _(
             "{metres} along the roll, {across} from the left edge",
             metres=words.metres(item.y_mm),
             across=words.millimetres(item.x_mm),
         ),
         _("Size"): _("{size} (along × across), area {area}", size=words.size(item), area=words.area(item.area_mm2)),
+    }
+    what = {
         _("Form"): words.form(item),
         _("Strength"): _(
             "{strength} (score {score}, limit {threshold})",
@@ -276,26 +288,32 @@ def show_facts(detail: DefectDetail) -> None:
             score=figure(item.score, ".3f"),
             threshold=figure(item.threshold, ".3f"),
         ),
+    }
+    whence = {
         _("Roll"): _("{roll} on {line}", roll=roll, line=item.line),
         _("Style"): item.style or _("not known"),
         _("Seen"): _("{clock} by camera {camera}", clock=shell.clock(item.captured_at), camera=item.camera),
         _("Model"): detail.model,
     }
     if item.fragments > 1:
-        rows[_("Seen in")] = _(
+        where[_("Seen in")] = _(
             "{fragments} frames' pieces; the picture shows the strongest, at {place}",
             fragments=figure(item.fragments, ","),
             place=words.metres(detail.peak_y_mm),
         )
     if detail.series is not None:
-        rows[_("Repeats")] = words.series(detail.series)
+        what[_("Repeats")] = words.series(detail.series)
     if detail.origin:
-        rows[_("File")] = detail.origin
+        whence[_("File")] = detail.origin
     if detail.others_in_frame:
-        rows[_("Same frame")] = ngettext(
+        whence[_("Same frame")] = ngettext(
             "{number} other suspicious place", "{number} other suspicious places", detail.others_in_frame
         )
-    st.markdown("  \n".join(f"**{name}** {words.plain(value)}" for name, value in rows.items()))
+    return where, what, whence
+
+
+def show_facts(facts: dict[str, str]) -> None:
+    st.markdown("  \n".join(f"**{name}** {words.plain(value)}" for name, value in facts.items()))
 
 
 def show_history(detail: DefectDetail) -> None:

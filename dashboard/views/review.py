@@ -30,9 +30,10 @@ def show_page() -> None:
     st.html(AHEAD_CSS)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(_("Review"), anchor=False, width="content")
+        state = choose_state()
         st.space("stretch")
         view = shell.segments(_("View"), "view", VIEWS, page="review", follows=True)
-    wanted = choose_filter()
+    wanted = choose_filter(state)
     if view == "grid":
         show_grid(wanted)
     else:
@@ -42,7 +43,7 @@ def show_page() -> None:
 # --- what to look at -----------------------------------------------------------------------------------------------
 
 
-def choose_filter() -> DefectFilter:
+def choose_filter(state: State | None) -> DefectFilter:
     """Filters live in the address; changing one starts at the worst defect again."""
     forms: dict[str, str] = {name: words.geometry(name) for name in GEOMETRIES}
     codes = {name.code: words.code(name.code) for name in NAMES}
@@ -60,7 +61,6 @@ def choose_filter() -> DefectFilter:
             code = choose(_("Name"), "name", {"": _("Any name"), **codes})
             severity = choose(_("Severity"), "severity", {"": _("Any severity"), **severities})
             by = choose(_("Reviewed by"), "by", {"": _("Anybody or nobody"), **same(data.reviewers())})
-    state = choose_state()
     address = (roll.id if roll else None, day, line, style, camera, strength, form, code, severity, by, state or ALL)
     if st.session_state.get(FILTER_KEY, address) != address:
         st.query_params.pop("defect", None)
@@ -119,8 +119,8 @@ def show_queue(wanted: DefectFilter) -> None:
     with shell.told():
         say_what_was_done()
         current = current_defect(wanted)
-        st.caption(words.states(data.count_by_state(wanted)))
         if current is None:
+            st.caption(words.states(data.count_by_state(wanted)))
             show_empty(wanted)
         else:
             show_defect(current, wanted)

@@ -17,7 +17,7 @@ from storage.alarms.alarm_store import Signal
 from storage.alarms.rules import parse_rule
 from storage.database import Database, open_database
 from storage.tables import AlarmRow, DefectRow, ReviewRow, RollRow
-from tests.e2e.browser import new_page, serve, settle, sign_in
+from tests.e2e.browser import TABLET, WALL, new_page, serve, settle, sign_in
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -204,6 +204,34 @@ def test_a_review_by_keyboard_alone(chromium: Browser, address: str, database: D
                 break
         wait_for(lambda: defect(first).state == "confirmed")
         assert any("All rolls" in name or "Roll" in name for name in reached)
+
+
+@pytest.mark.parametrize("size", [WALL, TABLET])
+def test_a_defect_is_looked_at_and_judged_without_scrolling(
+    chromium: Browser, address: str, size: tuple[int, int]
+) -> None:
+    with new_page(chromium, size=size) as page:
+        sign_in(page, f"{address}/review?state=all", role="operator")
+        number = shown(page)
+        for name in ("Confirm defect", "False alarm: learn as normal", "Undo", "Next"):
+            expect(page.get_by_role("button", name=name).first).to_be_in_viewport(ratio=1)
+        pictures = (f"Cloth around defect {number}", f"Heat of defect {number}", f"Defect {number} outlined")
+        for alt in pictures:
+            expect(page.get_by_alt_text(alt, exact=True)).to_be_in_viewport(ratio=1)
+        for name in ("Place", "Size", "Form", "Strength", "Roll", "Style", "Seen", "Model"):
+            told = page.get_by_test_id("stMain").locator("strong").get_by_text(name, exact=True)
+            expect(told).to_be_in_viewport(ratio=1)
+        # on a tablet what is told stands below each picture, on the wall beside the last one
+        cloth, *_, outline = [page.get_by_alt_text(alt, exact=True).bounding_box() for alt in pictures]
+        place = page.get_by_text("Place", exact=True).bounding_box()
+        assert cloth is not None
+        assert outline is not None
+        assert place is not None
+        if size == TABLET:
+            assert place["y"] > cloth["y"] + cloth["height"]
+            assert place["x"] < outline["x"]
+        else:
+            assert place["x"] > outline["x"] + outline["width"]
 
 
 def seen(page: Page) -> str:
