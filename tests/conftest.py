@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from inspection.settings import StoreSettings, load
@@ -26,6 +27,8 @@ from storage.pictures import PictureStore
 from storage.redis_server import start_private_redis
 
 IN_CI = bool(os.environ.get("CI"))
+settings.register_profile("loomwatch", deadline=None)  # how long an example takes says nothing beside other work
+settings.load_profile("loomwatch")
 # Trying every runtime takes longer than most tests; tests/unit/cras_core/test_runtimes.py does it once.
 os.environ.setdefault("LOOMWATCH_WORKER_RUNTIME", "torch-float32")
 for service in (
