@@ -20,6 +20,8 @@ Schedule = Literal["cosine", "constant"]
 Calibration = Literal["crossfit", "holdout"]
 ScoreScale = Literal["surprise", "probability"]
 
+MAX_SEED = 2**63 - 1  # of torch's generators
+
 
 @dataclass(frozen=True, kw_only=True)
 class CrasConfig:
@@ -76,6 +78,11 @@ class CrasConfig:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be greater than 0, got {getattr(self, name)}")
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name} must be a finite number, got {value}")
+        if self.seed > MAX_SEED:
+            raise ConfigError(f"seed must be at most {MAX_SEED}, got {self.seed}")
         if not self.levels or sorted(set(self.levels)) != list(self.levels) or not {*self.levels} <= {1, 2, 3, 4}:
             raise ConfigError(f"levels must be ascending, among 1, 2, 3, 4, got {self.levels}")
         if self.matching == "position" and not self.by_position:

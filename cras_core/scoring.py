@@ -69,7 +69,7 @@ class Scorer:
                 f"bundle {self.name} was trained on tiles of {self.tile_px} px, not {tile_px} px: "
                 "cut tiles of its size, or train a bundle for yours"
             )
-        if abs(mm_per_px - self.mm_per_px) > 0.01 * self.mm_per_px:
+        if not abs(mm_per_px - self.mm_per_px) <= 0.01 * self.mm_per_px:
             raise BundleError(
                 f"bundle {self.name} was trained at {self.mm_per_px:g} mm/px, not {mm_per_px:g} mm/px: "
                 "set the camera's scale right, or train a bundle at yours"

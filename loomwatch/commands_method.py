@@ -61,7 +61,9 @@ def inspect(
     bundle: Path = BUNDLE,
     out: Path = typer.Option(..., "--out", help="Folder for overlays and results.jsonl."),
     style: str = typer.Option("", help="Fabric style; empty: every tile finds its own."),
-    mm_per_px: float = typer.Option(None, help="Size of a pixel on the cloth in mm; by default the bundle's."),
+    mm_per_px: float = typer.Option(
+        None, min=0.001, max=99.0, help="Size of a pixel on the cloth in mm; by default the bundle's."
+    ),
     overlap: int = typer.Option(0, min=0, help="Overlap of neighbouring tiles in px."),
     runtime: str = RUNTIME,
     weights: Path = WEIGHTS,

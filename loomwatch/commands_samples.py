@@ -47,7 +47,7 @@ def _open(data_dir: Path | None) -> tuple[StoreSettings, Database]:
 
 def add(
     data: Path = typer.Argument(help="Folder in the MVTec AD layout: STYLE/train/good/*."),
-    mm_per_px: float = typer.Option(0.2, help="Size of a pixel on the cloth in mm."),
+    mm_per_px: float = typer.Option(0.2, min=0.001, max=99.0, help="Size of a pixel on the cloth in mm."),
     by: str = BY,
     data_dir: Path = DATA_DIR,
 ) -> None:

@@ -1,5 +1,6 @@
 """The styles of a bundle: what it knows, one more, one less. A bundle is never changed, a new one is written."""
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def add(
         "--false-alarms",
         help="That its threshold may give, per 100 m of roll; by default the bundle's.",
     ),
-    mm_per_px: float = typer.Option(None, help="Size of a pixel of the frames in mm; by default the bundle's."),
+    mm_per_px: float = typer.Option(
+        None, min=0.001, max=99.0, help="Size of a pixel of the frames in mm; by default the bundle's."
+    ),
     finetune: bool = typer.Option(
         False, "--finetune", help="Train shortly with the new style; needs --others. Every style's scores change."
     ),
@@ -66,8 +69,8 @@ def add(
     from cras_core.finetuning import finetune_style
     from loomwatch.normal_frames import find_normal, find_others
 
-    if false_alarms is not None and not false_alarms > 0:
-        raise SettingsError(f"--false-alarms must be greater than 0, got {false_alarms:g}")
+    if false_alarms is not None and not 0 < false_alarms < math.inf:
+        raise SettingsError(f"--false-alarms must be finite and greater than 0, got {false_alarms:g}")
     if finetune != (others is not None):
         raise SettingsError(
             "--finetune changes what every style scores: give normal fabric of the bundle's styles too (--others DIR)"

@@ -68,7 +68,10 @@ def train(
     ),
     checkpoint_s: float = typer.Option(30.0, min=0.0, help="Seconds between two checkpoints; 0: after every step."),
     memory_gb: float = typer.Option(
-        2.0, min=0.0, help="Features beyond this are memory-mapped from a file in OUT.training (half precision)."
+        2.0,
+        min=0.0,
+        max=1e6,
+        help="Features beyond this are memory-mapped from a file in OUT.training (half precision).",
     ),
     precision: str = typer.Option("auto", help="auto (bfloat16, mixed, on CUDA), float32 or bfloat16."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N; torchrun gives each process one."),

@@ -94,6 +94,8 @@ def test_frames_of_another_tile_size_or_scale_are_refused(small_scorer):
         small_scorer.check(tile_px=256, mm_per_px=0.2)
     with pytest.raises(BundleError, match=r"small was trained at 0.2 mm/px, not 0.4 mm/px"):
         small_scorer.check(tile_px=TILE_PX, mm_per_px=0.4)
+    with pytest.raises(BundleError, match="not nan mm/px"):
+        small_scorer.check(tile_px=TILE_PX, mm_per_px=float("nan"))
 
 
 def test_scoring_leaves_no_gradient_and_no_training_mode(small_scorer):

@@ -153,6 +153,9 @@ def test_a_bundle_of_another_scale_is_refused_with_both_scales(fails: Fail, tmp_
     error = fails("inspect", frame, "--bundle", small_bundle, "--out", tmp_path / "o", "--mm-per-px", 0.4)
     assert "0.2" in error
     assert "0.4" in error
+    assert "--mm-per-px" in fails(
+        "inspect", frame, "--bundle", small_bundle, "--out", tmp_path / "o", "--mm-per-px", "nan"
+    )
 
 
 def test_a_database_of_a_newer_version_is_left_as_it_is(fails: Fail) -> None:
@@ -351,6 +354,10 @@ def test_recipes_ablations_and_settings_that_there_are_not_are_named_and_nothing
     large = fails(*train, "--tile", 64, "--neighbourhood", 101)
     assert "neighbourhood must be at most 8 where a tile has 8 x 8 vectors, got 101" in large
     assert "noise_deviation must be greater than 0" in fails(*train, "-s", 0)
+    assert "noise_deviation must be a finite number, got inf" in fails(*train, "-s", "inf")
+    assert "noise_scaling must be a finite number, got inf" in fails(*train, "-k", "inf")
+    assert "seed must be at most" in fails(*train, "--seed", 10**30)
+    assert "--memory-gb" in fails(*train, "--memory-gb", "inf")
     assert "kmeans, coreset, position, sample, got 'mean'" in fails(*train, "--centers", "mean")
     assert "discriminant, cosine, got 'style'" in fails(*train, "--routing", "style")
     assert "crossfit, holdout, got 'none'" in fails(*train, "--calibration", "none")

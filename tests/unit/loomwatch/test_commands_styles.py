@@ -100,7 +100,9 @@ def test_fine_tuning_needs_the_other_styles_and_sets_them_anew(bundle, tmp_path,
         (["--style", "denim"], "style denim is in the bundle already"),
         (["--mm-per-px", "0.4"], "sees 0.2 mm/px, the frames have 0.4"),
         (["--out", "."], "is there already: name another folder with --out"),
-        (["--false-alarms", "0"], "--false-alarms must be greater than 0, got 0"),
+        (["--mm-per-px", "nan"], "--mm-per-px"),
+        (["--false-alarms", "0"], "--false-alarms must be finite and greater than 0, got 0"),
+        (["--false-alarms", "inf"], "--false-alarms must be finite and greater than 0, got inf"),
     ],
 )
 def test_what_cannot_be_is_one_line(bundle, tmp_path, capsys, options, line):
