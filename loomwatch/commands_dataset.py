@@ -6,9 +6,7 @@ import typer
 from rich.table import Table
 
 from inspection.errors import SettingsError
-from loomwatch.terminal import console, example, folder, progress_bar, write_json
-
-JSON = typer.Option(None, "--json", help="Write the figures to this file.")
+from loomwatch.terminal import JSON, console, example, folder, progress_bar, write_json
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from inspection.errors import SettingsError
 from loomwatch.commands_export import RUNTIME, scoring_by
-from loomwatch.terminal import console, folder, progress_bar, write_json
+from loomwatch.terminal import JSON, console, folder, progress_bar, refuse_unwritable, write_json
 
 if TYPE_CHECKING:
     from cras_core.evaluation import Evaluation
@@ -38,7 +38,7 @@ def evaluate(
     runtime: str = RUNTIME,
     weights: Path = typer.Option(None, help="The backbone's weights, for one that no package carries."),
     device: str = typer.Option("auto", help="auto, cpu, cuda or cuda:N."),
-    json_file: Path = typer.Option(None, "--json", help="Write the figures to this file."),
+    json_file: Path = JSON,
 ) -> None:
     """Measure a bundle on labelled pictures."""
     from cras_core.bundle import load_bundle
@@ -56,6 +56,10 @@ def evaluate(
     on = pick_device(device)
     scorer = load_bundle(folder(bundle, what="bundle"), device=on, weights=weights)
     layout = read_layout(folder(data, what="data folder"), need_test=True)
+    if report is not None:
+        from cras_core.report.page import PAGE
+
+        refuse_unwritable(report / PAGE, option="--report")
     disturbed: dict[Disturbance, Evaluation] = {}
     findings = Findings(scorer)
     with scoring_by(scorer, bundle, runtime), progress_bar("evaluating") as bar:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from loomwatch.terminal import console, folder, write_json
+from loomwatch.terminal import JSON, console, folder, write_json
 
 if TYPE_CHECKING:
     from cras_core.scoring import Scorer
@@ -25,7 +25,7 @@ def export(
         "onnx-float32", "--runtime", help="onnx-float32, openvino-f32, openvino-bf16 or openvino-int8."
     ),
     weights: Path = typer.Option(None, "--weights", help="The backbone's weights, for one that no package carries."),
-    json_file: Path = typer.Option(None, "--json", help="Write the figures to this file."),
+    json_file: Path = JSON,
 ) -> None:
     """Export a bundle for another engine. What does not decide as PyTorch does is refused."""
     import torch

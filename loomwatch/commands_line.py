@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from inspection.settings import DashboardSettings, IngestSettings, StoreSettings, load
-from loomwatch.terminal import console, example
+from loomwatch.terminal import JSON, console, example
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def demo(
     data_dir: Path = typer.Option(None, help="Folder for everything kept; by default runs/demo or runs/demo-FOLDER."),
     headless: bool = typer.Option(False, "--headless", help="Without the dashboard; ends by itself."),
     seconds: float = typer.Option(0.0, min=0.0, help="Seconds of line after training; 0: until Ctrl+C."),
-    json_file: Path = typer.Option(None, "--json", help="Write the run's figures to this file."),
+    json_file: Path = JSON,
     mm_per_px: float = typer.Option(0.2, min=0.001, max=99.0, help="Size of a pixel on the cloth in mm."),
 ) -> None:
     """Learn from normal fabric, then run a line and its dashboard until Ctrl+C."""

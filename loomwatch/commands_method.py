@@ -11,11 +11,10 @@ from inspection.errors import LoomwatchError, SettingsError
 from loomwatch.commands_evaluate import evaluate
 from loomwatch.commands_export import RUNTIME, export, scoring_by
 from loomwatch.commands_train import train
-from loomwatch.terminal import console, example, folder, progress_bar, write_json
+from loomwatch.terminal import JSON, console, example, folder, progress_bar, write_json
 
 BUNDLE = typer.Option(..., "--bundle", help="Bundle folder.")
 DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N.")
-JSON = typer.Option(None, "--json", help="Write the figures to this file.")
 WEIGHTS = typer.Option(
     None, "--weights", help="The backbone's weights (.pth, .safetensors), for one that no package carries."
 )

@@ -9,12 +9,11 @@ import typer
 from rich.table import Table
 
 from inspection.errors import SettingsError
-from loomwatch.terminal import console, example, folder, progress_bar, write_json
+from loomwatch.terminal import JSON, console, example, folder, progress_bar, write_json
 
 BUNDLE = typer.Argument(help="Bundle folder; it stays as it is.")
 OUT = typer.Option(None, "--out", help="Bundle folder to write; by default BUNDLE's name with the style's behind it.")
 WEIGHTS = typer.Option(None, "--weights", help="The backbone's weights, for one that no package carries.")
-JSON = typer.Option(None, "--json", help="Write the figures to this file.")
 LEARNED = {"trained": "trained", "added": "provisional", "finetuned": "fine-tuned"}
 
 

@@ -9,7 +9,7 @@ import typer
 
 from inspection.errors import SettingsError
 from loomwatch.commands_styles import tell_styles
-from loomwatch.terminal import console, folder, progress_bar, write_json
+from loomwatch.terminal import JSON, console, folder, progress_bar, write_json
 
 if TYPE_CHECKING:
     from cras_core.config import CrasConfig
@@ -75,7 +75,7 @@ def train(
     ),
     precision: str = typer.Option("auto", help="auto (bfloat16, mixed, on CUDA), float32 or bfloat16."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N; torchrun gives each process one."),
-    json_file: Path = typer.Option(None, "--json", help="Write the figures to this file."),
+    json_file: Path = JSON,
 ) -> None:
     """Train one model on normal fabric of one or more styles."""
     from cras_core import team

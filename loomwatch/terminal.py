@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -45,6 +46,27 @@ def write_json(path: Path | None, value: object) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def refuse_unwritable(path: Path, *, option: str) -> None:
+    """Tries a file that is to be written once the work is done; what is there stays. Raises `SettingsError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        there = path.exists()
+        path.open("a").close()
+        if not there:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{option}: cannot write {path} ({error.strerror}): name another place") from error
+
+
+def _json_target(path: Path | None) -> Path | None:
+    if path is not None:
+        refuse_unwritable(path, option="--json")
+    return path
+
+
+JSON = typer.Option(None, "--json", callback=_json_target, help="Write the figures to this file.")
 
 
 def folder(path: Path, *, what: str) -> Path:

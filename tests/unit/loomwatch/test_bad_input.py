@@ -250,6 +250,25 @@ def test_what_evaluate_cannot_do_is_refused_before_anything_is_read(fails: Fail,
     assert "is not a folder: name another one with --report" in fails(*arguments, "--report", tmp_path / "file")
 
 
+def test_places_that_cannot_be_written_are_refused_before_the_work(
+    fails: Fail, tmp_path: Path, small_bundle: Path
+) -> None:
+    data = normal(tmp_path / "data")
+    picture(data / "plain" / "test" / "good" / "0.png")
+    (tmp_path / "file").write_text("kept")
+    below = tmp_path / "file" / "x.json"
+    train = ("train", "--data", data, "--out", tmp_path / "b")
+    assert f"--json: cannot write {below} (File exists): name another place" in fails(*train, "--json", below)
+    assert "--json: cannot write" in fails(*train, "--json", data)
+    evaluate = ("evaluate", "--bundle", small_bundle, "--data", data)
+    assert "--json: cannot write" in fails(*evaluate, "--json", below)
+    assert f"--report: cannot write {below}" in fails(*evaluate, "--report", below)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "file"]
+    assert (tmp_path / "file").read_text() == "kept"
+    fails(*train, "--epochs", 1, "--json", tmp_path / "figures.json", "--weights", tmp_path / "none.pth")
+    assert not (tmp_path / "figures.json").exists(), "one that can be is not left empty by a training that fails"
+
+
 def test_a_missing_backbone_file_names_both_ways(fails: Fail, tmp_path: Path) -> None:
     normal(tmp_path / "data")
     missing = tmp_path / "wide.pth"
