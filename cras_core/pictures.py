@@ -17,6 +17,8 @@ from cras_core.errors import PictureError
 
 Pixels = NDArray[np.uint8]
 
+MASK_SHAPE = 0.01  # by how much a mask's proportions may differ from its picture's
+
 
 def read_picture(path: Path) -> Pixels:
     """A picture file as (H, W, 3) uint8 RGB; grey becomes three equal channels, an alpha channel is dropped.
@@ -141,12 +143,19 @@ def _starts(length_px: int, tile_px: int) -> list[int]:
     return starts if starts[-1] + tile_px == length_px else [*starts, length_px - tile_px]
 
 
-def read_mask(path: Path, *, tile_px: int, resize_px: int = 0) -> NDArray[np.bool_]:
+def read_mask(path: Path, *, like: tuple[int, int], tile_px: int, resize_px: int = 0) -> NDArray[np.bool_]:
     """A ground truth mask, everything above 0 is defect: (tile_px, tile_px), nearest neighbour, fitted as its picture
-    is by `resize_to_tile`. Raises `PictureError`."""
+    is by `resize_to_tile`. like: that picture's (H, W); the mask may be at another scale, but not of another shape.
+
+    Raises `PictureError`.
+    """
     pixels = read_picture(path).max(axis=2)
-    height, width = pixels.shape
-    size = _fitted(width, height, tile_px=tile_px, resize_px=resize_px)
+    (height, width), (own_height, own_width) = pixels.shape, like
+    if abs(width * own_height - own_width * height) > MASK_SHAPE * own_width * height:
+        raise PictureError(
+            f"{path} is {width} x {height} px, its picture {own_width} x {own_height} px: give the mask of this picture"
+        )
+    size = _fitted(own_width, own_height, tile_px=tile_px, resize_px=resize_px)
     if (width, height) != size:
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     return np.asarray(_middle(pixels, tile_px) > 0)

@@ -96,10 +96,11 @@ def read_test(
 ) -> tuple[Pixels, Truth]:
     """A test picture as a tile (T, T, 3), and its mask (T, T), empty for a good one. Raises `PictureError`."""
     picture = folder.test[index]
-    tile = resize_to_tile(read_picture(picture.path), tile_px=tile_px, resize_px=resize_px)[0]
+    pixels = read_picture(picture.path)
+    tile = resize_to_tile(pixels, tile_px=tile_px, resize_px=resize_px)[0]
     mask = np.zeros((tile_px, tile_px), np.bool_)
     if picture.mask is not None:
-        mask = read_mask(picture.mask, tile_px=tile_px, resize_px=resize_px)
+        mask = read_mask(picture.mask, like=pixels.shape[:2], tile_px=tile_px, resize_px=resize_px)
     if disturb is None:
         return tile, mask
     return disturb(tile, mask, name=f"{folder.name}/{picture.kind}/{picture.path.name}")

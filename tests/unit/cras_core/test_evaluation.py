@@ -10,7 +10,7 @@ from PIL import Image
 
 from cras_core.dataset import read_layout
 from cras_core.disturbances import Disturbance
-from cras_core.errors import ConfigError, DataSetError
+from cras_core.errors import ConfigError, DataSetError, PictureError
 from cras_core.evaluation import FIGURES, evaluate, figures_of, pick_setting
 
 
@@ -113,6 +113,15 @@ def test_pictures_and_masks_of_another_size_are_resized(small_scorer, make_data_
         image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST).save(path)
     result = evaluate(small_scorer, read_layout(folder, need_test=True)).to_dict()
     assert result["mean"]["image_auroc"] == 1
+
+
+def test_a_mask_of_another_shape_than_its_picture_is_named(small_scorer, make_data_set):
+    folder = make_data_set()
+    path = folder / "denim/ground_truth/stain/002_mask.png"
+    with Image.open(path) as mask:
+        mask.crop((0, 0, 64, 32)).save(path)
+    with pytest.raises(PictureError, match=r"002_mask.png is 64 x 32 px, its picture 64 x 64 px"):
+        evaluate(small_scorer, read_layout(folder, need_test=True))
 
 
 def test_a_class_the_bundle_does_not_know_is_named(small_scorer, make_data_set):

@@ -91,8 +91,8 @@ def test_everything_above_zero_is_defect_and_masks_stay_sharp(tmp_path):
     mask = np.zeros((8, 8), np.uint8)
     mask[2:4, 2:4], mask[6, 6] = 1, 255
     Image.fromarray(mask).save(tmp_path / "m.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", tile_px=8), mask > 0)
-    grown = read_mask(tmp_path / "m.png", tile_px=16)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", like=(8, 8), tile_px=8), mask > 0)
+    grown = read_mask(tmp_path / "m.png", like=(8, 8), tile_px=16)
     np.testing.assert_array_equal(grown, np.kron(mask > 0, np.ones((2, 2), np.bool_)))
 
 
@@ -102,7 +102,18 @@ def test_the_papers_crop_takes_the_middle_of_larger_pictures_and_their_masks_ali
     tile = resize_to_tile(picture, tile_px=20, resize_px=30)
     np.testing.assert_array_equal(tile[0], half[5:25, 12:32])
     Image.fromarray((picture > 200).astype(np.uint8)).save(tmp_path / "m.png")
-    mask = read_mask(tmp_path / "m.png", tile_px=20, resize_px=30)
+    mask = read_mask(tmp_path / "m.png", like=(60, 90), tile_px=20, resize_px=30)
     np.testing.assert_array_equal(mask, (half[5:25, 12:32] > 200).max(2))
+    Image.fromarray((half > 200).astype(np.uint8)).save(tmp_path / "half.png")  # a mask at half its picture's scale
+    halved = read_mask(tmp_path / "half.png", like=(60, 90), tile_px=20, resize_px=30)
+    np.testing.assert_array_equal(halved, mask)
     small = half[:20]  # not larger than a tile: whole
     np.testing.assert_array_equal(resize_to_tile(small, tile_px=20, resize_px=30), resize_to_tile(small, tile_px=20))
+
+
+def test_a_mask_of_another_shape_than_its_picture_is_refused_with_both_sizes(tmp_path):
+    Image.fromarray(np.ones((30, 45), np.uint8)).save(tmp_path / "m.png")
+    for like in ((45, 30), (30, 40), (30, 50)):
+        with pytest.raises(PictureError, match=rf"m.png is 45 x 30 px, its picture {like[1]} x {like[0]} px"):
+            read_mask(tmp_path / "m.png", like=like, tile_px=20)
+    assert read_mask(tmp_path / "m.png", like=(1000, 1495), tile_px=20).all()  # rounded when it was made smaller
