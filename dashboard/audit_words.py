@@ -1,4 +1,6 @@
-"""What stands in the audit trail, in words: each act, and the kinds that acts are of."""
+"""What stands in the audit trail, in words: each act, the kinds that acts are of, and the things."""
+
+import re
 
 from dashboard.language import _
 from inspection.language import N_
@@ -80,6 +82,13 @@ KINDS = {
     "training": N_("Trainings"),
     "user": N_("Users"),
 }
+SUBJECTS = {  # as they are written down: a kind of thing and its number
+    "capture": N_("capture {number}"),
+    "defect": N_("defect {number}"),
+    "sample": N_("sample {number}"),
+}
+OTHERS = {"first admin": N_("first admin"), "gate": N_("rules of the gate"), "the line": N_("the line")}
+_NUMBERED = re.compile(r"(\w+) (\d+)")
 
 
 def act_in_words(action: str) -> str:
@@ -89,3 +98,26 @@ def act_in_words(action: str) -> str:
 
 def kind_in_words(kind: str) -> str:
     return _(KINDS[kind]) if kind in KINDS else kind
+
+
+def subject_in_words(action: str, subject: str) -> str:
+    """A name that people gave stays as it is."""
+    kind = action.partition(".")[0]
+    if kind in ("defect", "sample") and (found := _NUMBERED.fullmatch(subject)) and found[1] in SUBJECTS:
+        return _(SUBJECTS[found[1]], number=found[2])
+    if action == "sample.add":  # of a version that wrote down where its picture lies
+        return _("sample with picture {name}", name=subject.rpartition("/")[2])
+    if kind == "alarm":
+        return _("alarm {number}", number=subject)
+    if kind == "alarm_rule" and "@" in subject:
+        return _("{name}, line {line}", **dict(zip(("name", "line"), subject.split("@", 1), strict=True)))
+    return _(OTHERS[subject]) if kind in ("line", "model", "user") and subject in OTHERS else subject
+
+
+def subject_asked_for(text: str) -> str:
+    """What somebody looks for, as it was written down: "Fehler 7" is defect 7."""
+    for words in SUBJECTS.values():
+        found = re.fullmatch(re.escape(_(words, number="#")).replace(r"\#", r"(\d+)"), text.strip(), re.IGNORECASE)
+        if found:
+            return words.format(number=found[1])
+    return text

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard import shell, system_data, words
-from dashboard.audit_words import act_in_words, kind_in_words
+from dashboard.audit_changes import change_in_words
+from dashboard.audit_words import act_in_words, kind_in_words, subject_asked_for, subject_in_words
 from dashboard.language import _, figure
 from storage.reads.audit_trail import AuditFilter
 
@@ -37,7 +38,7 @@ def show_audit() -> None:
             _("Of what"), value=st.query_params.get("subject", ""), key="system.subject", max_chars=80
         )
     shell.remember("subject", subject)
-    wanted = AuditFilter(by=by, kind=kind, subject=subject)
+    wanted = AuditFilter(by=by, kind=kind, subject=subject_asked_for(subject))
     total = system_data.audit_entries(wanted, limit=1, offset=0)[1]
     if not total:
         st.info(
@@ -53,10 +54,13 @@ def show_audit() -> None:
             **{
                 _("When"): [shell.clock(entry.at) for entry in entries],
                 _("What"): [words.sentence(act_in_words(entry.action)) for entry in entries],
+                _("Of what"): [words.sentence(subject_in_words(entry.action, entry.subject)) for entry in entries],
+                _("How"): [change_in_words(entry.action, entry.detail) for entry in entries],
             }
         ),
         hide_index=True,
         height=560,
+        column_config={_("How"): st.column_config.TextColumn(width="large")},
         alt=_("Who did what, the latest first"),
     )
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -346,6 +346,8 @@ SENTENCES = (
     N_("database {place}: {reason}: make the file and its folder writable for this user"),
     N_("database {place}: {reason}: connect to a server that may be written to"),
     N_("database {place}: {reason}: free some space"),
+    N_("database {place}: {reason}: write it without that character"),
+    N_("text must have no control characters, got {text}: write it without them"),
     N_("database {place}: {reason}: check the disk and its free space"),
     N_("database {place}: {reason}: check that the folder exists and this user may write in it"),
     N_("database {place}: {reason}: another program has held it for {seconds} s, stop that program"),

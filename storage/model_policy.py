@@ -89,11 +89,13 @@ def set_policy(database: Database, policy: ModelPolicy, *, by: str) -> None:
     with database.session() as session:
         database.lock(session, "model_policy")
         row = session.get(ModelPolicyRow, 1)
+        before = ModelPolicy().model_dump(mode="json") if row is None else row.content
         if row is None:
             session.add(ModelPolicyRow(id=1, content=content, by=by, updated_at=datetime.now(UTC)))
         else:
             row.content, row.by, row.updated_at = content, by, datetime.now(UTC)
-        audit.record(session, by=by, action="model.policy", subject="gate", detail=content)
+        detail = {"changed": audit.changes(before, content)}
+        audit.record(session, by=by, action="model.policy", subject="gate", detail=detail)
 
 
 def parse_policy(path: Path) -> ModelPolicy:

@@ -206,9 +206,8 @@ def add_sample(
         if new is not None or (not row.active and row.state != "refused"):
             if not row.active:
                 row.active, row.state = True, "waits"
-            audit.record(
-                session, by=by, action="sample.add", subject=key, detail={"style": style, "roll_group": roll_group}
-            )
+            detail = {"style": style, "roll_group": roll_group}
+            audit.record(session, by=by, action="sample.add", subject=f"sample {row.id}", detail=detail)
         return as_sample(row)
 
 

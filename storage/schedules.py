@@ -156,8 +156,9 @@ def change_schedule(database: Database, name: str, rule: Rule, *, by: str, zone:
     """Raises `StorageError` for an unknown one."""
     with database.session() as session:
         row = _row(session, name)
+        detail = {"changed": audit.changes(row.content, rule.model_dump(mode="json"))}
         _set(row, rule, by=by, now=datetime.now(UTC), zone=zone)
-        audit.record(session, by=by, action="schedule.change", subject=name, detail=row.content)
+        audit.record(session, by=by, action="schedule.change", subject=name, detail=detail)
         return schedule_of(row)
 
 

@@ -73,7 +73,7 @@ def add_profile(database: Database, profile: AnyProfile, *, by: str) -> StoredPr
         session.add(row)
         session.flush()
         _note_rolls(session, row.created_at)
-        changed = {} if newest is None else _changes(newest.content, content)
+        changed = {} if newest is None else audit.changes(newest.content, content)
         audit.record(
             session,
             by=by,
@@ -167,12 +167,6 @@ def _newest(session: Session, name: str, *conditions: ColumnElement[bool] | None
         .order_by(GradingProfileRow.version.desc())
         .limit(1)
     )
-
-
-def _changes(before: dict[str, object], after: dict[str, object]) -> dict[str, list[object]]:
-    """Field: [before, after]."""
-    fields = sorted(before.keys() | after.keys())
-    return {name: [before.get(name), after.get(name)] for name in fields if before.get(name) != after.get(name)}
 
 
 def _stored(row: GradingProfileRow) -> StoredProfile:

@@ -115,6 +115,14 @@ def test_the_audit_trail_is_filtered_by_a_link(line: Database, open_page: OpenPa
     assert entries[0].subject == rows[-1].subject == "100 linen"
 
 
+def test_the_audit_trail_tells_how_in_words(line: Database, open_page: OpenPage) -> None:
+    page = open_page("system", part="audit")
+    [table] = (frame.value for frame in page.dataframe)
+    assert len(table) > 10
+    assert not [how for how in table["How"] if set(how) & set('{}"[]')]
+    assert not [what for what in table["Of what"] if "/" in what]
+
+
 def test_the_audit_trail_s_file_opens_in_spreadsheets_and_runs_nothing_there(line: Database) -> None:
     users.add_user(line, name="=1+1|Jürgen", role="viewer", password=None, by=NAME)
     content = system_data.audit_csv(AuditFilter(by=NAME, subject="=1+1"))()

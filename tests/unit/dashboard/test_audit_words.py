@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import dashboard
-from dashboard.audit_words import ACTS, KINDS, act_in_words, kind_in_words
+from dashboard.audit_words import ACTS, KINDS, act_in_words, kind_in_words, subject_asked_for, subject_in_words
 from dashboard.language import speaking
 from storage.reviews import _ACTIONS
 
@@ -40,3 +40,19 @@ def test_they_are_said_in_german_and_unknown_ones_stay() -> None:
         assert act_in_words("roll.open") == "Rolle eröffnet"
         assert kind_in_words("user") == "Konten"
         assert act_in_words("loom.oiled") == "loom.oiled"
+
+
+def test_things_are_said_in_words_and_names_stay() -> None:
+    assert subject_in_words("sample.decide", "sample 12") == "sample 12"
+    with speaking("de"):
+        assert subject_in_words("sample.add", "sample 12") == "Muster 12"
+        assert subject_in_words("sample.add", "samples/2024/ab12.png") == "Muster mit dem Bild ab12.png"
+        assert subject_in_words("sample.capture", "capture 3") == "Aufnahme 3"
+        assert subject_in_words("defect.review", "defect 7") == "Fehler 7"
+        assert subject_in_words("alarm.acknowledge", "4") == "Alarm 4"
+        assert subject_in_words("alarm_rule.set", "few@line-1") == "few, Linie line-1"
+        assert subject_in_words("line.camera", "the line") == "die Linie"
+        assert subject_in_words("roll.open", "defect 7") == "defect 7"  # a roll's name
+        assert [subject_asked_for(text) for text in ("fehler 7", " Muster 12", "R-10", "Fehler")] == [
+            "defect 7", "sample 12", "R-10", "Fehler",
+        ]  # fmt: skip
