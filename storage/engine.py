@@ -38,6 +38,7 @@ _WAYS_OUT = {  # sign in the driver's message, in order of precedence -> what to
     "no password supplied": "add the password to the database URL",
     "permission denied": "grant this user the rights on the database",
     "does not exist": "create it, or correct the database URL",
+    "cannot contain nul": "write it without that character",
     "resolve": "check the host in the database URL",
     "connection": "check that the server runs and the database URL is right",
 }

@@ -160,7 +160,7 @@ def acknowledge_alarm(database: Database, alarm_id: int, *, by: str, note: str =
         rule = next((rule for rule in rules if rule.name == row.rule), None)
         _apply(session, rule, row, life.acknowledge(_life(row), at, by=by), at, sinks_in(session), by=by)
         audit.record(
-            session, by=by, action="alarm.acknowledge", subject=str(row.id), detail=_told(row) | {"note": note}
+            session, by=by, action="alarm.acknowledge", subject=str(row.id), detail={"note": note}, told=_told(row)
         )
         return alarm_of(row)
 

@@ -7,6 +7,7 @@ was the newest when the roll was closed. So a profile that is edited never chang
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -73,14 +74,10 @@ def add_profile(database: Database, profile: AnyProfile, *, by: str) -> StoredPr
         session.add(row)
         session.flush()
         _note_rolls(session, row.created_at)
-        changed = {} if newest is None else audit.changes(newest.content, content)
-        audit.record(
-            session,
-            by=by,
-            action="profile.add",
-            subject=profile.name,
-            detail={"version": row.version, "changed": changed},
-        )
+        detail: dict[str, Any] = {"version": row.version, "description": profile.description}
+        if newest is not None:
+            detail = {"version": row.version, "changed": audit.changes(newest.content, content)}
+        audit.record(session, by=by, action="profile.add", subject=profile.name, detail=detail)
         return _stored(row)
 
 
