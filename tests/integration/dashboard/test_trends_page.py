@@ -14,6 +14,8 @@ from dashboard import data
 from storage.accounts import users
 from storage.database import Database
 from storage.roll_details import find_roll, set_details
+from storage.tables import DriftRow
+from storage.trends.drift import EPOCH
 from storage.trends.periods import Plant
 from storage.trends.reads import TrendFilter, read_trends, read_whole
 from tests.integration.dashboard.conftest import NAME, OpenPage, text_of
@@ -105,6 +107,32 @@ def test_what_is_taken_away_is_metric_whoever_takes_it(
     assert by_units["imperial"] == by_units["metric"]
     course = pd.read_csv(BytesIO(files["trends-course.csv"]))
     assert course["value"].tolist() == course["defects_per_100_m2"].tolist()
+
+
+def test_the_drift_of_scores_can_be_taken_away_as_it_is_drawn(
+    line: Database, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, bytes] = {}
+    monkeypatch.setattr(
+        st, "download_button", lambda _label, content, *, file_name, **_more: files.update({file_name: content()})
+    )
+    today = datetime.now(UTC)
+    judged = {
+        "line": "line-1", "camera": "cam-left", "style": "twill navy", "model": "cras-1", "reference_frames": 1000,
+        "ks": 0.2, "p_value": 0.001, "judged_at": today,
+    }  # fmt: skip
+    with line.session() as session:
+        for back, state, psi in ((1, "watch", 0.125), (0, "drifted", 0.5)):
+            day = (today.date() - EPOCH).days - back
+            session.add(DriftRow(day=day, state=state, psi=psi, frames=400 + back, **judged))
+    page = open_page("trends")
+    assert not page.exception
+    table = pd.read_csv(BytesIO(files["trends-drift.csv"]))
+    expected = [((today - timedelta(days=back)).date().isoformat(), *figures) for back, *figures in (
+        (1, "watch", 401, 0.125), (0, "drifted", 400, 0.5),
+    )]  # fmt: skip
+    assert list(table[["day", "state", "frames", "psi"]].itertuples(index=False, name=None)) == expected
+    assert set(table["place"]) == {"cam-left · twill navy"}
 
 
 def test_days_without_cloth_say_what_to_do(line: Database, open_page: OpenPage) -> None:
