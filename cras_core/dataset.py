@@ -43,9 +43,12 @@ class TestPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassFolder:
+    """spare_masks: those that are of no test picture."""
+
     name: str
     train_good: tuple[Path, ...]
     test: tuple[TestPicture, ...]
+    spare_masks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +154,10 @@ def _read_class(name: str, folder: Path, maskless: bool, need_test: bool) -> Cla
     good = _pictures(train)
     if not good:
         raise DataSetError(f"{train} holds no pictures: put normal pictures of {name} there, or remove it")
-    return ClassFolder(name=name, train_good=tuple(good), test=tuple(_read_test(folder, maskless=maskless)))
+    tests = tuple(_read_test(folder, maskless=maskless))
+    return ClassFolder(
+        name=name, train_good=tuple(good), test=tests, spare_masks=_spare_masks(folder / "ground_truth", tests)
+    )
 
 
 def _read_test(folder: Path, *, maskless: bool) -> list[TestPicture]:
@@ -171,6 +177,13 @@ def _read_test(folder: Path, *, maskless: bool) -> list[TestPicture]:
     if bare:
         raise DataSetError(bare[0] + (f" ({len(bare)} pictures of this class have none)" if len(bare) > 1 else ""))
     return found
+
+
+def _spare_masks(truth: Path, tests: tuple[TestPicture, ...]) -> tuple[Path, ...]:
+    """Normal pictures have empty masks in some data sets; those are no spare ones."""
+    used = {each.mask for each in tests}
+    masks = (path for kind in _folders(truth) if kind.name != GOOD for path in _pictures(kind))
+    return tuple(path for path in masks if path not in used)
 
 
 def _mask_of(folder: Path, path: Path) -> Path | None:

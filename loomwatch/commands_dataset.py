@@ -83,6 +83,9 @@ def check(
     console.print(table)
     if found.absent:
         console.print(f"not here: {', '.join(found.absent)}")
+    for each in found.classes:
+        for words in each.missing:
+            console.print(words, style="yellow", markup=False, soft_wrap=True)
     for problem in found.problems:
         console.print(problem, style="red", markup=False, soft_wrap=True)
     write_json(
@@ -98,6 +101,7 @@ def check(
                     "defects": each.defects,
                     "sizes": list(each.sizes),
                     "problems": list(each.problems),
+                    "missing": list(each.missing),
                 }
                 for each in found.classes
             },

@@ -1,6 +1,7 @@
 """What a data set is and what is wrong with it: every class is looked at, one that fails does not hide the next."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ LEAST_TRAIN = 2  # pictures: one to learn from, one to set a threshold with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedClass:
-    """defects: test pictures by kind; sizes: "W x H", the commonest first; problems: one line each."""
+    """defects: test pictures by kind; sizes: "W x H", the commonest first; problems: one line each; missing: what
+    evaluate would need and training does not, one line each, which is no problem in itself."""
 
     name: str
     train: int
@@ -22,6 +24,7 @@ class CheckedClass:
     defects: dict[str, int]
     sizes: tuple[str, ...]
     problems: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,10 @@ def _check(each: ClassFolder) -> CheckedClass:
         if picture.mask is not None and tested[picture.path] is not None and _size(picture.mask) != tested[picture.path]
     ]
     if other:
-        problems.append(f"{other[0]} has another size than its picture ({len(other)} masks of {each.name})")
+        problems.append(f"{other[0]} has another size than its picture ({len(other)} of the masks of {each.name})")
+    if each.spare_masks:
+        count = len(each.spare_masks)
+        problems.append(f"{each.spare_masks[0]} is of no test picture ({count} of the masks of {each.name})")
     kinds = Counter(picture.kind for picture in each.test)
     return CheckedClass(
         name=each.name,
@@ -77,7 +83,20 @@ def _check(each: ClassFolder) -> CheckedClass:
         defects=dict(sorted(kinds.items())),
         sizes=tuple(f"{size[0]} x {size[1]}" for size, _ in Counter(filter(None, sizes)).most_common()),
         problems=tuple(problems),
+        missing=tuple(_missing(each)),
     )
+
+
+def _missing(each: ClassFolder) -> Iterator[str]:
+    defects = [picture for picture in each.test if picture.kind != GOOD]
+    if not each.test:
+        yield f"class {each.name} has no test pictures: it can be learned, not evaluated"
+    elif not defects:
+        yield f"class {each.name} has no test pictures with defects: evaluate counts its false alarms alone"
+    elif len(defects) == len(each.test):
+        yield f"class {each.name} has no normal test pictures (test/{GOOD}): its image figures stay empty"
+    if any(picture.mask is None for picture in defects):
+        yield f"class {each.name} has no masks: its pixel figures stay empty"
 
 
 def _size(path: Path) -> tuple[int, int] | None:

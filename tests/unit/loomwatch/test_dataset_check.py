@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cras_core.dataset import KNOWN
 from cras_core.errors import DataSetError
 from loomwatch.cli import run
 from loomwatch.dataset_check import check_data_set
@@ -43,10 +44,43 @@ def test_problems_of_every_class_are_found(mpdd: Path) -> None:
     (mpdd / "connector/ground_truth/hole/0_mask.png").unlink()
     (mpdd / "metal_plate/train/good").mkdir(parents=True)
     picture(mpdd / "bracket_black/train/good/0.png")
+    picture(mpdd / "tubes/ground_truth/hole/7_mask.png")
+    picture(mpdd / "tubes/ground_truth/good/0_mask.png")  # an empty mask of a normal picture, as some sets have them
     problems = check_data_set(mpdd).problems
     expected = ["bracket_black has 1 picture", "connector/test/hole/0.png has no mask", "metal_plate", "0.png is not a"]
-    assert len(problems) == 5
-    assert all(words in problem for words, problem in zip([*expected, "another size"], problems, strict=True))
+    expected += ["another size", "hole/7_mask.png is of no test picture (1 of the masks of tubes)"]
+    assert all(words in problem for words, problem in zip(expected, problems, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["MVTec AD", "VisA", "MPDD", "ITDD"])
+def test_parts_that_only_evaluate_needs_are_named_and_are_no_problem(tmp_path: Path, kind: str) -> None:
+    whole, bare, clean, spoiled, *_ = KNOWN[kind].split()
+    parts = {whole: ("good", "hole"), bare: (), clean: ("good",), spoiled: ("hole",)}
+    for name, tests in parts.items():
+        for number in range(2):
+            picture(tmp_path / f"{name}/train/good/{number}.png")
+        for part in tests:
+            picture(tmp_path / f"{name}/test/{part}/0.png")
+            if part == "hole":
+                picture(tmp_path / f"{name}/ground_truth/hole/0_mask.png")
+    found = check_data_set(tmp_path)
+    assert (found.kind, found.problems) == (kind, ())
+    told = {each.name: each.missing for each in found.classes}
+    assert told == {
+        whole: (),
+        bare: (f"class {bare} has no test pictures: it can be learned, not evaluated",),
+        clean: (f"class {clean} has no test pictures with defects: evaluate counts its false alarms alone",),
+        spoiled: (f"class {spoiled} has no normal test pictures (test/good): its image figures stay empty",),
+    }
+
+
+def test_a_data_set_without_masks_is_told_what_it_lacks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in range(2):
+        picture(tmp_path / f"type1cam1/train/good/{number}.png")
+    for part in ("good", "anomaly"):
+        picture(tmp_path / f"type1cam1/test/{part}/0.png")
+    assert run(["dataset", "check", str(tmp_path)]) == 0
+    assert "class type1cam1 has no masks: its pixel figures stay empty" in capfd.readouterr().out
 
 
 def test_no_data_set_at_all_is_an_error(tmp_path: Path) -> None:
