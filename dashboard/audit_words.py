@@ -2,6 +2,7 @@
 
 import re
 
+from dashboard import words
 from dashboard.language import _
 from inspection.language import N_
 
@@ -88,6 +89,7 @@ SUBJECTS = {  # as they are written down: a kind of thing and its number
     "sample": N_("sample {number}"),
 }
 OTHERS = {"first admin": N_("first admin"), "gate": N_("rules of the gate"), "the line": N_("the line")}
+PICTURE_CHARS = 12  # of its name, which is long and random
 _NUMBERED = re.compile(r"(\w+) (\d+)")
 
 
@@ -101,23 +103,24 @@ def kind_in_words(kind: str) -> str:
 
 
 def subject_in_words(action: str, subject: str) -> str:
-    """A name that people gave stays as it is."""
+    """With a capital; a name that people gave stays as it is."""
     kind = action.partition(".")[0]
     if kind in ("defect", "sample") and (found := _NUMBERED.fullmatch(subject)) and found[1] in SUBJECTS:
-        return _(SUBJECTS[found[1]], number=found[2])
+        return words.sentence(_(SUBJECTS[found[1]], number=found[2]))
     if action == "sample.add":  # of a version that wrote down where its picture lies
-        return _("sample with picture {name}", name=subject.rpartition("/")[2])
+        return words.sentence(_("sample with picture {name}", name=subject.rpartition("/")[2][:PICTURE_CHARS]))
     if kind == "alarm":
-        return _("alarm {number}", number=subject)
+        return words.sentence(_("alarm {number}", number=subject))
     if kind == "alarm_rule" and "@" in subject:
         return _("{name}, line {line}", **dict(zip(("name", "line"), subject.split("@", 1), strict=True)))
-    return _(OTHERS[subject]) if kind in ("line", "model", "user") and subject in OTHERS else subject
+    known = kind in ("line", "model", "user") and subject in OTHERS
+    return words.sentence(_(OTHERS[subject])) if known else subject
 
 
 def subject_asked_for(text: str) -> str:
     """What somebody looks for, as it was written down: "Fehler 7" is defect 7."""
-    for words in SUBJECTS.values():
-        found = re.fullmatch(re.escape(_(words, number="#")).replace(r"\#", r"(\d+)"), text.strip(), re.IGNORECASE)
+    for subject in SUBJECTS.values():
+        found = re.fullmatch(re.escape(_(subject, number="#")).replace(r"\#", r"(\d+)"), text.strip(), re.IGNORECASE)
         if found:
-            return words.format(number=found[1])
+            return subject.format(number=found[1])
     return text

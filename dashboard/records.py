@@ -54,7 +54,7 @@ def show_audit() -> None:
             **{
                 _("When"): [shell.clock(entry.at) for entry in entries],
                 _("What"): [words.sentence(act_in_words(entry.action)) for entry in entries],
-                _("Of what"): [words.sentence(subject_in_words(entry.action, entry.subject)) for entry in entries],
+                _("Of what"): [subject_in_words(entry.action, entry.subject) for entry in entries],
                 _("How"): [change_in_words(entry.action, entry.detail) for entry in entries],
             }
         ),

@@ -43,7 +43,7 @@ def test_they_are_said_in_german_and_unknown_ones_stay() -> None:
 
 
 def test_things_are_said_in_words_and_names_stay() -> None:
-    assert subject_in_words("sample.decide", "sample 12") == "sample 12"
+    assert subject_in_words("sample.decide", "sample 12") == "Sample 12"
     with speaking("de"):
         assert subject_in_words("sample.add", "sample 12") == "Muster 12"
         assert subject_in_words("sample.add", "samples/2024/ab12.png") == "Muster mit dem Bild ab12.png"
@@ -51,8 +51,9 @@ def test_things_are_said_in_words_and_names_stay() -> None:
         assert subject_in_words("defect.review", "defect 7") == "Fehler 7"
         assert subject_in_words("alarm.acknowledge", "4") == "Alarm 4"
         assert subject_in_words("alarm_rule.set", "few@line-1") == "few, Linie line-1"
-        assert subject_in_words("line.camera", "the line") == "die Linie"
+        assert subject_in_words("line.camera", "the line") == "Die Linie"
         assert subject_in_words("roll.open", "defect 7") == "defect 7"  # a roll's name
+        assert subject_in_words("user.add", "otto") == "otto"
         assert [subject_asked_for(text) for text in ("fehler 7", " Muster 12", "R-10", "Fehler")] == [
             "defect 7", "sample 12", "R-10", "Fehler",
         ]  # fmt: skip
