@@ -145,7 +145,7 @@ def service_row(name: str, kind: str, state: str, detail: str, at_ns: int) -> di
         _("Process"): name,
         _("Kind"): KINDS.get(kind, kind),
         _("State"): f"{mark} {is_now}",
-        _("Says"): detail if state == "running" else told(detail),
+        _("Says"): detail if state == "running" else "; ".join(told(each) for each in detail.split("; ")),
     }
 
 

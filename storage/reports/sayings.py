@@ -128,6 +128,22 @@ DETAILS = (
     N_("and other reasons"),
     N_("its line in the journal is gone"),
     N_("{number} workers died of it"),
+    # of a frame in the spool
+    N_("a spooled frame has {least} bytes and more, {name} has {number}"),
+    N_("{name} is not a spooled frame"),
+    N_("{name} fails its checksum"),
+    N_("{name} has {number} bytes, not {right}"),
+    N_("{name} holds no frame"),
+    N_("{name} holds another frame"),
+    # of a model that takes other frames
+    N_(
+        "bundle {name} was trained on tiles of {own} px, not {tile} px: cut tiles of its size, or train a bundle for "
+        "yours"
+    ),
+    N_(
+        "bundle {name} was trained at {own} mm/px, not {picture} mm/px: set the camera's scale right, or train a "
+        "bundle at yours"
+    ),
     N_("{name}: frame {number} cannot be decoded"),
     N_("{name}: frames {first} to {last} cannot be decoded"),
     # of a picture

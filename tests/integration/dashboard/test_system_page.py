@@ -8,10 +8,12 @@ from inspection.settings import StoreSettings
 from storage.accounts import links, users
 from storage.accounts.roles import NotAllowed
 from storage.database import Database
+from storage.live import Live
 from storage.reads.audit_trail import AuditFilter, list_entries
 from storage.reads.lost_cloth import lost_cloth
 from storage.tables import AuditRow, GapRow
 from tests.integration.dashboard.conftest import NAME, OpenPage, SignIn, text_of
+from tests.integration.dashboard.plausible_line import service
 
 pytestmark = pytest.mark.integration
 
@@ -100,6 +102,22 @@ def test_the_last_admin_cannot_shut_themselves_out(line: Database, open_page: Op
     next(button for button in page.button if button.label == "Disable").click().run()
     assert "last admin" in page.error[0].value
     assert not users.list_users(line)[0].disabled
+
+
+def test_what_processes_say_of_themselves_is_in_the_viewers_language(
+    line: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch, open_page: OpenPage
+) -> None:
+    monkeypatch.setenv("LOOMWATCH_REDIS_URL", redis_url)
+    live = Live(redis_url)
+    live.publish_service(service("worker", "problem", "model x does not load: weights.safetensors is damaged"))
+    live.publish_service(service("alarms", "problem", "sink lamp: broken pipe; sink mail: broken pipe"))
+    users.set_preferences(line, by=NAME, language="de", units="metric")
+    tables = [frame.value for frame in open_page("system").dataframe]
+    [told] = [table for table in tables if "Sagt" in table]
+    assert set(told["Sagt"]) >= {
+        "Modell x lässt sich nicht laden: weights.safetensors is damaged",
+        "Alarmziel lamp: broken pipe; Alarmziel mail: broken pipe",
+    }
 
 
 def test_the_audit_trail_is_filtered_by_a_link(line: Database, open_page: OpenPage) -> None:

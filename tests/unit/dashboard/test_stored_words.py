@@ -87,6 +87,44 @@ def test_what_ingest_adds_to_a_reason_is_said_in_german() -> None:
         assert [each for each in found if said(f"a seam passed ({each})").endswith(f" ({each})")] == []
 
 
+def test_why_a_spooled_frame_is_none_is_said_in_german() -> None:
+    tree = ast.parse((ROOT / "ingest" / "framefile.py").read_text())
+    spool = ast.parse((ROOT / "ingest" / "spool.py").read_text())
+    found = [
+        filled(call.exc.args[0])
+        for call in (*ast.walk(tree), *ast.walk(spool))
+        if isinstance(call, ast.Raise) and isinstance(call.exc, ast.Call) and ast.unparse(call.exc.func) == "WireError"
+    ]
+    assert len(found) > 5
+    with speaking("de"), papers.speaking("de"):
+        for why in found:
+            reason = reason_in_words(f"spool_damaged: {why}")
+            assert "Bild" in said(reason).partition("(")[2], why
+            assert sayings.said(reason) == said(reason)
+
+
+def test_why_no_model_fits_a_frame_is_said_in_german() -> None:
+    scorer = ast.parse((ROOT / "cras_core" / "scoring.py").read_text())
+    found = [
+        filled(call.args[0])
+        for call in ast.walk(scorer)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "BundleError"
+    ]
+    found = [why for why in found if "was trained" in why]
+    assert len(found) == 2
+    with speaking("de"), papers.speaking("de"):
+        for why in found:
+            reason = reason_in_words(f"model_mismatch: {why}")
+            assert "trainiert" in said(reason).partition("(")[2], why
+            assert sayings.said(reason) == said(reason)
+
+
+def filled(text: ast.expr) -> str:
+    """As it comes out, with a 3 for each value."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "3" for part in parts)
+
+
 def details(package: str) -> Iterator[str]:
     """What stands behind a code in a package, with a 3 for each value; what only repeats an error is left out."""
     for path in sorted((ROOT / package).glob("*.py")):
