@@ -78,9 +78,11 @@ STANDS_THERE = """([title, content]) => {
   return there ? performance.now() : 0;
 }"""
 STILL_MS = 300  # without a change, after a run's end
+UNSEEN_MS = 2000  # the same where none was seen to end: React shows a very short one as if it had not been
 CHANGED = f"""() => {{
-  const {{pressed, ended, changed}} = window.seen, last = Math.max(ended, changed);
-  return ended > pressed && performance.now() - last > {STILL_MS} ? last - pressed : 0;
+  const {{pressed, ended, changed}} = window.seen, last = Math.max(ended, changed), still = performance.now() - last;
+  const idle = document.querySelector('[data-test-script-state=notRunning]');
+  return last > pressed && idle && still > (ended > pressed ? {STILL_MS} : {UNSEEN_MS}) ? last - pressed : 0;
 }}"""
 
 
