@@ -29,7 +29,7 @@ def loss_gradient(scorer: Scorer, *, style: str = "") -> Gradient:
     styles = torch.tensor([named], device=scorer.device)
 
     def gradient(tile: Pixels, mask: Truth) -> NDArray[np.float32]:
-        pixels = torch.from_numpy(tile[None]).to(scorer.device).float().requires_grad_()
+        pixels = torch.tensor(tile[None], device=scorer.device, dtype=torch.float32, requires_grad=True)
         logits, _ = graph.logits(pixels, styles)
         side = round(logits.shape[1] ** 0.5)
         shares = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)

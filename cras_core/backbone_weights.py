@@ -9,7 +9,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def download_wide_resnet50_2() -> State:
     """The paper's weights from torchvision, kept in torch's cache. Raises `MissingWeightsError` naming both ways."""
     source = torchvision.models.Wide_ResNet50_2_Weights.IMAGENET1K_V1
     try:
-        with redirect_stderr(io.StringIO()):  # it announces every download there
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # every download is announced there
             state: State = source.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
         raise MissingWeightsError(

@@ -1,7 +1,7 @@
 """One HTML page of its own, `index.html`: all pictures are in it, and it asks nothing of any other address."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from cras_core.dataset import Layout
 from cras_core.disturbances import Disturbance
-from cras_core.evaluation import FIGURES, Evaluation
+from cras_core.evaluation import FIGURES, ClassFigures, Evaluation
 from cras_core.intervals import LEVEL, ROUNDS, Interval
 from cras_core.metrics import PRO_LIMIT
 from cras_core.report import overlays, plots
@@ -45,6 +45,7 @@ def write_report(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["change"] = lambda drop: f"{-drop:+z.3f}".replace("-", "−").replace("+0.000", "0.000")
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=scorer.name,
         facts=_facts(scorer, layout, evaluation),
@@ -74,11 +75,12 @@ def _facts(scorer: Scorer, layout: Layout, evaluation: Evaluation) -> list[tuple
     normal, anomalous = sum(each.n_normal for each in pictures), sum(each.n_anomalous for each in pictures)
     return [
         ("Data", str(layout.folder)),
-        ("Pictures", f"{normal} normal, {anomalous} with defects, {len(pictures)} classes"),
+        ("Pictures", f"{normal} normal, {anomalous} with defects"),
+        ("Classes", str(len(pictures))),
         ("Setting", evaluation.setting),
         ("Backbone", scorer.config.backbone),
         ("Tile", f"{scorer.tile_px} px at {scorer.mm_per_px:g} mm/px"),
-        ("Scored", f"{evaluation.tiles_per_s:.1f} tiles/s"),
+        ("Scored", f"{evaluation.tiles_per_s:.1f} tiles/s by {scorer.runtime_name}"),
     ]
 
 
@@ -89,14 +91,20 @@ def _rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         {
             "name": name,
             "cells": [(getattr(figures, figure), intervals[name][figure]) for figure in FIGURES],
-            "found": f"{figures.n_found} / {figures.n_anomalous}",
-            "false": f"{figures.n_false} / {figures.n_normal}",
+            **_at_threshold([figures]),
         }
         for name, figures in evaluation.classes.items()
     ]
     mean, around = evaluation.mean, evaluation.mean_intervals
     cells: list[tuple[float | None, Interval | None]] = [(mean[figure], around[figure]) for figure in FIGURES]
-    return [*rows, {"name": "mean", "cells": cells, "found": "", "false": ""}]
+    return [*rows, {"name": "mean", "cells": cells, **_at_threshold(list(evaluation.classes.values()))}]
+
+
+def _at_threshold(classes: Sequence[ClassFigures]) -> dict[str, str]:
+    """Pictures above their thresholds of all, with defects and without."""
+    found, defects = sum(each.n_found for each in classes), sum(each.n_anomalous for each in classes)
+    false, normal = sum(each.n_false for each in classes), sum(each.n_normal for each in classes)
+    return {"found": f"{found} / {defects}", "false": f"{false} / {normal}"}
 
 
 def _disturbed(clean: Evaluation, disturbed: Mapping[Disturbance, Evaluation]) -> list[dict[str, Any]]:
@@ -104,7 +112,15 @@ def _disturbed(clean: Evaluation, disturbed: Mapping[Disturbance, Evaluation]) -
     for each, other in disturbed.items():
         drop = clean.drop_to(other)
         cells = [(other.mean[figure], drop[figure]) for figure in FIGURES]
-        rows.append({"kind": each.kind, "strength": f"{each.strength:g}", "cells": cells})
+        rows.append(
+            {
+                "kind": each.kind,
+                "strength": f"{each.strength:g}",
+                "cells": cells,
+                "routing": other.routing_accuracy,
+                **_at_threshold(list(other.classes.values())),
+            }
+        )
     return rows
 
 

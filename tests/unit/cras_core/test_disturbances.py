@@ -130,7 +130,7 @@ def test_light_keeps_a_grey_picture_grey_and_within_its_share():
 def plain_loss(scorer, pixels, mask, style):
     """Eq. 8's cross-entropy of a picture, from the graph's own parts, without any gradient."""
     with torch.no_grad():
-        maps = scorer.graph.backbone(torch.from_numpy(pixels).float().permute(2, 0, 1)[None])
+        maps = scorer.graph.backbone(torch.tensor(pixels).float().permute(2, 0, 1)[None])
         logits = scorer.heads(scorer.graph.embedding(maps), torch.tensor([scorer.styles.index(style)]))[0].double()
     side = round(len(logits) ** 0.5)
     step = len(mask) // side
@@ -153,6 +153,7 @@ def test_an_attack_follows_the_gradient_of_the_loss(small_scorer, stained):
 
 def test_an_attack_moves_every_value_as_far_as_noise_and_does_more_harm(small_scorer):
     tile, mask = spoil(weave("denim", 4))
+    tile.setflags(write=False)  # as pictures are that come from a file
     gradient = loss_gradient(small_scorer)
     attacked, same = Disturbance("attack").apply(tile, mask, name="a", gradient=gradient)
     noisy, _ = apply("noise", tile, mask)

@@ -102,6 +102,12 @@ def test_every_figure_and_its_interval_is_on_the_page(made):
         low, high = intervals[figure]
         assert f"<td>{value:.3f}<small>{low:.3f} – {high:.3f}</small></td>" in page
     assert "exposure<small>strength 0.5</small>" in page
+    assert "−0.000" not in page
+    found, defects, false, normal = (
+        sum(getattr(each, name) for each in evaluation.classes.values())
+        for name in ("n_found", "n_anomalous", "n_false", "n_normal")
+    )
+    assert page.count(f"<td>{found} / {defects}</td><td>{false} / {normal}</td>") >= 2  # of all classes, clean
     assert '<td class="own">15</td>' in page  # denim's pictures, all routed right
 
 
