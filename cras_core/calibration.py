@@ -146,8 +146,13 @@ def set_threshold(held: HeldOut, config: CrasConfig, *, group_split: bool) -> Th
     start = begin_level(free, rate_per_m=rate)
     events = Events.of(free, start=start)
     at, extrapolated = threshold_at(events, rate_per_m=rate)
-    interval = threshold_interval(free, start=start, rate_per_m=rate, seed=config.seed)
-    value, value_low, value_high = from_logits(np.asarray([at, *interval]), config.score_scale).tolist()
+    low, high = threshold_interval(free, start=start, rate_per_m=rate, seed=config.seed)
+    ends = [
+        at,
+        min(low, at),
+        max(high, at),
+    ]  # groups drawn again are fewer: from few, all thresholds may lie further out
+    value, value_low, value_high = from_logits(np.asarray(ends), config.score_scale).tolist()
     exceedances = int(((events.peaks > at) & (events.bases <= at)).sum())
     low, high = rate_interval(exceedances, events.metres)
     return Threshold(

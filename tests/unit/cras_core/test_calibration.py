@@ -242,6 +242,7 @@ def test_nothing_is_infinite_and_rarer_alarms_do_not_lower_the_threshold(scores,
     held = held_out(scores)
     low, high = (set_threshold(held, replace(CONFIG, false_alarms_per_100m=rate), group_split=False) for rate in rates)
     assert np.isfinite([low.value, high.value]).all()
+    assert all(each.value_low <= each.value <= each.value_high for each in (low, high))
     assert low.more_metres_needed >= high.more_metres_needed
     if not high.extrapolated or low.extrapolated == high.extrapolated:
         assert low.value >= high.value - 1e-9 or low.extrapolated != high.extrapolated
