@@ -115,9 +115,16 @@ def _is_class(folder: Path) -> bool:
 
 def _find_folders(folder: Path, classes: list[Path]) -> Found:
     names = {each.resolve().name: each for each in classes}
+    if odd := next((name for name in names if any(map(_is_half, name))), None):
+        raise DataSetError(f"{names[odd]} has a name that is not UTF-8: rename it, a class's name is its style's")
     kind = next((kind for kind, known in KNOWN.items() if names.keys() <= set(known.split())), OWN)
     readers = {name: partial(_read_class, name, each, kind in MASKLESS) for name, each in names.items()}
     return Found(folder=folder, kind=kind, readers=readers)
+
+
+def _is_half(character: str) -> bool:
+    """Whether it stands for a byte that is no text (os.fsdecode)."""
+    return "\ud800" <= character <= "\udfff"
 
 
 def _find_visa(folder: Path) -> Found:

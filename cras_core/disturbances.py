@@ -5,6 +5,7 @@ strength and a generator; the mask moves where the geometry moves. "noise" is bo
 its size, and the signs of a gradient of the model, which whoever asks for it brings along.
 """
 
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Disturbance:
             if gradient is None:
                 raise ConfigError("an attack needs the model that it attacks: evaluate a bundle with it")
             return _pixels(tile + NOISE_LEVELS * self.strength * np.sign(gradient(tile, mask))), mask
-        random = np.random.default_rng([seed, zlib.crc32(f"{self.kind}/{name}".encode())])
+        random = np.random.default_rng([seed, zlib.crc32(os.fsencode(f"{self.kind}/{name}"))])
         return DISTURBANCES[self.kind](tile, mask, self.strength, random)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from inspection.errors import SettingsError
@@ -49,18 +50,18 @@ def cut(
     for name, each in styles.items():
         kinds = ", ".join(f"{kind} {count}" for kind, count in each.test_defects.items())
         left = f"clean {each.left_clean}, small {each.left_small}"
-        table.add_row(name, str(each.train_good), str(each.test_good), kinds or "0", left)
+        table.add_row(escape(name), str(each.train_good), str(each.test_good), escape(kinds) or "0", left)
     console.print(table)
     for name, each in styles.items():
         frames_of = (
             f"{each.frames_train} good frames to train on, {each.frames_test} to test, {each.frames_defect} defect"
         )
-        console.print(f"{name}: {frames_of}")
+        console.print(f"{name}: {frames_of}", markup=False)
         if each.mask_px_outside:
-            console.print(f"{name}: {each.mask_px_outside} mask pixels lie beside the fabric")
+            console.print(f"{name}: {each.mask_px_outside} mask pixels lie beside the fabric", markup=False)
         if each.frames_missed:
-            console.print(f"{name}: no tile shows the defect of {', '.join(each.frames_missed)}")
-    console.print(f"data set [bold]{out}[/]")
+            console.print(f"{name}: no tile shows the defect of {', '.join(each.frames_missed)}", markup=False)
+    console.print(f"data set [bold]{escape(str(out))}[/]")
     write_json(json_file, {name: each.to_dict() for name, each in styles.items()})
 
 
@@ -72,14 +73,14 @@ def check(
     from loomwatch.dataset_check import check_data_set
 
     found = check_data_set(folder(data, what="data folder"))
-    table = Table(title=f"{found.kind} in {found.folder}")
+    table = Table(title=escape(f"{found.kind} in {found.folder}"))
     for column in ("class", "train good", "test good", "defects", "px"):
         table.add_column(column, justify="right" if column.endswith("good") else "left")
     for each in found.classes:
         kinds = ", ".join(f"{kind} {count}" for kind, count in each.defects.items())
         more = f" and {len(each.sizes) - 1} more" if len(each.sizes) > 1 else ""
         sizes = f"{each.sizes[0]}{more}" if each.sizes else ""
-        table.add_row(each.name, str(each.train), str(each.test_good), kinds or "0", sizes)
+        table.add_row(escape(each.name), str(each.train), str(each.test_good), escape(kinds) or "0", sizes)
     console.print(table)
     if found.absent:
         console.print(f"not here: {', '.join(found.absent)}")

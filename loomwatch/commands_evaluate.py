@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from inspection.errors import SettingsError
@@ -95,7 +96,7 @@ def evaluate(
             disturbed=disturbed,
             features=mapper.lay_out(layout, setting=chosen),
         )
-        console.print(f"report [bold]{page}[/]")
+        console.print(f"report [bold]{escape(str(page))}[/]")
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -114,7 +115,7 @@ def _figures_table(result: dict[str, Any]) -> Table:
     table = _table("class", *SHORT.values(), "found", "false\nalarms")
     for name, row in result["classes"].items():
         cells = [_cell(row[column]) for column in SHORT]
-        table.add_row(name, *cells, *_at_threshold([row]))
+        table.add_row(escape(name), *cells, *_at_threshold([row]))
     table.add_section()
     mean_cells = (_cell(result["mean"][column]) for column in SHORT)
     table.add_row("mean", *mean_cells, *_at_threshold(list(result["classes"].values())), style="bold")
@@ -133,10 +134,10 @@ def _at_threshold(rows: list[dict[str, Any]]) -> tuple[str, str]:
 
 def _confusion_table(confusion: dict[str, dict[str, int]]) -> Table:
     styles = sorted({style for routed in confusion.values() for style in routed} | set(confusion))
-    table = _table("class, routed to", *styles)
+    table = _table("class, routed to", *map(escape, styles))
     for name, routed in confusion.items():
         counts = (str(routed.get(style, 0)) for style in styles)
-        table.add_row(name, *(count if count != "0" else "" for count in counts))
+        table.add_row(escape(name), *(count if count != "0" else "" for count in counts))
     return table
 
 

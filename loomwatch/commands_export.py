@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.markup import escape
 
 from loomwatch.terminal import JSON, console, folder, write_json
 
@@ -41,8 +42,9 @@ def export(
     record = read_export(out)
     parity = record["parity"]
     console.print(
-        f"export [bold]{out}[/]: {', '.join(record['files']) or 'nothing to write for this runtime'}; scores within "
-        f"{parity['score_error']:.2g}, masks {parity['mask_iou']:.3f}, decisions {parity['decisions']:.0%} alike"
+        f"export [bold]{escape(str(out))}[/]: {', '.join(record['files']) or 'nothing to write for this runtime'}; "
+        f"scores within {parity['score_error']:.2g}, masks {parity['mask_iou']:.3f}, "
+        f"decisions {parity['decisions']:.0%} alike"
     )
     write_json(json_file, record)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from inspection.errors import LoomwatchError, SettingsError
@@ -101,7 +102,7 @@ def inspect(
                 bad.append(str(error))
             results.write(json.dumps(row) + "\n")
             bar.tell((number + 1) / len(frames), f"{totals['defects']} defects")
-    console.print(f"{totals['frames']} frames, {totals['defects']} defects, overlays in [bold]{out}[/]")
+    console.print(f"{totals['frames']} frames, {totals['defects']} defects, overlays in [bold]{escape(str(out))}[/]")
     write_json(json_file, totals)
     if bad:
         more = f" (and {len(bad) - 1} more, see results.jsonl)" if len(bad) > 1 else ""
@@ -152,7 +153,7 @@ def _bench_table(figures: dict[str, Any]) -> Table:
         if "error" not in row:
             spread = f"{row['tiles_per_s_min']:.1f}, {row['tiles_per_s_max']:.1f}"
             peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
-            points = "/".join(f"{value:+.1f}" for value in row["auroc_points"].values())
+            points = "/".join(f"{value:+z.1f}" for value in row["auroc_points"].values())
             agreement = f"{row['agreement']['mask_iou']:.3f}"
             table.add_row(
                 name, f"{row['tiles_per_s_median']:.1f}", spread, f"{row['ratio']:.2f}", peak, agreement, points

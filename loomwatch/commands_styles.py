@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from inspection.errors import SettingsError
@@ -124,12 +125,12 @@ def remove(
     target = _free(out or bundle.with_name(f"{bundle.resolve().name}-without-{style}"))
     changed = remove_style(load_model(bundle, weights=weights), style)
     save_bundle(changed, target, name=target.name, provenance=manifest["provenance"], metrics=manifest["metrics"])
-    console.print(f"bundle [bold]{target}[/] without {style}: {', '.join(changed.styles)}")
+    console.print(f"bundle [bold]{escape(str(target))}[/] without {escape(style)}: {escape(', '.join(changed.styles))}")
 
 
 def tell_styles(manifest: dict[str, Any]) -> None:
     """Each style's threshold, and how it was set."""
-    console.print(_table(manifest["styles"], title=f"styles of {manifest['name']}"))
+    console.print(_table(manifest["styles"], title=escape(f"styles of {manifest['name']}")))
     for name, facts in manifest["styles"].items():
         console.print(f"{name}: {_how_set(facts['threshold_set'])}", soft_wrap=True, markup=False)
 
@@ -147,8 +148,10 @@ def _tell_written(target: Path, name: str, json_file: Path | None) -> None:
     console.print(_table({name: styles[name]}, title="added"))
     console.print(f"{name}: {_how_set(styles[name]['threshold_set'])}", soft_wrap=True, markup=False)
     if styles[name]["provisional"]:
-        console.print(f"{name} is provisional: by statistics alone, until a training or --finetune has learned it")
-    console.print(f"bundle [bold]{target}[/] with {', '.join(styles)}")
+        console.print(
+            f"{name} is provisional: by statistics alone, until a training or --finetune has learned it", markup=False
+        )
+    console.print(f"bundle [bold]{escape(str(target))}[/] with {escape(', '.join(styles))}")
     write_json(json_file, {"bundle": str(target), "style": name, "styles": styles})
 
 
@@ -161,7 +164,7 @@ def _table(styles: dict[str, Any], *, title: str) -> Table:
     for name, facts in styles.items():
         how = facts["threshold_set"]
         table.add_row(
-            name,
+            escape(name),
             LEARNED[facts["learned"]],
             str(facts["tiles"]),
             f"{facts['threshold']:.3f}",

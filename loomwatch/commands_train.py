@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.markup import escape
 
 from inspection.errors import SettingsError
 from loomwatch.commands_styles import tell_styles
@@ -132,7 +133,7 @@ def train(
         if first:
             provenance = {"data": str(data), "recipe": recipe, "ablation": ablation or ""}
             save_bundle(model, out, name=out.name, provenance=provenance, metrics={"loss": model.losses[-1]})
-            console.print(f"bundle [bold]{out}[/]")
+            console.print(f"bundle [bold]{escape(str(out))}[/]")
             manifest = read_manifest(out)
             tell_styles(manifest)
             told = ("tiles", "threshold", "threshold_set")

@@ -66,7 +66,7 @@ def write_report(
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PAGE
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", errors="replace")  # file names need not be text
     return path
 
 

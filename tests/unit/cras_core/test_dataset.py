@@ -1,5 +1,6 @@
 """The MVTec AD layout: what is there, and what is missing, named."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -149,3 +150,10 @@ def test_hidden_files_are_no_pictures(make_data_set):
     folder = make_data_set()
     touch(folder / "canvas/train/good/._000.png")
     assert len(read_layout(folder).classes["canvas"].train_good) == 4
+
+
+def test_a_class_whose_name_is_no_text_is_refused(make_data_set):
+    folder = make_data_set()
+    (folder / "denim").rename(folder / os.fsdecode(b"d\xffnim"))
+    with pytest.raises(DataSetError, match="nim has a name that is not UTF-8: rename it"):
+        read_layout(folder)

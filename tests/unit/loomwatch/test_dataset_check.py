@@ -126,3 +126,13 @@ def test_train_and_evaluate_refuse_in_one_line(
     assert words in error
     assert "\n" not in error
     assert not (tmp_path / "b").exists()
+
+
+def test_names_in_brackets_are_shown_as_they_are(mpdd: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (mpdd / "tubes").rename(mpdd / "[red]tubes")
+    for part in ("test", "ground_truth"):
+        (mpdd / "[red]tubes" / part / "hole").rename(mpdd / "[red]tubes" / part / "[bold]")
+    assert run(["dataset", "check", str(mpdd)]) == 0
+    told = capfd.readouterr().out
+    assert "[red]tubes" in told
+    assert "[bold] 1" in told

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import os
 import re
 from xml.etree import ElementTree
 
@@ -140,3 +141,13 @@ def test_without_anomalies_the_page_shows_what_there_is(small_bundle, data_set, 
     assert "Worst false alarms" in page
     assert "<h2>Routing</h2>" not in page
     assert "<h2>Feature maps</h2>" in page
+
+
+def test_pictures_whose_names_are_no_text_are_reported_all_the_same(small_bundle, tmp_path, make_data_set):
+    folder = make_data_set()
+    for kind, ending in (("test", ".png"), ("ground_truth", "_mask.png")):
+        place = folder / "denim" / kind / "stain"
+        (place / f"000{ending}").rename(place / os.fsdecode(b"0\xff" + ending.encode()))
+    layout = read_layout(folder, need_test=True)
+    page, *_ = report(small_bundle, layout, tmp_path / "out", disturbances=[Disturbance("light")])
+    assert "denim/stain/0?.png" in page
