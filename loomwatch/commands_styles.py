@@ -168,11 +168,16 @@ def _table(styles: dict[str, Any], *, title: str) -> Table:
             LEARNED[facts["learned"]],
             str(facts["tiles"]),
             f"{facts['threshold']:.3f}",
-            f"{how['value_low']:.3f} to {how['value_high']:.3f}",
+            _interval(how["value_low"], how["value_high"]),
             f"{how['asked_per_100m']:g}",
             f"{how['metres']:.2f} m",
         )
     return table
+
+
+def _interval(low: float, high: float) -> str:
+    """One without width does not come from certainty: a single strip or frame cannot tell how others would differ."""
+    return f"{low:.3f} to {high:.3f}" if low < high else "not known"
 
 
 def _how_set(how: dict[str, Any]) -> str:

@@ -395,12 +395,15 @@ def test_train_and_everything_else_have_one_default() -> None:
     "options",
     [["--ablation", "D", "--routing", "discriminant"], ["--recipe", "paper", "--backbone", "efficientnet_lite0"]],
 )
-def test_recipe_ablation_and_settings_are_what_the_bundle_says(tmp_path: Path, options: list[str]) -> None:
+def test_recipe_ablation_and_settings_are_what_the_bundle_says(
+    tmp_path: Path, options: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
     small = ["--tile", "32", "--levels", "3,4", "--neighbourhood", "1", "-k", "0.4", "-s", "0.2", "--epochs", "1"]
     small += ["--centers", "coreset", "--centers-per-style", "3", "--calibration", "holdout", "--false-alarms", "50"]
     out = tmp_path / "b"
     train = ["train", "--data", str(normal(tmp_path / "data", count=2)), "--out", str(out)]
     assert run([*train, *small, *options, "--memory-gb", "0"]) == 0
+    assert "not known" in capfd.readouterr().out, "a threshold from a single tile has no interval"
     config = json.loads((out / "manifest.json").read_text())["config"]
     assert (config["tile_px"], config["levels"], config["neighbourhood"]) == (32, [3, 4], 1)
     assert (config["noise_scaling"], config["noise_deviation"]) == (0.4, 0.2)
