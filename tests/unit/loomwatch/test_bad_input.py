@@ -297,6 +297,13 @@ def test_pixels_that_are_not_numbers_are_refused_by_every_command(
     assert "y.tiff" in fails("evaluate", "--bundle", small_bundle, "--data", data)
     frame = unreadable_float(tmp_path / "z.tiff")
     assert "z.tiff" in fails("inspect", frame, "--bundle", small_bundle, "--out", tmp_path / "out")
+    for number in range(20):
+        picture(tmp_path / "frames" / "twill" / "good" / f"{number:02d}.png")
+    unreadable_float(tmp_path / "frames" / "twill" / "good" / "v.tiff")
+    new = ("styles", "add", small_bundle, "--data", tmp_path / "frames" / "twill", "--out", tmp_path / "more")
+    assert "v.tiff" in fails(*new)
+    assert "v.tiff" in fails("dataset", "cut", tmp_path / "frames", "--out", tmp_path / "tiles", "--tile", 64)
+    assert not {"b", "more", "tiles"} & {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_class_of_one_picture_is_named(fails: Fail, tmp_path: Path) -> None:
