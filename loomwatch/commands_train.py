@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.markup import escape
 
+from cras_core.config import CrasConfig
 from inspection.errors import SettingsError
 from loomwatch.commands_styles import tell_styles
 from loomwatch.terminal import JSON, console, folder, progress_bar, write_json
 
 if TYPE_CHECKING:
-    from cras_core.config import CrasConfig
     from cras_core.training import Progress
 
 GB = 1_000_000_000
+OURS, PAPER = CrasConfig(), CrasConfig.paper()
+
+
+def _default(name: str) -> str:
+    """The end of an option's help: what the setting is when it is not given."""
+    ours, paper = getattr(OURS, name), getattr(PAPER, name)
+    return f": {ours:g}." if ours == paper else f": {ours:g} (paper: {paper:g})."
 
 
 def train(
@@ -47,8 +54,12 @@ def train(
     ),
     centers_per_style: int = typer.Option(None, min=1, help="How many, of kmeans or coreset: 64."),
     routing: str = typer.Option(None, help="How a tile finds its style: discriminant (default) or cosine (eq. 2)."),
-    noise_deviation: float = typer.Option(None, "--noise-deviation", "-s", help="s of eq. 4."),
-    noise_scaling: float = typer.Option(None, "--noise-scaling", "-k", min=0.0, help="k of eq. 5; 1: unscaled."),
+    noise_deviation: float = typer.Option(
+        None, "--noise-deviation", "-s", help=f"s of eq. 4{_default('noise_deviation')}"
+    ),
+    noise_scaling: float = typer.Option(
+        None, "--noise-scaling", "-k", min=0.0, help=f"k of eq. 5{_default('noise_scaling')} 1: unscaled."
+    ),
     calibration: str = typer.Option(
         None,
         help="Thresholds from folds that are left out in turn, crossfit (default), or from one alone, holdout: a third "
@@ -57,8 +68,12 @@ def train(
     false_alarms: float = typer.Option(
         None, "--false-alarms", help="That a threshold may give, per 100 m of roll: 10.", show_default=False
     ),
-    epochs: int = typer.Option(None, min=1, help="Passes over the tiles."),
-    batch_size: int = typer.Option(None, min=1, help="Tiles in a step, over all processes together."),
+    epochs: int = typer.Option(
+        None, min=1, help=f"Passes over the tiles: as many as make {OURS.steps} steps (paper: {PAPER.epochs})."
+    ),
+    batch_size: int = typer.Option(
+        None, min=1, help=f"Tiles in a step, over all processes together{_default('batch_size')}"
+    ),
     tile: int = typer.Option(
         None, min=32, max=4096, help="Side of a tile in px, 256 (paper: 288); pictures are resized to it."
     ),
@@ -162,10 +177,8 @@ def _keeping(work: Any) -> Iterator[None]:
         raise
 
 
-def _config(recipe: str, ablation: str | None, asked: dict[str, Any]) -> "CrasConfig":
+def _config(recipe: str, ablation: str | None, asked: dict[str, Any]) -> CrasConfig:
     """The recipe, with what was asked for in its place, less what the ablation leaves out."""
-    from cras_core.config import CrasConfig
-
     changes = {name: value for name, value in asked.items() if value is not None}
     if recipe not in ("loomwatch", "paper"):
         raise SettingsError(f"recipe must be one of loomwatch, paper, got {recipe!r}")

@@ -394,8 +394,13 @@ def test_recipes_ablations_and_settings_that_there_are_not_are_named_and_nothing
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-def test_train_and_everything_else_have_one_default() -> None:
+def test_train_and_everything_else_have_one_default(capfd: pytest.CaptureFixture[str]) -> None:
     assert _config("loomwatch", None, {}) == CrasConfig()
+    assert run(["train", "--help"]) == 0
+    told = " ".join(capfd.readouterr().out.replace("│", " ").split())
+    assert "s of eq. 4: 0.5 (paper: 0.015)" in told
+    assert "k of eq. 5: 0.3." in told
+    assert "memory-mapped from a file in OUT.training" in told
 
 
 @pytest.mark.parametrize(
