@@ -96,6 +96,10 @@ def find_classes(folder: Path) -> Found:
         whole = _find_visa(folder.parent)
         if reader := whole.readers.get(folder.name):
             return Found(folder=whole.folder, kind=whole.kind, readers={folder.name: reader})
+        if _is_visa_class(folder):
+            raise DataSetError(f"{folder.parent / SPLIT_FILE} names no pictures of {folder.name}: give another class")
+    if _is_visa_class(folder):
+        raise _no_split(folder.parent)
     inside = _folders(folder)
     if not inside:
         raise DataSetError(f"{folder} holds no class folder: expected CLASS/train/good in it")
@@ -103,14 +107,26 @@ def find_classes(folder: Path) -> Found:
     if (
         len(inside) == 1
         and not _is_class(only)
-        and ((only / SPLIT_FILE).is_file() or any(map(_is_class, _folders(only))))
+        and ((only / SPLIT_FILE).is_file() or any(_is_class(each) or _is_visa_class(each) for each in _folders(only)))
     ):
         return find_classes(only)
+    if any(map(_is_visa_class, inside)):
+        raise _no_split(folder)
     return _find_folders(folder, inside)
 
 
 def _is_class(folder: Path) -> bool:
     return (folder / "train").is_dir() or (folder / "test").is_dir()
+
+
+def _is_visa_class(folder: Path) -> bool:
+    return (folder / "Data" / "Images").is_dir() and not _is_class(folder)
+
+
+def _no_split(folder: Path) -> DataSetError:
+    return DataSetError(
+        f"{folder} is VisA without its split file {SPLIT_FILE}: unpack the data set again, with that file"
+    )
 
 
 def _find_folders(folder: Path, classes: list[Path]) -> Found:

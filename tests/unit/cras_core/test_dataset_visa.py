@@ -63,6 +63,21 @@ def test_a_folder_around_it_and_one_class_of_it_are_read_too(visa):
     assert list(read_layout(folder / "pcb1").classes) == ["pcb1"]
 
 
+def test_without_its_split_file_that_file_is_named_from_wherever_it_is_read(visa):
+    folder, _ = visa
+    (folder / SPLIT_FILE).unlink()
+    for place in (folder, folder.parent, folder / "candle"):
+        with pytest.raises(DataSetError, match=r"VisA is VisA without its split file split_csv/1cls.csv: unpack"):
+            read_layout(place)
+
+
+def test_a_class_that_the_split_file_leaves_out_is_named(visa):
+    folder, rows = visa
+    write(folder, [row for row in rows if not row.startswith("pcb1")])
+    with pytest.raises(DataSetError, match=r"1cls.csv names no pictures of pcb1"):
+        read_layout(folder / "pcb1")
+
+
 def test_a_byte_order_mark_and_spaces_do_no_harm(visa):
     folder, rows = visa
     (folder / SPLIT_FILE).write_text("\n".join(["object, split, label, image, mask", *rows[1:]]), encoding="utf-8-sig")
