@@ -4,7 +4,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -34,16 +34,20 @@ def read_picture(path: Path) -> Pixels:
 
 def decode_picture(data: bytes, *, name: str) -> Pixels:
     """The same from a file's bytes; `name` is what an error calls it."""
-    image = _open(data, name=name)
-    if image.mode not in ("L", "LA", "RGB", "RGBA", "P", "1"):
-        channels = len(image.getbands())
-        deep = {"I": "is 16-bit or 32-bit", "F": "is floating point"}.get(image.mode[0])
-        what = deep or f"has {channels} channels ({image.mode})"
-        raise PictureError(f"{name} {what}: save it as 8-bit grey or RGB")
+    image = _open(io.BytesIO(data), name=name)
     if image.mode in ("P", "1"):
         return np.array(image.convert("RGB"))
     pixels = np.asarray(image)
     return as_rgb(pixels[:, :, :-1] if image.mode in ("LA", "RGBA") else pixels, name=name)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(W, H) of a picture file by its header alone. Raises `PictureError` for what `read_picture` refuses by it."""
+    try:
+        with path.open("rb") as file:
+            return _open(file, name=str(path), whole=False).size
+    except OSError as error:
+        raise PictureError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -54,22 +58,31 @@ def encode_png(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def _open(data: bytes, *, name: str) -> Image.Image:
+def _open(file: IO[bytes], *, name: str, whole: bool = True) -> Image.Image:
+    """8-bit, of a mode that is read. whole: with its pixels."""
+    start = file.read(25)
+    file.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            image.load()
+            image = Image.open(file)
+            if whole:
+                image.load()
     except UnidentifiedImageError as error:
         raise PictureError(f"{name} is not a picture that can be read: replace or remove it") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise PictureError(f"{name} is truncated or damaged ({error}): replace or remove it") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise PictureError(f"{name} is too large for one picture ({error}): cut it") from error
+        raise PictureError(f"{name} has more than {Image.MAX_IMAGE_PIXELS} pixels: cut it") from error
     # Pillow reads 16-bit RGB files as 8-bit without a word; only the file's header tells.
-    depths = image.tag_v2.get(BITSPERSAMPLE, ()) if isinstance(image, TiffImageFile) else data[24:25]
+    depths = image.tag_v2.get(BITSPERSAMPLE, ()) if isinstance(image, TiffImageFile) else start[24:25]
     if isinstance(image, PngImageFile | TiffImageFile) and max(depths, default=8) > 8 and image.mode != "F":
         raise PictureError(f"{name} is 16-bit: save it as 8-bit grey or RGB")
+    if image.mode not in ("L", "LA", "RGB", "RGBA", "P", "1"):
+        channels = len(image.getbands())
+        deep = {"I": "is 16-bit or 32-bit", "F": "is floating point"}.get(image.mode[0])
+        what = deep or f"has {channels} channels ({image.mode})"
+        raise PictureError(f"{name} {what}: save it as 8-bit grey or RGB")
     return image
 
 

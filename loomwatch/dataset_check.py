@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from cras_core.dataset import GOOD, KNOWN, ClassFolder, find_classes
-from cras_core.errors import DataSetError
+from cras_core.errors import DataSetError, PictureError
+from cras_core.pictures import picture_size
 
 LEAST_TRAIN = 2  # pictures: one to learn from, one to set a threshold with
 
@@ -60,16 +59,18 @@ def _check(each: ClassFolder) -> CheckedClass:
         problems.append(
             f"class {each.name} has {len(each.train_good)} picture to learn from: give at least {LEAST_TRAIN}"
         )
-    tested = {picture.path: _size(picture.path) for picture in each.test}
-    sizes = [*map(_size, each.train_good), *tested.values()]
-    paths = [*each.train_good, *tested]
-    if unreadable := [path for path, size in zip(paths, sizes, strict=True) if size is None]:
-        problems.append(f"{unreadable[0]} is not a picture that can be read ({len(unreadable)} of {each.name})")
-    other = [
-        picture.mask
-        for picture in each.test
-        if picture.mask is not None and tested[picture.path] is not None and _size(picture.mask) != tested[picture.path]
-    ]
+    sizes: dict[Path, tuple[int, int]] = {}
+    refused: list[str] = []
+    masks = {picture.mask: picture.path for picture in each.test if picture.mask is not None}
+    pictures = [*each.train_good, *(picture.path for picture in each.test)]
+    for path in (*pictures, *masks):
+        try:
+            sizes[path] = picture_size(path)
+        except PictureError as error:
+            refused.append(str(error))
+    if refused:
+        problems.append(f"{refused[0]} (files of {each.name} that cannot be used: {len(refused)})")
+    other = [mask for mask, path in masks.items() if {mask, path} <= sizes.keys() and sizes[mask] != sizes[path]]
     if other:
         problems.append(f"{other[0]} has another size than its picture ({len(other)} of the masks of {each.name})")
     if each.spare_masks:
@@ -81,7 +82,10 @@ def _check(each: ClassFolder) -> CheckedClass:
         train=len(each.train_good),
         test_good=kinds.pop(GOOD, 0),
         defects=dict(sorted(kinds.items())),
-        sizes=tuple(f"{size[0]} x {size[1]}" for size, _ in Counter(filter(None, sizes)).most_common()),
+        sizes=tuple(
+            f"{width} x {height}"
+            for (width, height), _ in Counter(sizes[path] for path in pictures if path in sizes).most_common()
+        ),
         problems=tuple(problems),
         missing=tuple(_missing(each)),
     )
@@ -97,12 +101,3 @@ def _missing(each: ClassFolder) -> Iterator[str]:
         yield f"class {each.name} has no normal test pictures (test/{GOOD}): its image figures stay empty"
     if any(picture.mask is None for picture in defects):
         yield f"class {each.name} has no masks: its pixel figures stay empty"
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """(width, height) as the file's header says, None when there is none to read."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
-        return None

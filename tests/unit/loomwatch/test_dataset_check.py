@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from cras_core.dataset import KNOWN
-from cras_core.errors import DataSetError
+from cras_core.errors import DataSetError, PictureError
+from cras_core.pictures import read_picture
 from loomwatch.cli import run
 from loomwatch.dataset_check import check_data_set
 
@@ -81,6 +82,23 @@ def test_a_data_set_without_masks_is_told_what_it_lacks(tmp_path: Path, capfd: p
         picture(tmp_path / f"type1cam1/test/{part}/0.png")
     assert run(["dataset", "check", str(tmp_path)]) == 0
     assert "class type1cam1 has no masks: its pixel figures stay empty" in capfd.readouterr().out
+
+
+def test_pictures_that_training_would_refuse_are_told(mpdd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 200)
+    for name, image in (
+        ("0.png", Image.new("I;16", (40, 30))),
+        ("1.tif", Image.new("F", (40, 30))),
+        ("2.jpg", Image.new("CMYK", (40, 30))),
+        ("3.png", Image.new("L", (40, 210))),
+    ):
+        path = mpdd / "tubes/train/good" / name
+        image.save(path)
+        with pytest.raises(PictureError) as refused:
+            read_picture(path)
+        (problem,) = check_data_set(mpdd).problems
+        assert problem == f"{refused.value} (files of tubes that cannot be used: 1)"
+        picture(path)
 
 
 def test_no_data_set_at_all_is_an_error(tmp_path: Path) -> None:
