@@ -17,6 +17,7 @@ from cras_core.errors import PictureError
 
 Pixels = NDArray[np.uint8]
 
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # whatever a file is called: Pillow would hand an EPS to Ghostscript
 MASK_SHAPE = 0.01  # by how much a mask's proportions may differ from its picture's
 
 
@@ -65,7 +66,7 @@ def _open(file: IO[bytes], *, name: str, whole: bool = True) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file)
+            image = Image.open(file, formats=FORMATS)
             if whole:
                 image.load()
     except UnidentifiedImageError as error:

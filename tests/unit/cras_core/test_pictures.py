@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from cras_core.errors import PictureError
-from cras_core.pictures import as_rgb, decode_picture, read_mask, read_picture, resize_to_tile
+from cras_core.pictures import as_rgb, decode_picture, picture_size, read_mask, read_picture, resize_to_tile
 
 
 @pytest.fixture
@@ -53,6 +53,22 @@ def test_a_missing_file_and_one_that_is_no_picture_are_named(tmp_path):
     (tmp_path / "empty.png").touch()
     with pytest.raises(PictureError, match=r"empty.png is not a picture"):
         read_picture(tmp_path / "empty.png")
+
+
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "ICO"])
+def test_other_formats_are_refused_whatever_the_file_is_called(tmp_path, picture, kind):
+    path = tmp_path / "disguised.png"
+    Image.fromarray(picture).save(path, kind)
+    for read in (read_picture, picture_size):
+        with pytest.raises(PictureError, match=r"disguised.png is not a picture that can be read"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+def test_the_header_alone_tells_the_size_of_every_format(tmp_path, picture, kind):
+    path = tmp_path / "a"
+    Image.fromarray(picture).save(path, kind)
+    assert picture_size(path) == picture.shape[1::-1] == read_picture(path).shape[1::-1]
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
