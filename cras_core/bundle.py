@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import safetensors.torch
 import torch
@@ -26,9 +27,9 @@ from torch import Tensor
 from cras_core.backbone import Backbone, build_backbone
 from cras_core.calibration import Threshold
 from cras_core.config import CrasConfig
-from cras_core.errors import BackboneError, BundleError, ConfigError, PictureError
+from cras_core.errors import BackboneError, BundleError, ConfigError
 from cras_core.heads import Heads
-from cras_core.pictures import decode_picture, encode_png
+from cras_core.pictures import encode_png
 from cras_core.scoring import Scorer
 from cras_core.training import Model, StyleFacts
 
@@ -100,12 +101,13 @@ def load_model(folder: Path, *, weights: Path | None = None) -> Model:
 def read_tiles(folder: Path) -> NDArray[np.uint8]:
     """The normal tiles of a bundle: (K, T, T, 3). Raises `BundleError` naming the wrong file."""
     manifest = read_manifest(folder)
-    try:
-        pixels = decode_picture(_verified(folder, TILES, manifest), name=str(folder / TILES))
-    except PictureError as error:
-        raise BundleError(str(error)) from error
+    data = np.frombuffer(_verified(folder, TILES, manifest), np.uint8)
+    # not as a stranger's picture, which may only be so large: large tiles, or those of many styles, are larger together
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     side = manifest["tile_px"]
-    return pixels.reshape(-1, side, side, 3)
+    if pixels is None or pixels.shape[1] != side or pixels.shape[0] % side:
+        raise BundleError(f"{folder / TILES} holds no tiles of {side} px: copy or train the bundle again")
+    return np.ascontiguousarray(np.asarray(pixels, np.uint8)[:, :, ::-1]).reshape(-1, side, side, 3)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

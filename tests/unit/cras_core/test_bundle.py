@@ -2,14 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from cras_core.bundle import MANIFEST, TILES, WEIGHTS, load_bundle, read_manifest, save_bundle
+from cras_core.bundle import MANIFEST, TILES, WEIGHTS, load_bundle, read_manifest, read_tiles, save_bundle
 from cras_core.config import CrasConfig
 from cras_core.errors import BackboneError, BundleError
 from cras_core.scoring import Scorer
@@ -64,6 +66,16 @@ def test_any_flipped_bit_is_found_and_the_file_named(copy, data):
             load_bundle(copy, device=CPU)
     finally:
         path.write_bytes(original)
+
+
+def test_tiles_may_be_more_pixels_together_than_a_strangers_picture(small_model, tmp_path, monkeypatch):
+    """48 tiles of 1536 px are, or 4 each of 350 styles of 256 px."""
+    colours = np.random.default_rng(0).integers(0, 256, small_model.tiles.shape, np.uint8)
+    for name, tiles in (("grey", small_model.tiles), ("colour", colours)):
+        save_bundle(replace(small_model, tiles=tiles), tmp_path / name, name=name, provenance={}, metrics={})
+        with monkeypatch.context() as patch:
+            patch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+            np.testing.assert_array_equal(read_tiles(tmp_path / name), tiles)
 
 
 @pytest.mark.parametrize("name", [MANIFEST, WEIGHTS])
