@@ -90,7 +90,8 @@ def show_gate(gate: Gate | None, model: Model) -> None:
             if gate.against
             else _("while no model was in charge")
         )
-        st.caption(_("{beside}, {clock}, by {by}", beside=beside, clock=shell.clock(gate.at), by=words.plain(gate.by)))
+        by = words.plain(words.who(gate.by))
+        st.caption(_("{beside}, {clock}, by {by}", beside=beside, clock=shell.clock(gate.at), by=by))
         for rule in gate.rules:
             name = _(RULES[rule.rule]) if rule.rule in RULES else rule.rule
             of_style = f" · {words.plain(rule.style)}" if rule.style else ""

@@ -31,7 +31,8 @@ def show_logs() -> None:
 
 def show_audit() -> None:
     with st.grid(3, min_column_width=200):
-        by = shell.select(_("Who"), "by", {"": _("Everybody"), **same(system_data.audit_names())}, page="system")
+        names = {name: words.who(name) for name in system_data.audit_names() if name}
+        by = shell.select(_("Who"), "by", {"": _("Everybody"), **names}, page="system")
         kinds = {kind: kind_in_words(kind) for kind in system_data.audit_kinds()}
         kind = shell.select(_("What"), "kind", {"": _("Everything"), **kinds}, page="system")
         subject = st.text_input(
@@ -53,6 +54,7 @@ def show_audit() -> None:
         table.assign(
             **{
                 _("When"): [shell.clock(entry.at) for entry in entries],
+                _("Who"): [words.who(entry.by) for entry in entries],
                 _("What"): [words.sentence(act_in_words(entry.action)) for entry in entries],
                 _("Of what"): [subject_in_words(entry.action, entry.subject) for entry in entries],
                 _("How"): [change_in_words(entry.action, entry.detail) for entry in entries],
@@ -80,7 +82,3 @@ def show_audit() -> None:
 
 def turn(key: str) -> None:
     shell.remember("page", str(st.session_state[key]), default="1")
-
-
-def same(names: list[str]) -> dict[str, str]:
-    return {name: name for name in names if name}

@@ -24,12 +24,23 @@ STATE_WORDS: dict[State, str] = {
     "rejected": N_("False alarm"),
 }
 
+ACTORS = {  # as which loomwatch itself acts; all others are people's names
+    "company": N_("sign-in by the company"),
+    "rule": N_("rules of the gate"),
+    "the guard": N_("the guard"),
+    "the line": N_("the line"),
+}
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=&])")
 
 
 def plain(text: str) -> str:
     """Text that people typed, for markdown: every mark is shown as it was written and none is obeyed."""
     return _MARKS.sub(r"\\\1", " ".join(text.split()))
+
+
+def who(name: str) -> str:
+    """Whoever did something: a person's name as it is."""
+    return _(ACTORS[name]) if name in ACTORS else name
 
 
 def state(name: str) -> str:

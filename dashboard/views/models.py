@@ -48,7 +48,7 @@ def show_running(models: list[Model]) -> None:
             show_roll_back(former_model())
         since = next((each for each in data.promotions() if each.model == running.name), None)
         by = (
-            _(" · in charge since {clock}, by {by}", clock=shell.clock(since.at), by=words.plain(since.by))
+            _(" · in charge since {clock}, by {by}", clock=shell.clock(since.at), by=words.plain(words.who(since.by)))
             if since
             else ""
         )
@@ -258,7 +258,7 @@ def show_promotions() -> None:
                         _("Model"): each.model,
                         _("For"): each.style or _("all styles"),
                         _("Why"): each.reason,
-                        _("Who"): each.by,
+                        _("Who"): words.who(each.by),
                     }
                     for each in promotions
                 ]

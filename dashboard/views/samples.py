@@ -222,9 +222,8 @@ def provenance(sample: Sample) -> str:
             _("{roll}, {camera}, at {metres}", roll=words.plain(at.roll), camera=words.plain(at.camera),
               metres=words.metres(at.y0_mm))
         )  # fmt: skip
-    lines.append(
-        _("{who}, {when}", who=words.plain(sample.by), when=shell.clock(at.captured_at if at else sample.created_at))
-    )
+    when = shell.clock(at.captured_at if at else sample.created_at)
+    lines.append(_("{who}, {when}", who=words.plain(words.who(sample.by)), when=when))
     if sample.why:
         lines.append(words.plain(told(sample.why)))
     if scored is not None:
@@ -232,7 +231,7 @@ def provenance(sample: Sample) -> str:
             _("{ratio} of the limit by {model}", ratio=figure(scored.ratio, ".2f"), model=words.plain(scored.model))
         )
     if sample.decided_by:
-        lines.append(_("decided by {who}", who=words.plain(sample.decided_by)))
+        lines.append(_("decided by {who}", who=words.plain(words.who(sample.decided_by))))
     return "  \n".join(lines)
 
 

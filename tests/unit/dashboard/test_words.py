@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import words
+from dashboard.language import speaking
 from dashboard.units import SETS
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -77,3 +78,11 @@ def test_a_grade_says_its_points_in_the_units_of_who_looks(monkeypatch: pytest.M
     monkeypatch.setattr(words, "units", lambda: SETS["imperial"])
     assert words.rate(40.0, "100m2") == ("33.4", "100 yd²")
     assert words.rate(10.0, "100yd") == ("10.0", "100 yd")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("the guard", "der Wächter"), ("rule", "Regeln der Freigabeprüfung"), ("Eva", "Eva")]
+)
+def test_what_loomwatch_did_itself_is_told_in_the_language_and_people_by_their_names(name: str, shown: str) -> None:
+    with speaking("de"):
+        assert words.who(name) == shown
