@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 import warnings
@@ -53,6 +54,14 @@ def _logging_as_it_was() -> Iterator[None]:
             handler.close()
     root.setLevel(level)
     logging.captureWarnings(False)
+
+
+@pytest.fixture(autouse=True)
+def _main_as_it_was() -> Iterator[None]:
+    """A page that a test runs takes the place of `__main__`, which a process that a later test spawns would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")
