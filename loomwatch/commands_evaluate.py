@@ -101,6 +101,7 @@ def evaluate(
 
 def _print(result: dict[str, Any]) -> None:
     console.print(_figures_table(result))
+    console.print(_threshold_table(result))
     if result["setting"] == "single":
         console.print(f"every tile compared with its own class, {result['tiles_per_s']:.1f} tiles/s")
     else:
@@ -112,24 +113,25 @@ def _print(result: dict[str, Any]) -> None:
 
 
 def _figures_table(result: dict[str, Any]) -> Table:
-    table = _table("class", *SHORT.values(), "found", "false\nalarms")
+    table = _table("class", *SHORT.values())
     for name, row in result["classes"].items():
-        cells = [_cell(row[column]) for column in SHORT]
-        table.add_row(escape(name), *cells, *_at_threshold([row]))
+        table.add_row(escape(name), *(_cell(row[column]) for column in SHORT))
     table.add_section()
-    mean_cells = (_cell(result["mean"][column]) for column in SHORT)
-    table.add_row("mean", *mean_cells, *_at_threshold(list(result["classes"].values())), style="bold")
+    table.add_row("mean", *(_cell(result["mean"][column]) for column in SHORT), style="bold")
     mean = result["intervals"]["mean"]
     for end, word in enumerate(("95 %: from", "to")):
         table.add_row(word, *(_cell(mean[column] and mean[column][end]) for column in SHORT), style="dim")
     return table
 
 
-def _at_threshold(rows: list[dict[str, Any]]) -> tuple[str, str]:
-    """Defects above their thresholds of all, and normal pictures above theirs."""
-    pairs = (("n_found", "n_anomalous"), ("n_false", "n_normal"))
-    found, false = ("/".join(str(sum(row[count] for row in rows)) for count in pair) for pair in pairs)
-    return found, false
+def _threshold_table(result: dict[str, Any]) -> Table:
+    """What lies above the bundle's thresholds of all pictures with defects, and of all without."""
+    table = _table("class, at its threshold", "defects found", "false alarms")
+    rows = {escape(name): [row] for name, row in result["classes"].items()}
+    for name, own in (rows | {"[bold]all[/]": list(result["classes"].values())}).items():
+        pairs = (("n_found", "n_anomalous"), ("n_false", "n_normal"))
+        table.add_row(name, *(" of ".join(str(sum(row[count] for row in own)) for count in pair) for pair in pairs))
+    return table
 
 
 def _confusion_table(confusion: dict[str, dict[str, int]]) -> Table:

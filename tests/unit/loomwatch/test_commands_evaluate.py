@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,10 @@ def test_disturbed_figures_stand_beside_the_clean_ones(bundle, data, tmp_path, c
         assert own["drop"]["aupro"] == pytest.approx(result["mean"]["aupro"] - own["mean"]["aupro"])
         assert set(own) >= {"classes", "mean", "intervals", "routing_accuracy"}
     assert "class, routed to" in shown
+    found, false = (sum(own[count] for own in result["classes"].values()) for count in ("n_found", "n_false"))
+    assert re.search(rf"all +{found} of 6 +{false} of 6", shown)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown  # nothing of a table is cut off at the width of a terminal
     assert "rotation" in shown
     assert "strength 0.5" in (report / "index.html").read_text()
 
