@@ -147,11 +147,8 @@ def set_threshold(held: HeldOut, config: CrasConfig, *, group_split: bool) -> Th
     events = Events.of(free, start=start)
     at, extrapolated = threshold_at(events, rate_per_m=rate)
     low, high = threshold_interval(free, start=start, rate_per_m=rate, seed=config.seed)
-    ends = [
-        at,
-        min(low, at),
-        max(high, at),
-    ]  # groups drawn again are fewer: from few, all thresholds may lie further out
+    # Groups drawn again are fewer: from few, all thresholds may lie further out
+    ends = [at, min(low, at), max(high, at)]
     value, value_low, value_high = from_logits(np.asarray(ends), config.score_scale).tolist()
     exceedances = int(((events.peaks > at) & (events.bases <= at)).sum())
     low, high = rate_interval(exceedances, events.metres)

@@ -9,6 +9,7 @@ from dashboard import model_words, shell, words
 from dashboard.language import _, figure
 from dashboard.stored_sentences import told
 from dashboard.stored_words import said
+from dashboard.training_schedules import DAY_WORDS
 from dashboard.units import units
 from inspection.language import LANGUAGES, N_
 
@@ -243,13 +244,7 @@ VALUES = {
     "styles": N_("each style"),
     "weekly": N_("every week"),
     "worker_down": N_("too few workers"),
-    "monday": N_("Monday"),
-    "tuesday": N_("Tuesday"),
-    "wednesday": N_("Wednesday"),
-    "thursday": N_("Thursday"),
-    "friday": N_("Friday"),
-    "saturday": N_("Saturday"),
-    "sunday": N_("Sunday"),
+    **DAY_WORDS,
     # States and verdicts
     "accepted": N_("learned"),
     "held": N_("held"),
